@@ -1,0 +1,35 @@
+# Two commands do all set-up: `make demo` and `make test`. Each creates .venv and installs what it needs; a second call is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo demo-quick test lint docs clean
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mindanim needs Python 3.11 or newer: call make with PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing mindanim and what it needs into $(VENV) (some GB, about 3 minutes; only the first time)"
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/mindanim demo
+
+demo-quick: $(STAMP)
+	$(BIN)/mindanim demo --quick
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+lint: $(STAMP)
+	$(BIN)/ruff check mindanim tests examples
+	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/python -m mindanim.cli.reference
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,1 @@
+"""Reconstruct videos from human brain activity."""

@@ -1,0 +1,34 @@
+"""How an option is declared: once, with its type, default, unit and help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Options(BaseModel):
+    """A frozen group of options; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class StageConfig(Options):
+    """The options of one stage that decide its result.
+
+    Fields declared with ``identity=False`` change how the work is done, not what comes out.
+    """
+
+
+def opt(default: Any, help: str, *, unit: str = "", flag: bool = False, identity: bool = True, **constraints: Any) -> Any:
+    """Declare one option.
+
+    default: the value without any recipe; ``...`` makes the option required.
+    help: one sentence for ``--help`` and the reference page.
+    unit: physical unit, shown beside the help ("s", "px", "clips").
+    flag: whether the option is one of the command's first-class flags (others are reached by ``--set`` and recipes).
+    identity: whether a different value makes a different artifact.
+    constraints: pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``).
+    """
+    extra = {"unit": unit, "flag": flag, "identity": identity}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)

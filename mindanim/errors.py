@@ -1,0 +1,71 @@
+"""Errors that say what is wrong, why, and how to mend it, and the exit code each one ends the program with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MindanimError(Exception):
+    """An error a user can act on.
+
+    Parameters
+    ----------
+    what: the fact, naming the file, run, clip or option it is about.
+    why: the reason, as far as it is known.
+    mend: what the user can do about it, ideally a command.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", mend: str = "") -> None:
+        self.what, self.why, self.mend = what, why, mend
+        super().__init__("\n".join(part for part in (what, why, mend) if part))
+
+
+class UsageError(MindanimError):
+    """The command line does not make sense (exit code 2)."""
+
+    exit_code = 2
+
+
+class ConfigError(MindanimError):
+    """A configuration value or recipe is wrong (exit code 3)."""
+
+    exit_code = 3
+
+
+class InputError(MindanimError):
+    """Input data or an artifact is missing, malformed, stale or in the way (exit code 4)."""
+
+    exit_code = 4
+
+
+class MissingError(MindanimError):
+    """Weights or an optional dependency are not on this machine (exit code 5)."""
+
+    exit_code = 5
+
+
+class PartialError(MindanimError):
+    """The command did part of its work; what it did is kept (exit code 6)."""
+
+    exit_code = 6
+
+
+INTERRUPTED = 130
+
+
+def raise_together(problems: Sequence[MindanimError]) -> None:
+    """Raise one error that reports every problem; do nothing when there is none.
+
+    The error has the class of the first problem, so that the exit code is the first problem's.
+    """
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise problems[0]
+    lines = []
+    for number, problem in enumerate(problems, start=1):
+        lines.append(f"{number}. {problem.what}")
+        lines += [f"   {part}" for part in (problem.why, problem.mend) if part]
+    raise type(problems[0])(f"{len(problems)} problems:", "\n".join(lines))
