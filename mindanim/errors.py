@@ -1,4 +1,4 @@
-"""Errors that say what is wrong, why, and how to mend it, and the exit code each one ends the program with."""
+"""Errors that say what is wrong, why, and how to mend it, and the exit code each one leads to."""
 
 from __future__ import annotations
 

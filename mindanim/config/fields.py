@@ -20,15 +20,18 @@ class StageConfig(Options):
     """
 
 
-def opt(default: Any, help: str, *, unit: str = "", flag: bool = False, identity: bool = True, **constraints: Any) -> Any:
+def opt(
+    default: Any, help: str, *, unit: str = "", flag: bool = False, identity: bool = True, **constraints: Any
+) -> Any:
     """Declare one option.
 
     default: the value without any recipe; ``...`` makes the option required.
     help: one sentence for ``--help`` and the reference page.
     unit: physical unit, shown beside the help ("s", "px", "clips").
-    flag: whether the option is one of the command's first-class flags (others are reached by ``--set`` and recipes).
+    flag: whether the option is a first-class flag of its command; others are reached by ``--set`` and
+    recipes.
     identity: whether a different value makes a different artifact.
     constraints: pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``).
     """
-    extra = {"unit": unit, "flag": flag, "identity": identity}
+    extra: dict[str, Any] = {"unit": unit, "flag": flag, "identity": identity}
     return Field(default, description=help, json_schema_extra=extra, **constraints)

@@ -1,20 +1,21 @@
 """Outlines and surface details of the simulated objects, drawn once and looked up ever after.
 
-A shape lives in its own coordinates: x right, y down, the larger half-extent of the object is 1. It is stored as a
-square table over ``[-EXTENT, EXTENT]`` of three numbers per point: the signed distance to the outline (negative
-inside), a factor on the object's colour, and an amount of white laid over it. A renderer rotates, scales and shifts
-by looking the table up at transformed coordinates, so one table serves every pose.
+A shape lives in its own coordinates: x right, y down, the larger half-extent of the object is 1. It is stored
+as a square table over ``[-EXTENT, EXTENT]`` of three numbers per point: the signed distance to the outline
+(negative inside), a factor on the object's colour, and an amount of white laid over it. A renderer rotates,
+scales and shifts by looking the table up at transformed coordinates, so one table serves every pose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 EXTENT = 1.3
 """Half-width of a table, in object half-extents: room for the outline outside the shape."""
@@ -23,11 +24,12 @@ OBJECTS: tuple[str, ...] = ("ball", "box", "star", "ring", "cross", "heart", "mo
 
 
 @cache
-def shape_table(name: str, resolution: int = 256) -> Array:
+def shape_table(name: str, resolution: int = 256) -> NDArray[np.float32]:
     """Distance, colour factor and white of one object.
 
-    Returns ``(row, column, 3) float32``: signed distance in half-extents, colour factor (about 0.3-1.25), white
-    in [0, 1]. The array is shared between callers and read-only. Raises ``KeyError`` for an unknown name.
+    Returns ``(row, column, 3) float32``: signed distance in half-extents, colour factor (about 0.3-1.25),
+    white in [0, 1]. The array is shared between callers and read-only. Raises ``KeyError`` for an unknown
+    name.
     """
     draw = _DRAWERS[name]
     axis = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution * (2 * EXTENT) - EXTENT
@@ -41,7 +43,7 @@ def shape_table(name: str, resolution: int = 256) -> Array:
 
 
 def _circle(x: Array, y: Array, cx: float, cy: float, radius: float) -> Array:
-    return np.asarray(np.hypot(x - cx, y - cy) - radius, np.float32)
+    return np.asarray(np.hypot(x - cx, y - cy) - radius)
 
 
 def _polygon(x: Array, y: Array, corners: list[tuple[float, float]]) -> Array:
@@ -55,7 +57,7 @@ def _polygon(x: Array, y: Array, corners: list[tuple[float, float]]) -> Array:
         if ey != 0:
             crosses = (ay > y) != (by > y)
             inside ^= crosses & (x < ax + (y - ay) * ex / ey)
-    return np.where(inside, -nearest, nearest)
+    return np.asarray(np.where(inside, -nearest, nearest))
 
 
 def _box(x: Array, y: Array, cx: float, cy: float, half_width: float, half_height: float) -> Array:
@@ -65,7 +67,7 @@ def _box(x: Array, y: Array, cx: float, cy: float, half_width: float, half_heigh
 
 def _inside(distance: Array, softness: float = 0.03) -> Array:
     """1 inside, 0 outside, a short ramp between: for details painted on the surface."""
-    return np.clip(0.5 - distance / (2 * softness), 0, 1)
+    return np.asarray(np.clip(0.5 - distance / (2 * softness), 0, 1))
 
 
 Drawn = tuple[Array, Array, Array]

@@ -1,14 +1,16 @@
 """The simulated world: short shots of one coloured object moving over a landscape, with its truth.
 
-Everything follows from a :class:`Scene`, which holds what a viewer would say about a shot. Attributes are drawn
-uniformly and independently, and the start position tells nothing about the motion, so whatever a decoder recovers
-it can only have from the responses. The true optical flow and the object's coverage come with the frames.
+Everything follows from a :class:`Scene`, which holds what a viewer would say about a shot. Attributes are
+drawn uniformly and independently, and the start position tells nothing about the motion, so whatever a
+decoder recovers it can only have from the responses. The true optical flow and the object's coverage come
+with the frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +19,33 @@ from mindanim.errors import InputError
 from mindanim.simulation.backdrops import BACKGROUNDS, backdrop
 from mindanim.simulation.shapes import EXTENT, OBJECTS, shape_table
 
-__all__ = ["BACKGROUNDS", "COLOURS", "MOTIONS", "OBJECTS", "SIZES", "Rendered", "Scene", "film", "render", "sample_scene"]
+__all__ = [
+    "BACKGROUNDS",
+    "COLOURS",
+    "MOTIONS",
+    "OBJECTS",
+    "SIZES",
+    "Rendered",
+    "Scene",
+    "film",
+    "render",
+    "sample_scene",
+]
 
 Array = NDArray[np.float32]
 
 COLOURS: tuple[str, ...] = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
 SIZES: tuple[str, ...] = ("small", "large")
-DIRECTIONS: tuple[str, ...] = ("right", "up-right", "up", "up-left", "left", "down-left", "down", "down-right")
+DIRECTIONS: tuple[str, ...] = (
+    "right",
+    "up-right",
+    "up",
+    "up-left",
+    "left",
+    "down-left",
+    "down",
+    "down-right",
+)
 MOTIONS: tuple[str, ...] = (*DIRECTIONS, "still", "growing", "shrinking", "spinning")
 
 _RGB = {
@@ -41,7 +63,7 @@ _HEIGHT = {"small": 0.44, "large": 0.66}
 _TRAVEL = 0.6
 """Path of a moving object over the clip, in frame half-widths."""
 _GROWTH = 1.8
-"""Scale at the end over scale at the start; the nominal size is reached in mid-clip, so size and motion are independent."""
+"""Scale at the end over scale at the start; the nominal size is reached in mid-clip."""
 _SPIN = np.deg2rad(225.0)
 """Clockwise turn over the clip, radians."""
 _OUTLINE = 0.022
@@ -53,10 +75,10 @@ _PAN_SHARE, _PAN_SPEED = 0.15, 0.04
 class Scene:
     """One shot.
 
-    ``object``, ``colour``, ``background``, ``size`` and ``motion`` index the tuples of this module. ``x`` and ``y``
-    are the object's centre at the start of the clip in frame half-widths, [-1, 1], y down. ``pan`` is the camera's
-    velocity in frame widths per second. ``tilt`` (radians), ``brightness`` (factor) and ``hue_shift`` (radians) are
-    mild nuisances. Clips with the same ``scene_id`` are takes of the same scene.
+    ``object``, ``colour``, ``background``, ``size`` and ``motion`` index the tuples of this module. ``x`` and
+    ``y`` are the object's centre at the start of the clip in frame half-widths, [-1, 1], y down. ``pan`` is
+    the camera's velocity in frame widths per second. ``tilt`` (radians), ``brightness`` (factor) and
+    ``hue_shift`` (radians) are mild nuisances. Clips with the same ``scene_id`` are takes of the same scene.
     """
 
     object: int
@@ -74,7 +96,7 @@ class Scene:
     scene_id: int = 0
 
     def caption(self) -> str:
-        """What a viewer would say of a still frame, e.g. "a large red ball over a green field"; never the motion."""
+        """What a viewer would say of a frame, "a large red ball over a green field"; never the motion."""
         ground = BACKGROUNDS[self.background]
         article = "a" if ground in ("cloudy sky", "green field") else "the"
         return f"a {SIZES[self.size]} {COLOURS[self.colour]} {OBJECTS[self.object]} over {article} {ground}"
@@ -88,8 +110,9 @@ class Scene:
 class Rendered:
     """Frames of one clip and their truth.
 
-    ``frames (frame, height, width, 3) uint8`` RGB; ``flow (frame, height, width, 2) float32`` true optical flow in
-    pixels per second, x right and y down; ``mask (frame, height, width) float32`` coverage by the object, [0, 1].
+    ``frames (frame, height, width, 3) uint8`` RGB; ``flow (frame, height, width, 2) float32`` true optical
+    flow in pixels per second, x right and y down; ``mask (frame, height, width) float32`` coverage by the
+    object, [0, 1].
     """
 
     frames: NDArray[np.uint8]
@@ -98,7 +121,7 @@ class Rendered:
 
 
 def sample_scene(rng: np.random.Generator, **fixed: object) -> Scene:
-    """Draw a scene; attributes named in ``fixed`` are kept at the given value without changing the other draws."""
+    """Draw a scene; attributes named in ``fixed`` have the given value, and the other draws unchanged."""
     drawn: dict[str, object] = {
         "object": int(rng.integers(len(OBJECTS))),
         "colour": int(rng.integers(len(COLOURS))),
@@ -121,8 +144,9 @@ def film(
 ) -> list[Scene]:
     """One scene per clip, in film order.
 
-    A scene lasts ``scene_clips[0]..scene_clips[1]`` clips (uniform). Its clips share everything but ``x`` and ``y``,
-    which are drawn anew at each jump cut. ``clip_seconds`` scales the camera pan so that its path per clip is the same.
+    A scene lasts ``scene_clips[0]..scene_clips[1]`` clips (uniform). Its clips share everything but ``x`` and
+    ``y``, which are drawn anew at each jump cut. ``clip_seconds`` scales the camera pan so that its path per
+    clip is the same.
     Raises :class:`InputError` where the range is empty or the clip has no duration.
     """
     shortest, longest = scene_clips
@@ -143,11 +167,13 @@ def film(
     return shots[:clips]
 
 
-def render(scene: Scene, times_s: Sequence[float] | NDArray[np.floating], duration_s: float = 2.0, size: int = 64) -> Rendered:
+def render(
+    scene: Scene, times_s: Sequence[float] | NDArray[np.floating], duration_s: float = 2.0, size: int = 64
+) -> Rendered:
     """Render a scene at the given times (seconds from the start of a clip that lasts ``duration_s``).
 
-    ``size`` is the height and width in pixels, at least 32 (:class:`InputError` otherwise). Times beyond the clip
-    extrapolate the motion.
+    ``size`` is the height and width in pixels, at least 32 (:class:`InputError` otherwise). Times beyond the
+    clip extrapolate the motion.
     """
     if size < 32 or duration_s <= 0:
         raise InputError(
@@ -163,7 +189,10 @@ def render(scene: Scene, times_s: Sequence[float] | NDArray[np.floating], durati
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
     dx = axis[None, None, :] - pose.x[:, None, None]
     dy = axis[None, :, None] - pose.y[:, None, None]
-    cos, sin = (np.cos(pose.angle) / pose.scale)[:, None, None], (np.sin(pose.angle) / pose.scale)[:, None, None]
+    cos, sin = (
+        (np.cos(pose.angle) / pose.scale)[:, None, None],
+        (np.sin(pose.angle) / pose.scale)[:, None, None],
+    )
 
     # Nearest lookup in a table with four cells per pixel: the distance it holds does the smoothing.
     table = shape_table(OBJECTS[scene.object], max(256, 4 * size))
@@ -174,7 +203,7 @@ def render(scene: Scene, times_s: Sequence[float] | NDArray[np.floating], durati
     looked_up = table.reshape(-1, 3).take(row * cells + column, axis=0)
     pixels = looked_up[..., 0] * (pose.scale * (size / 2))[:, None, None]  # distance to the outline in pixels
 
-    mask = np.clip(0.5 - pixels, 0, 1)
+    mask = np.asarray(np.clip(0.5 - pixels, 0, 1), np.float32)
     surface = np.clip(0.5 - pixels - _OUTLINE * size, 0, 1)  # 0 on the outline, 1 within it
     colour = hue @ np.asarray(_RGB[COLOURS[scene.colour]], np.float32)
     factor, white = looked_up[..., 1:2], looked_up[..., 2:3]
@@ -190,7 +219,7 @@ def render(scene: Scene, times_s: Sequence[float] | NDArray[np.floating], durati
 
 @dataclass(frozen=True)
 class _Pose:
-    """The object over time, each ``(frame,)``; rates are per second. ``scale`` is its half-extent in half-widths."""
+    """The object over time, ``(frame,)``; rates per second; ``scale`` is its half-extent in half-widths."""
 
     x: Array
     y: Array
@@ -243,8 +272,8 @@ def _backgrounds(scene: Scene, times: Array, size: int, hue: Array) -> Array:
     )
 
 
-def _flow(scene: Scene, pose: _Pose, dx: Array, dy: Array, mask: Array, size: int) -> Array:
-    """Velocity of what is seen at each pixel: the object where it covers at least half of it, else the landscape."""
+def _flow(scene: Scene, pose: _Pose, dx: Any, dy: Any, mask: Array, size: int) -> Array:
+    """Velocity of what a pixel shows: the object where it covers half or more, else the landscape."""
     half = np.float32(size / 2)
     on_object = mask >= 0.5
     flow = np.empty((*mask.shape, 2), np.float32)
@@ -256,7 +285,7 @@ def _flow(scene: Scene, pose: _Pose, dx: Array, dy: Array, mask: Array, size: in
 
 
 def _hue_rotation(angle: float) -> Array:
-    """Colour matrix that turns hues by ``angle`` radians about the gray axis (Rodrigues' rotation formula)."""
+    """Colour matrix that turns hues by ``angle`` radians about the gray axis (Rodrigues' formula)."""
     cos, sin = np.cos(angle), np.sin(angle)
     skew = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
     return np.asarray(cos * np.eye(3) + sin * skew + (1 - cos) / 3, np.float32)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The whole pipeline, command by command, for the two subjects of the simulated study.
+# Works from any folder; put your own study in the place of the simulated one and the lines stay the same.
+#
+#   bash examples/demo.sh [WORK_FOLDER]
+set -euo pipefail
+export MINDANIM_WORK="${1:-$PWD/mindanim-work}"
+export MINDANIM_DATASET=simulated
+export MINDANIM_DATA_SIMULATED="$MINDANIM_WORK/simulated-study"
+
+mindanim simulate --out "$MINDANIM_DATA_SIMULATED"
+mindanim encode-stimuli
+for subject in 1 2; do
+    mindanim preprocess      --subject "$subject"
+    mindanim train-semantic  --subject "$subject"
+    mindanim train-structure --subject "$subject"
+    mindanim train-motion    --subject "$subject"
+    mindanim generate        --subject "$subject"
+    mindanim generate        --subject "$subject" --label oracle --oracle all
+    mindanim evaluate        --subject "$subject"
+done
+mindanim show

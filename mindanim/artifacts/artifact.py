@@ -1,0 +1,136 @@
+"""A finished artifact: a folder with a manifest, read-only from here on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mindanim.artifacts.identity import SCHEMA_VERSION
+from mindanim.config.names import MAKER, unknown
+from mindanim.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished folder. `manifest` is its manifest.json; see docs/reference/artifacts.md."""
+
+    path: Path
+    kind: str
+    identity: str
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the artifact in the folder `path`; InputError when there is none or it is not readable."""
+        file = path / MANIFEST
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            version, kind, identity = manifest["schema_version"], manifest["kind"], manifest["identity"]
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                f"There is no artifact in {path}.",
+                why="A folder without manifest.json was not made, or not finished, by mindanim.",
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file} is not a manifest.", why=f"{type(error).__name__}: {error}") from error
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path} was made by a newer mindanim ({manifest.get('version', 'unknown version')}).",
+                why=f"Its manifest has schema version {version}; this mindanim reads up to {SCHEMA_VERSION}.",
+                mend="Update mindanim, or make the artifact again with --force.",
+            )
+        return cls(path, kind, identity, manifest)
+
+    @property
+    def digest(self) -> str:
+        """A hash of the content of all outputs: tells whether a rebuilt artifact has the same result."""
+        text = json.dumps(sorted((name, entry["sha256"]) for name, entry in self.outputs.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """Name -> bytes, sha256 and, where they apply, shape, dtype, axes, unit and columns."""
+        outputs: dict[str, dict[str, Any]] = self.manifest["outputs"]
+        return outputs
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that decided the result, with their values."""
+        config = self.manifest["config"]
+        return {name: entry["value"] for name, entry in config.items() if entry["identity"]}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Small facts the stage noted about its result."""
+        facts: dict[str, Any] = self.manifest["facts"]
+        return facts
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """Audit findings and warnings that travel with the artifact: code, text and data."""
+        findings: list[dict[str, Any]] = self.manifest["findings"]
+        return findings
+
+    def file(self, name: str) -> Path:
+        """The path of one output; InputError when the manifest lacks it, it is gone or has another size."""
+        if name not in self.outputs:
+            raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", mend=self._mend())
+        if problem := self._problem(name):
+            raise InputError(problem, why="It has changed since the stage finished.", mend=self._mend())
+        return self.path / name
+
+    def problems(self) -> list[str]:
+        """What is wrong with the files: one sentence for each that is gone or has another size."""
+        return [problem for name in self.outputs if (problem := self._problem(name))]
+
+    def array(self, name: str) -> np.ndarray:
+        """A .npy output, memory-mapped and read-only; its axes and unit stand in the manifest."""
+        import numpy as np
+
+        array: np.ndarray = np.load(self.file(name), mmap_mode="r", allow_pickle=False)
+        return array
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A TSV output; clip_id is text, "n/a" is a missing value, every other text is itself."""
+        import pandas as pd
+
+        return pd.read_csv(
+            self.file(name),
+            sep="\t",
+            dtype={"clip_id": str},
+            keep_default_na=False,
+            na_values=["n/a"],
+            float_precision="round_trip",
+        )
+
+    def json(self, name: str) -> Any:
+        """The content of a JSON output."""
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    def _problem(self, name: str) -> str:
+        path, expected = self.path / name, self.outputs[name]["bytes"]
+        if not path.is_file():
+            return f"{path} is gone."
+        size = path.stat().st_size
+        return "" if size == expected else f"{path} has {size} bytes instead of {expected}."
+
+    @property
+    def command(self) -> str:
+        """The command that makes this artifact anew."""
+        words = ["mindanim", MAKER.get(self.kind, self.kind)]
+        for option in ("dataset", "subject", "label"):
+            if self.manifest.get(option):
+                words += [f"--{option}", str(self.manifest[option])]
+        return " ".join([*words, "--force"])
+
+    def _mend(self) -> str:
+        return f"Make it again: {self.command}"

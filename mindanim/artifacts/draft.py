@@ -1,0 +1,238 @@
+"""The folder under construction that a stage writes into."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindanim import console, runtime
+from mindanim.artifacts.artifact import MANIFEST
+from mindanim.artifacts.files import WRITING, atomic_path, sha256_of, sync, write_text
+from mindanim.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import DTypeLike
+
+CONFIG, LOG = "config.toml", "log.txt"
+_JOURNAL, _SCRATCH = ".journal.jsonl", "scratch"
+_NOT_OUTPUTS = {MANIFEST, CONFIG, LOG, _JOURNAL}
+
+
+class Draft:
+    """The folder under construction, given to `build`.
+
+    Everything a stage registers here (descriptions of outputs, methods, findings, facts, finished steps) is
+    kept in a journal beside the files, so that a run that continues a killed one knows it too.
+
+    path: the folder. resumed: whether an earlier run left work here.
+    main: whether this process is the one that writes what all processes of a launch have in common. On the
+    others `save_*`, `methods`, `finding` and `fact` do nothing; `write`, `scratch` and `mark_done` work
+    anywhere.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.main = runtime.rank() == 0
+        entries = self._entries() if path.is_dir() else []
+        self.resumed = any(entry["entry"] != "session" for entry in entries)
+        self._done = {entry["step"] for entry in entries if entry["entry"] == "done"}
+
+    def begin(self) -> None:
+        """Make the folder ready for one more session of work; called once, by the main process."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.rglob(f"{WRITING}*"):
+            leftover.unlink()
+        self._record("session", started=_now(), version=runtime.version())
+
+    def save_array(self, name: str, array: np.ndarray, *, axes: str, unit: str = "") -> None:
+        """Write `array` as .npy. axes: one word per dimension, "clip lag voxel"."""
+        import numpy as np
+
+        if not self.main:
+            return
+        _check_axes(name, axes, array.ndim)
+        with self.write(name, axes=axes, unit=unit) as path, path.open("wb") as file:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+
+    def open_array(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike, *, axes: str, unit: str = ""
+    ) -> np.memmap:
+        """A .npy output to fill in place: created once, of zeros, and kept across resumes.
+
+        With several processes, all of them must call this.
+        """
+        import numpy as np
+
+        _check_axes(name, axes, len(shape))
+        path = self.path / name
+        if self.main and not path.exists():
+            with self.write(name, axes=axes, unit=unit) as beside:
+                np.lib.format.open_memmap(beside, mode="w+", dtype=np.dtype(dtype), shape=shape).flush()
+        runtime.wait_for_all()
+        array = np.lib.format.open_memmap(path, mode="r+")
+        if array.shape != tuple(shape) or array.dtype != np.dtype(dtype):
+            raise InputError(
+                f"{path} is {array.dtype} {array.shape} instead of {np.dtype(dtype)} {tuple(shape)}.",
+                why="An earlier, unfinished run left it.",
+                mend=f"Remove the folder {self.path} and run again.",
+            )
+        return array
+
+    def save_table(self, name: str, frame: pd.DataFrame, *, units: Mapping[str, str]) -> None:
+        """Write `frame` as TSV without its index; a missing value is "n/a".
+
+        units: column -> unit or description.
+        """
+        if not self.main:
+            return
+        if strangers := [column for column in units if column not in frame.columns]:
+            raise ValueError(f"{name}: units given for columns that are not there: {', '.join(strangers)}")
+        columns = {str(column): units.get(str(column), "") for column in frame.columns}
+        with self.write(name, rows=len(frame), columns=columns) as path:
+            frame.to_csv(path, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+
+    def save_json(self, name: str, data: Any) -> None:
+        """Write plain data as JSON; NaN and infinities are refused, for other programs cannot read them."""
+        if self.main:
+            with self.write(name) as path:
+                text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+                path.write_text(text + "\n", encoding="utf-8")
+
+    def save_bytes(self, name: str, data: bytes) -> None:
+        """Write bytes as they are."""
+        if self.main:
+            with self.write(name) as path:
+                path.write_bytes(data)
+
+    @contextmanager
+    def write(self, name: str, **described: Any) -> Iterator[Path]:
+        """A temporary path to write the output `name` to; it takes its place when the block ends well.
+
+        described: what the manifest shall say beside size and hash (axes, unit, ...).
+        """
+        target = self.path / name
+        if target.resolve().is_relative_to((self.path / _SCRATCH).resolve()) or name in _NOT_OUTPUTS:
+            raise ValueError(f"{name} is not a name for an output")
+        with atomic_path(target) as beside:
+            yield beside
+        if described:
+            self._record("output", name=Path(name).as_posix(), described=described)
+
+    def scratch(self, name: str) -> Path:
+        """A path for what is not an output (checkpoints): survives a kill, removed on completion."""
+        path = self.path / _SCRATCH / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def mark_done(self, step: str) -> None:
+        """Note that a step of the work is finished and its files are flushed."""
+        if step not in self._done:
+            self._done.add(step)
+            self._record("done", step=step)
+
+    def is_done(self, step: str) -> bool:
+        """Whether this or an earlier, killed run has finished the step."""
+        return step in self._done
+
+    def methods(self, sentence: str) -> None:
+        """One or more sentences for the methods text; said twice, they are kept once."""
+        if self.main:
+            self._record("methods", text=sentence)
+
+    def finding(self, code: str, text: str, **data: Any) -> None:
+        """An audit finding or warning that must travel with the artifact; also shown to the user now."""
+        if self.main:
+            console.warn(text)
+            self._record("finding", finding={"code": code, "text": text, "data": data})
+
+    def fact(self, **facts: Any) -> None:
+        """Small JSON facts that `mindanim show` displays, e.g. n_voxels=1500."""
+        if self.main:
+            self._record("facts", facts=facts)
+
+    def complete(self) -> dict[str, Any]:
+        """Flush, hash and list all outputs; the parts of the manifest that are known here."""
+        entries = self._entries()
+        described = {e["name"]: e["described"] for e in entries if e["entry"] == "output"}
+        facts: dict[str, Any] = {}
+        for entry in entries:
+            facts |= entry.get("facts", {})
+        sessions = [entry for entry in entries if entry["entry"] == "session"]
+        return {
+            "started": sessions[0]["started"],
+            "finished": _now(),
+            "sessions": len(sessions),
+            "versions": sorted({session["version"] for session in sessions}),
+            "outputs": {
+                name: _describe(self.path / name) | described.get(name, {}) for name in self._outputs()
+            },
+            "methods": _unique(entry["text"] for entry in entries if entry["entry"] == "methods"),
+            "findings": _unique(entry["finding"] for entry in entries if entry["entry"] == "finding"),
+            "facts": facts,
+        }
+
+    def seal(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, after which the folder only waits for `tidy` and its name."""
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(self.path / MANIFEST, text + "\n")
+
+    def tidy(self) -> None:
+        """Remove what only the work itself needed."""
+        shutil.rmtree(self.path / _SCRATCH, ignore_errors=True)
+        (self.path / _JOURNAL).unlink(missing_ok=True)
+
+    def _outputs(self) -> list[str]:
+        names = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
+        return sorted(n for n in names if n not in _NOT_OUTPUTS and not n.startswith(f"{_SCRATCH}/"))
+
+    def _record(self, entry: str, **content: Any) -> None:
+        line = json.dumps({"entry": entry, **content}, ensure_ascii=False, allow_nan=False)
+        with (self.path / _JOURNAL).open("a", encoding="utf-8") as journal:
+            journal.write(line + "\n")
+
+    def _entries(self) -> list[dict[str, Any]]:
+        journal = self.path / _JOURNAL
+        if not journal.exists():
+            return []
+        entries = []
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue  # a kill in the middle of a write leaves half a line: that entry was not made
+        return entries
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    entry: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    sync(path)
+    if path.suffix == ".npy":
+        import numpy as np
+
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        entry |= {"shape": list(array.shape), "dtype": str(array.dtype)}
+    return entry
+
+
+def _check_axes(name: str, axes: str, dimensions: int) -> None:
+    if len(axes.split()) != dimensions:
+        raise ValueError(f"{name} has {dimensions} dimensions, but its axes are '{axes}'")
+
+
+def _unique(items: Iterator[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for item in items:
+        if item not in kept:
+            kept.append(item)
+    return kept
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

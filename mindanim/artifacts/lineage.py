@@ -1,0 +1,85 @@
+"""What an artifact was made from, and whether that is still what lies there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindanim.artifacts.artifact import Artifact
+from mindanim.artifacts.differences import input_changes, some
+from mindanim.artifacts.identity import Source, changed_files
+from mindanim.errors import InputError, MindanimError
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One input of an artifact as its manifest records it, and how it compares with what lies there now."""
+
+    name: str
+    entry: dict[str, Any]
+    artifact: Artifact | None  # what lies there now; None for a source, or when it is gone
+    changed: str  # why the artifact is stale on account of this input; empty when it is not
+
+    @property
+    def is_source(self) -> bool:
+        return bool(self.entry["type"] == "source")
+
+
+def input_entry(given: Artifact | Source, below: Path) -> dict[str, Any]:
+    """What a manifest in the folder `below` records of an input."""
+    if isinstance(given, Artifact):
+        # Relative, so that a work folder can be moved as a whole.
+        path = Path(os.path.relpath(given.path.resolve(), below.resolve())).as_posix()
+        content = {"identity": given.identity, "digest": given.digest, "options": given.options}
+        return {"type": "artifact", "kind": given.kind, "path": path, **content}
+    return {"type": "source", "name": given.name, "identity": given.identity, "detail": given.detail}
+
+
+def ancestors(artifact: Artifact) -> list[Ancestor]:
+    """The inputs of an artifact, each compared with what lies there now."""
+    return [_compare(artifact, name, entry) for name, entry in artifact.manifest["inputs"].items()]
+
+
+def staleness(artifact: Artifact) -> list[str]:
+    """Why the artifact is stale: a sentence for every input, its own or further up, that has changed since.
+
+    An input that is gone cannot be compared and does not count.
+    """
+    reasons: list[str] = []
+    for ancestor in ancestors(artifact):
+        if ancestor.changed:
+            reasons.append(ancestor.changed)
+        elif ancestor.artifact is not None:
+            reasons += [reason for reason in staleness(ancestor.artifact) if reason not in reasons]
+    return reasons
+
+
+def refuse_stale(name: str, artifact: Artifact) -> list[MindanimError]:
+    """The error, if any, that forbids using `artifact` as the input `name`."""
+    reasons = staleness(artifact)
+    if not reasons:
+        return []
+    return [
+        InputError(
+            f"The input {name} ({artifact.path}) is stale.",
+            why=" ".join(reasons),
+            mend=f"Make it again: {artifact.command}",
+        )
+    ]
+
+
+def _compare(artifact: Artifact, name: str, entry: dict[str, Any]) -> Ancestor:
+    if entry["type"] == "source":
+        changed = changed_files(entry["detail"], entry["identity"])
+        reason = f"{artifact.path.name} was made from {name}, whose files have changed: {some(changed)}."
+        return Ancestor(name, entry, None, reason if changed else "")
+    path = (artifact.path / entry["path"]).resolve()
+    try:
+        now = Artifact.load(path)
+    except InputError:
+        return Ancestor(name, entry, None, "")
+    change = input_changes(entry, input_entry(now, artifact.path))
+    reason = f"{artifact.path.name} was made from another {name} than lies in {path} now: {change}."
+    return Ancestor(name, entry, now, reason if change else "")

@@ -1,0 +1,157 @@
+"""How a stage's result comes into being: planned, locked, built beside its place, renamed at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tomli_w
+
+from mindanim import console, runtime
+from mindanim.artifacts.artifact import Artifact
+from mindanim.artifacts.draft import CONFIG, LOG, Draft
+from mindanim.artifacts.files import sync, write_text
+from mindanim.artifacts.identity import Source
+from mindanim.artifacts.lock import locked
+from mindanim.artifacts.manifest import describe_invocation, replayable
+from mindanim.artifacts.plan import Plan, Planned, make_plan
+from mindanim.artifacts.workspace import Workspace
+from mindanim.config.fields import StageConfig
+from mindanim.config.run import RunOptions
+from mindanim.errors import InputError
+
+REPLACED = ".replaced"
+
+
+def produce(
+    kind: str,
+    path: Path,
+    *,
+    config: StageConfig,
+    inputs: Mapping[str, Artifact | Source],
+    run: RunOptions,
+    seed: int | None,
+    build: Callable[[Draft], None],
+    expected_bytes: int = 0,
+) -> Artifact:
+    """The artifact that `config` and `inputs` make in the folder `path`, built when it is not there.
+
+    An artifact of the same identity is reused; one of another identity is refused with the differences, or
+    set aside with run.force. The work happens in a hidden folder beside `path`, named by the identity: a
+    run that is stopped at any instant is continued by the next one, and `path` holds either nothing or a
+    complete artifact.
+
+    kind: also decides the stage that is named in messages. seed: recorded, and part of the identity.
+    build: writes everything into the `Draft`; called again on the same folder after a kill.
+    expected_bytes: what the result will about take on disk; too little room is an error before any work.
+
+    Raises
+    ------
+    InputError: stale or damaged input; something else in the way; another writer; too little room.
+    Planned: run.dry_run is set; it carries the plan.
+    """
+    arguments = (kind, path, config, inputs, run, seed)
+    plan = make_plan(*arguments)
+    _check_room(plan, expected_bytes)
+    if run.dry_run:
+        raise Planned(plan)
+    runtime.wait_for_all()  # every process has decided before the first one writes
+    if plan.action == "skip":
+        return _reuse(plan)
+    if runtime.rank() > 0:
+        return _assist(plan, build)
+    with locked(path.with_name(f".{path.name}.lock")):
+        plan = make_plan(*arguments)  # another writer may have finished while this one waited
+        if plan.action == "skip":
+            return _reuse(plan)
+        if plan.action != "finish":
+            _work(plan, config, inputs, run, seed, build)
+        _put_in_place(plan)
+    runtime.wait_for_all()
+    if run.dataset is not None:
+        Workspace(run.work, run.dataset).dataset_description(run.data)
+    return Artifact.load(path)
+
+
+def _reuse(plan: Plan) -> Artifact:
+    if plan.existing is None:
+        raise AssertionError("a plan to skip always has an artifact")
+    console.say(f"{plan.kind}: nothing to do, {plan.reason} ({plan.path})")
+    return plan.existing
+
+
+def _work(
+    plan: Plan,
+    config: StageConfig,
+    inputs: Mapping[str, Artifact | Source],
+    run: RunOptions,
+    seed: int | None,
+    build: Callable[[Draft], None],
+) -> None:
+    draft = Draft(plan.partial)
+    draft.begin()
+    with ExitStack() as stack:
+        stack.enter_context(console.logging_to(plan.partial / LOG))
+        console.log(f"mindanim {runtime.version()}, {plan.action} of {plan.kind} {plan.identity[:8]}")
+        if plan.action == "continue":
+            console.say(f"{plan.kind}: continuing, {plan.reason}")
+        invocation = describe_invocation(plan, config, inputs, run, seed)
+        write_text(plan.partial / CONFIG, tomli_w.dumps(replayable(plan.kind, config, run)))
+        runtime.wait_for_all()
+        try:
+            build(draft)
+        except BaseException:
+            console.log(traceback.format_exc())
+            raise
+        runtime.wait_for_all()
+        draft.seal(invocation | draft.complete())
+
+
+def _assist(plan: Plan, build: Callable[[Draft], None]) -> Artifact:
+    """The part of the processes that do not own the folder: share the work, and wait for the result."""
+    if plan.action != "finish":
+        runtime.wait_for_all()
+        build(Draft(plan.partial))
+        runtime.wait_for_all()
+    runtime.wait_for_all()
+    return Artifact.load(plan.path)
+
+
+def _put_in_place(plan: Plan) -> None:
+    Draft(plan.partial).tidy()
+    if plan.path.exists():
+        aside = _set_aside(plan.path)
+        if aside is not None:
+            console.say(f"{plan.kind}: what was there is now in {aside}")
+    os.rename(plan.partial, plan.path)
+    sync(plan.path.parent)
+
+
+def _set_aside(path: Path) -> Path | None:
+    if not any(path.iterdir()):
+        path.rmdir()
+        return None
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = path.parent / REPLACED / f"{path.name}-{stamp}"
+    aside.parent.mkdir(exist_ok=True)
+    os.rename(path, aside)
+    return aside
+
+
+def _check_room(plan: Plan, expected: int) -> None:
+    if plan.action == "skip" or expected <= 0:
+        return
+    here = plan.path
+    while not here.exists():
+        here = here.parent
+    free = shutil.disk_usage(here).free
+    if free < expected:
+        raise InputError(
+            f"{plan.kind} needs about {expected / 1e9:.1f} GB on disk; {here} has {free / 1e9:.1f} GB free.",
+            mend="Make room, or choose another folder with --work.",
+        )

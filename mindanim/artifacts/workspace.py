@@ -1,0 +1,204 @@
+"""The work folder: where each artifact lies, and what is recorded about a dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mindanim import runtime
+from mindanim.artifacts.artifact import MANIFEST, Artifact
+from mindanim.artifacts.files import write_text
+from mindanim.config.names import KINDS, MAKER
+from mindanim.config.run import RunOptions
+from mindanim.errors import InputError, UsageError
+
+DESCRIPTION = "dataset_description.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The part of the work folder that belongs to one dataset: `<work>/<dataset>`."""
+
+    work: Path
+    dataset: str
+
+    @classmethod
+    def of(cls, run: RunOptions) -> Self:
+        """The workspace that `run` speaks of; UsageError without a dataset."""
+        return cls(run.work, run.need_dataset())
+
+    @property
+    def root(self) -> Path:
+        return self.work / self.dataset
+
+    def stimuli(self, label: str = "") -> Path:
+        """`<work>/<dataset>/stimuli[-label]`."""
+        return self.root / _labelled("stimuli", label)
+
+    def stage(self, subject: int, kind: str, label: str = "") -> Path:
+        """`<work>/<dataset>/sub-01/<kind>[-label]`."""
+        return self.root / f"sub-{subject:02d}" / _labelled(kind, label)
+
+    def place(self, run: RunOptions, kind: str) -> Path:
+        """Where a stage run with `run` writes its artifact of `kind`."""
+        return self._folder(run, kind, run.label)
+
+    def load(self, path: Path) -> Artifact:
+        """The artifact in `path`; InputError naming the command that makes it when it is not there."""
+        if (path / MANIFEST).exists():
+            return Artifact.load(path)
+        kind, _, label = path.name.partition("-")
+        words = ["mindanim", MAKER.get(kind, kind), "--dataset", self.dataset]
+        if path.parent.name.startswith("sub-"):
+            words += ["--subject", str(int(path.parent.name.removeprefix("sub-")))]
+        words += ["--label", label] if label else []
+        there = sorted(found.parent.name for found in path.parent.glob(f"{kind}*/{MANIFEST}"))
+        raise InputError(
+            f"There is no {kind} in {path}.",
+            why=f"Beside it: {', '.join(there)}."
+            if there
+            else "That stage has not been run or not finished.",
+            mend=f"Run: {' '.join(words)}" + (f"; or choose one with --use {kind}=LABEL." if there else "."),
+        )
+
+    def read(self, run: RunOptions, kind: str) -> Artifact:
+        """The input of `kind` that a stage run with `run` reads: the plain one, or the label in --use."""
+        return self.load(self._folder(run, kind, run.use.get(kind, "")))
+
+    def _folder(self, run: RunOptions, kind: str, label: str) -> Path:
+        return self.stimuli(label) if kind == "stimuli" else self.stage(run.need_subject(), kind, label)
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every finished artifact of the dataset, by subject and in the order of the stages."""
+        if not self.root.is_dir():
+            return
+        folders = [self.root, *sorted(self.root.glob("sub-*"))]
+        for folder in folders:
+            found = [path.parent for path in folder.glob(f"*/{MANIFEST}")]
+            visible = [path for path in found if not path.name.startswith(".")]
+            yield from (Artifact.load(path) for path in sorted(visible, key=_stage_order))
+
+    def dataset_description(self, data: Path | None = None) -> Path:
+        """Write the BIDS-derivatives dataset_description.json and record in it the raw data folder."""
+        file = self.root / DESCRIPTION
+        folder = data if data is not None else self.recorded_data()
+        record = {
+            "Name": f"mindanim derivatives of {self.dataset}",
+            "BIDSVersion": "1.10.0",
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "mindanim", "Version": runtime.version()}],
+        }
+        if folder is not None:
+            record["SourceDatasets"] = [{"URL": folder.resolve().as_uri()}]
+        text = json.dumps(record, indent=2) + "\n"
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            write_text(file, text)
+        return file
+
+    def recorded_data(self) -> Path | None:
+        """The raw data folder that an earlier command used; None when none did."""
+        sources = self._description().get("SourceDatasets", [])
+        url = sources[0].get("URL", "") if sources else ""
+        return Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
+
+    def _description(self) -> dict[str, Any]:
+        file = self.root / DESCRIPTION
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise InputError(f"{file} is not JSON.", why=str(error), mend="Repair or remove it.") from error
+        return record if isinstance(record, dict) else {}
+
+
+def datasets(work: Path) -> list[str]:
+    """Names of the datasets that have something in the work folder."""
+    if not work.is_dir():
+        return []
+    return sorted(path.name for path in work.iterdir() if path.is_dir() and (path / DESCRIPTION).exists())
+
+
+def find_dataset(run: RunOptions) -> RunOptions:
+    """`run` with its dataset: the given one, or the only one in the work folder; else UsageError."""
+    if run.dataset is not None:
+        return run
+    there = datasets(run.work)
+    if len(there) == 1:
+        return run.model_copy(update={"dataset": there[0]})
+    raise UsageError(
+        "No dataset was given.",
+        why=f"{run.work} holds {len(there)}: {', '.join(there)}." if there else f"{run.work} holds none yet.",
+        mend="Add --dataset NAME, or set MINDANIM_DATASET.",
+    )
+
+
+def data_variable(dataset: str) -> str:
+    """The environment variable that names one dataset's folder, e.g. MINDANIM_DATA_CC2017."""
+    return "MINDANIM_DATA_" + "".join(c if c.isalnum() else "_" for c in dataset.upper())
+
+
+def find_data(run: RunOptions) -> tuple[Path, str] | None:
+    """The raw data folder and where it is known from; None when nothing names one.
+
+    Asked in this order: --data, MINDANIM_DATA_<DATASET>, MINDANIM_DATA, the one recorded in the work folder.
+    Raises InputError when the first that is named does not exist.
+    """
+    workspace = Workspace.of(run)
+    own = data_variable(workspace.dataset)
+    for origin, folder in (
+        ("--data", run.data),
+        (own, _from_environment(own)),
+        ("MINDANIM_DATA", _from_environment("MINDANIM_DATA")),
+        (str(workspace.root / DESCRIPTION), workspace.recorded_data()),
+    ):
+        if folder is None:
+            continue
+        if not folder.is_dir():
+            raise InputError(
+                f"The data folder {folder} does not exist.",
+                why=f"It is named by {origin}.",
+                mend="Add --data FOLDER with its present place.",
+            )
+        return folder, origin
+    return None
+
+
+def data_unknown(run: RunOptions) -> InputError:
+    """The error for a data folder that nothing names; it lists every place that was asked."""
+    workspace = Workspace.of(run)
+    return InputError(
+        f"The raw data folder of {workspace.dataset} is not known.",
+        why=f"Asked: --data (not given), {data_variable(workspace.dataset)} and MINDANIM_DATA (not set), "
+        f"{workspace.root / DESCRIPTION} (nothing recorded).",
+        mend="Add --data FOLDER once; later commands find it in the work folder.",
+    )
+
+
+def with_data(run: RunOptions) -> RunOptions:
+    """`run` with its dataset and raw data folder; UsageError or InputError when one is not known."""
+    run = find_dataset(run)
+    found = find_data(run)
+    if found is None:
+        raise data_unknown(run)
+    return run.model_copy(update={"data": found[0]})
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value).expanduser() if value else None
+
+
+def _labelled(kind: str, label: str) -> str:
+    return f"{kind}-{label}" if label else kind
+
+
+def _stage_order(path: Path) -> tuple[int, str]:
+    kind = path.name.partition("-")[0]
+    return (KINDS.index(kind) if kind in KINDS else len(KINDS), path.name)

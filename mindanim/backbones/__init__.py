@@ -1,0 +1,104 @@
+"""Frozen pretrained models, by name or local folder: diffusion, CLIP, classifiers, captioner.
+
+A name is ``demo`` (the small set that ships with the package), an existing local folder, or a hub id. All
+sets come in the same public formats and run through the same code. Loaders never fall back to random weights,
+and touch the network only when called with ``offline=False`` while a file is not on this machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mindanim.backbones.base import (
+    Captioner,
+    ClipBackbone,
+    DiffusionBackbone,
+    ImageClassifier,
+    VideoClassifier,
+)
+from mindanim.backbones.catalogue import Kind
+from mindanim.backbones.locate import Weights, locate
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Captioner",
+    "ClipBackbone",
+    "DiffusionBackbone",
+    "ImageClassifier",
+    "Kind",
+    "VideoClassifier",
+    "Weights",
+    "load_captioner",
+    "load_clip",
+    "load_diffusion",
+    "load_image_classifier",
+    "load_video_classifier",
+    "locate",
+]
+
+
+def load_diffusion(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+) -> DiffusionBackbone:
+    """The diffusion model `name`, a Stable Diffusion 1.x or 2.x folder in the diffusers layout.
+
+    dtype: what its networks compute in (default float32); results are float32 whatever it is.
+
+    Raises
+    ------
+    MissingError: some of its files are not on this machine; lists them and the command that fetches them.
+    InputError: the files do not hold such a model.
+    """
+    from mindanim.backbones.diffusion import StableDiffusion
+
+    return StableDiffusion(locate(name, "diffusion", offline), device, dtype)
+
+
+def load_clip(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+) -> ClipBackbone:
+    """The CLIP model `name`: an open_clip folder, ``ARCHITECTURE/TAG``, ``ARCHITECTURE@FILE`` or a hub id.
+
+    Raises MissingError and InputError as `load_diffusion` does.
+    """
+    from mindanim.backbones.clip import OpenClip
+
+    return OpenClip(locate(name, "clip", offline), device, dtype)
+
+
+def load_image_classifier(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+) -> ImageClassifier:
+    """The image classifier `name`, any transformers image-classification folder.
+
+    Raises MissingError and InputError as `load_diffusion` does.
+    """
+    from mindanim.backbones.classifiers import TransformersImageClassifier
+
+    return TransformersImageClassifier(locate(name, "image_classifier", offline), device, dtype)
+
+
+def load_video_classifier(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+) -> VideoClassifier:
+    """The video classifier `name`, a transformers VideoMAE folder.
+
+    Raises MissingError and InputError as `load_diffusion` does.
+    """
+    from mindanim.backbones.classifiers import TransformersVideoClassifier
+
+    return TransformersVideoClassifier(locate(name, "video_classifier", offline), device, dtype)
+
+
+def load_captioner(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+) -> Captioner:
+    """The captioner `name`, a transformers BLIP-2 folder.
+
+    Raises MissingError and InputError as `load_diffusion` does.
+    """
+    from mindanim.backbones.captioner import Blip2Captioner
+
+    return Blip2Captioner(locate(name, "captioner", offline), device, dtype)

@@ -1,0 +1,168 @@
+"""Stable Diffusion 1.x and 2.x, from a folder in the diffusers layout."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mindanim.backbones.pretrained import load_network
+from mindanim.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from mindanim.backbones.locate import Weights
+
+
+class StableDiffusion:
+    """A `DiffusionBackbone`. Each network is read from disk when it is first used."""
+
+    def __init__(
+        self, weights: Weights, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
+        self.weights = weights
+        self.dtype = dtype or torch.float32
+        self._device = torch.device(device)
+        self._unet_config = self._config("unet/config.json")
+        self._vae_config = self._config("vae/config.json")
+        self._text_config = self._config("text_encoder/config.json")
+        self._check()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    @property
+    def frame_size(self) -> int:
+        """Side of the square frames it was trained on, pixels."""
+        return self._latent_side * self._factor
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channel, height, width) of the latent of one frame of `frame_size`."""
+        return int(self._vae_config["latent_channels"]), self._latent_side, self._latent_side
+
+    @property
+    def text_width(self) -> int:
+        """Features per token of the text condition."""
+        return int(self._text_config["hidden_size"])
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text condition: what both the tokenizer and the text encoder's positions allow."""
+        return min(int(self.tokenizer.model_max_length), int(self._text_config["max_position_embeddings"]))
+
+    @property
+    def scaling_factor(self) -> float:
+        """Factor between the autoencoder's latents and the diffusion model's."""
+        # Early folders leave it out; 0.18215 is then what diffusers assumes.
+        return float(self._vae_config.get("scaling_factor", 0.18215))
+
+    @property
+    def prediction_type(self) -> str:
+        """What the noise predictor predicts: ``epsilon``, ``v_prediction`` or ``sample``."""
+        return str(self.scheduler_config.get("prediction_type", "epsilon"))
+
+    @cached_property
+    def scheduler_config(self) -> dict[str, Any]:
+        """The model's own noise schedule, as its scheduler_config.json states it."""
+        return self._config("scheduler/scheduler_config.json")
+
+    @cached_property
+    def unet(self) -> Any:
+        """The noise predictor; it belongs to whoever called the loader."""
+        from diffusers import UNet2DConditionModel
+
+        return load_network(UNet2DConditionModel, self.weights, self.device, self.dtype, "unet")
+
+    @cached_property
+    def vae(self) -> Any:
+        """The autoencoder (diffusers ``AutoencoderKL``)."""
+        from diffusers import AutoencoderKL
+
+        return load_network(AutoencoderKL, self.weights, self.device, self.dtype, "vae")
+
+    @cached_property
+    def text_encoder(self) -> Any:
+        """The text encoder (transformers ``CLIPTextModel``)."""
+        from transformers import CLIPTextModel
+
+        return load_network(CLIPTextModel, self.weights, self.device, self.dtype, "text_encoder")
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The text encoder's tokenizer."""
+        from transformers import CLIPTokenizer
+
+        return CLIPTokenizer.from_pretrained(self.weights.path / "tokenizer", local_files_only=True)
+
+    @torch.inference_mode()
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames in [0, 1] -> scaled posterior means (frame, channel, height, width) float32."""
+        if any(side % self._factor for side in frames.shape[-2:]):
+            height, width = frames.shape[-2:]
+            raise InputError(f"Frames of {height} x {width} px: sides must be multiples of {self._factor}.")
+        pixels = frames.to(self.device, self.dtype) * 2 - 1
+        mean = self.vae.encode(pixels).latent_dist.mode()
+        return torch.as_tensor(mean.float() * self.scaling_factor)
+
+    @torch.inference_mode()
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scaled latents -> frames (frame, channel, height, width) float32 in [0, 1]."""
+        pixels = self.vae.decode((latents.to(self.device) / self.scaling_factor).to(self.dtype)).sample
+        return torch.as_tensor((pixels.float() / 2 + 0.5).clamp(0, 1))
+
+    @torch.inference_mode()
+    def encode_text(self, texts: list[str], tokens: int) -> torch.Tensor:
+        """Hidden states (text, token, feature) float32 after the final norm, padded or cut to `tokens`."""
+        if not 2 <= tokens <= self.max_tokens:
+            raise ConfigError(
+                f"tokens = {tokens} does not suit {self.weights.name}.",
+                why=f"Its text condition has between 2 (BOS and EOS) and {self.max_tokens} tokens.",
+                mend=f"Use at most {self.max_tokens}.",
+            )
+        coded = self.tokenizer(
+            texts, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt"
+        )
+        mask = coded.attention_mask.to(self.device) if self._text_config.get("use_attention_mask") else None
+        states = self.text_encoder(coded.input_ids.to(self.device), attention_mask=mask).last_hidden_state
+        return torch.as_tensor(states.float())
+
+    @property
+    def _factor(self) -> int:
+        return int(2 ** (len(self._vae_config["block_out_channels"]) - 1))
+
+    @property
+    def _latent_side(self) -> int:
+        side = self._unet_config["sample_size"]
+        return int(side[0]) if isinstance(side, list) else int(side)
+
+    def _config(self, file: str) -> dict[str, Any]:
+        path = self.weights.path / file
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is not JSON.", why=str(error)) from error
+        return dict(config)
+
+    def _check(self) -> None:
+        """Refuse other model families: their numbers would come out wrong rather than not at all."""
+        unet, vae, text = self._unet_config, self._vae_config, self._text_config
+        side = unet.get("sample_size")
+        square = isinstance(side, int) or (isinstance(side, list) and len(set(side)) == 1)
+        wrong = {
+            "takes other channels than the autoencoder gives": unet.get("in_channels")
+            != vae.get("latent_channels"),
+            "reads other text features than the encoder gives": unet.get("cross_attention_dim")
+            != text.get("hidden_size"),
+            "has no square sample_size": not square,
+            "works on shifted latents": bool(vae.get("shift_factor")),
+        }
+        if found := [fault for fault, true in wrong.items() if true]:
+            raise InputError(
+                f"{self.weights.path} is not a text-to-image model of the Stable Diffusion 1.x or 2.x kind.",
+                why=f"Its UNet {', '.join(found)}.",
+                mend="Name a text-to-image folder (not inpainting, not SDXL).",
+            )

@@ -1,0 +1,92 @@
+"""From frames of any size to what a network was trained on: resize, crop, normalise, as tensor operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from mindanim.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+Interpolation = Literal["bilinear", "bicubic"]
+_PIL = {2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling numbers, as processor configs store them
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a model's processor does to an image.
+
+    size: side of the shorter edge, or (height, width), or None to keep the size.
+    crop: (height, width) kept around the centre, or None. mean, std: per colour, for images in [0, 1].
+    """
+
+    size: int | tuple[int, int] | None
+    crop: tuple[int, int] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: Interpolation
+
+    @classmethod
+    def of_processor(cls, processor: Any) -> Preprocessing:
+        """What a transformers image processor is set to; InputError when it does something else beside."""
+        size = _lengths(processor.size) if processor.do_resize else {}
+        resize: int | tuple[int, int] | None = None
+        if "shortest_edge" in size and "longest_edge" not in size:
+            resize = size["shortest_edge"]
+        elif {"height", "width"} <= size.keys():
+            resize = (size["height"], size["width"])
+        elif processor.do_resize:
+            raise InputError(f"{type(processor).__name__} resizes by {size}, which is not supported.")
+        crop = None
+        if getattr(processor, "do_center_crop", None):
+            kept = _lengths(processor.crop_size)
+            crop = (kept["height"], kept["width"])
+        normal = processor.do_normalize
+        return cls(
+            size=resize,
+            crop=crop,
+            mean=tuple(processor.image_mean) if normal else (0.0,),
+            std=tuple(processor.image_std) if normal else (1.0,),
+            interpolation=interpolation(_PIL.get(int(processor.resample), str(processor.resample))),
+        )
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """(image, channel, height, width) float in [0, 1] -> the same, resized, cropped and normalised."""
+        if self.size is not None:
+            images = resize(images, self.size, self.interpolation)
+        if self.crop is not None:
+            from torchvision.transforms.v2.functional import center_crop
+
+            images = center_crop(images, list(self.crop))
+        mean, std = (images.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (images - mean) / std
+
+
+def interpolation(name: str) -> Interpolation:
+    """`name` if it is known; InputError otherwise."""
+    for known in get_args(Interpolation):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"Interpolation {name!r} is not supported.", mend="Bilinear and bicubic are.")
+
+
+def resize(images: torch.Tensor, size: int | tuple[int, int], how: Interpolation) -> torch.Tensor:
+    """Antialiased resize of (..., channel, height, width), uint8 or float in [0, 1]; type and range are kept.
+
+    size: (height, width), or the length of the shorter edge.
+    """
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import resize as torchvision_resize
+
+    lengths: Sequence[int] = [size] if isinstance(size, int) else list(size)
+    resized: torch.Tensor = torchvision_resize(images, lengths, InterpolationMode(how), antialias=True)
+    # Bicubic weights overshoot at edges; images stored as bytes are clipped there, and so must floats be.
+    return resized.clamp(0, 1) if resized.is_floating_point() else resized
+
+
+def _lengths(size: Any) -> dict[str, int]:
+    items = size.items() if isinstance(size, Mapping) else vars(size).items()
+    return {name: int(length) for name, length in items if length is not None}

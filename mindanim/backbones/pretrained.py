@@ -1,0 +1,69 @@
+"""Reading the networks of a located backbone, every parameter from the file."""
+
+from __future__ import annotations
+
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from mindanim.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from mindanim.backbones.locate import Weights
+
+# What the libraries raise for files that are cut short, of another format or of another network.
+READING_FAILED = (OSError, ValueError, RuntimeError, KeyError, TypeError, UnpicklingError, SafetensorError)
+
+
+def load_network(
+    kind: Any, weights: Weights, device: torch.device | str, dtype: torch.dtype, subfolder: str = ""
+) -> Any:
+    """A diffusers or transformers network in evaluation mode, without gradients.
+
+    kind: its class, with ``from_pretrained``. subfolder: where in the backbone's folder it lies.
+
+    Raises InputError when the file holds another network, or lacks parameters (which would stay random).
+    """
+    place = f"{weights.path / subfolder}"
+    file = weights.holds(f"^{subfolder}/.*\\.(safetensors|bin)$" if subfolder else r"\.(safetensors|bin)$")
+    _no_bars()
+    precision = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+    try:
+        network, report = kind.from_pretrained(
+            place,
+            local_files_only=True,
+            output_loading_info=True,
+            use_safetensors=file is not None and file.endswith(".safetensors"),
+            **{precision: dtype},
+            variant="fp16" if file is not None and ".fp16." in file else None,
+        )
+    except READING_FAILED as error:
+        raise unreadable(weights, place, kind.__name__, error) from error
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(
+            f"{place}: {len(missing)} parameters of {kind.__name__} are missing, e.g. {missing[0]}.",
+            why="They would stay random.",
+            mend="Name a complete model of this architecture.",
+        )
+    return network.to(device).eval().requires_grad_(False)
+
+
+def unreadable(weights: Weights, place: object, what: str, error: Exception) -> InputError:
+    """The error that says that the files in `place` cannot be read as `what`."""
+    return InputError(
+        f"{place} does not hold a readable {what}.",
+        why=" ".join(str(error).split())[:300],
+        mend=f"Check the {weights.kind} backbone {weights.name!r}, or fetch it again.",
+    )
+
+
+def _no_bars() -> None:
+    """Both libraries draw a progress bar per file; ours is the one that counts."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()

@@ -1,0 +1,162 @@
+"""What a preprocessing says about itself: sentences for a methods section, findings, and small facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.plan import Plan
+from mindanim.bold.survey import Selection, Survey
+from mindanim.config.preprocess import PreprocessConfig
+
+SIGNIFICANT = 0.05
+_CORRECTIONS = {
+    "fdr": "false discovery rate (Benjamini-Hochberg)",
+    "bonferroni": "Bonferroni-corrected",
+    "none": "uncorrected",
+}
+
+
+def methods(plan: Plan, selection: Selection, config: PreprocessConfig) -> list[str]:
+    """The preprocessing in sentences."""
+    runs = [run for segment in plan.segments for run in segment.runs]
+    tr_s = runs[0].facts.tr_s
+    lags = " and ".join(f"{lag:g}" for lag in plan.lags_s)
+    on_grid = all(run.sampling.on_grid for run in runs)
+    between = "" if on_grid else f" by {config.interpolation} interpolation between volumes"
+    several = ", averaged over lags" if config.lag_mode == "mean" and len(plan.lags_s) > 1 else ""
+    return [
+        f"The signal of {len(plan.cortex)} cortical vertices was taken from {len(runs)} runs (TR {tr_s:g} "
+        f"s).",
+        f"{_drift_sentence(config)}, over the volumes that responses are taken from.",
+        f"The response to a clip is the signal {lags} s after its onset{between}{several}, averaged over "
+        f"repeats.",
+        _selection_sentence(selection, config),
+        _scale_sentence(config),
+    ]
+
+
+def _drift_sentence(config: PreprocessConfig) -> str:
+    if config.detrend == "polynomial":
+        return f"A polynomial of degree {config.detrend_order} was removed from every run by least squares"
+    if config.detrend == "cosine":
+        return (
+            f"Discrete cosines with periods of {config.high_pass_s:g} s and more were removed from every run"
+        )
+    return "The mean was removed from every run"
+
+
+def _selection_sentence(selection: Selection, config: PreprocessConfig) -> str:
+    kept = f"{len(selection.columns)} voxels were kept"
+    where = f" within {', '.join(config.roi)}" if config.roi else ""
+    if config.selection == "none":
+        return f"All usable vertices{where} ({len(selection.columns)}) were kept."
+    if config.selection == "variance":
+        return f"{kept}{where}, those with the largest temporal variance in the training runs."
+    test = "one-sided" if config.alternative == "greater" else "two-sided"
+    threshold = (
+        f", none above {config.alpha:g} ({_CORRECTIONS[config.correction]})" if config.alpha < 1 else ""
+    )
+    return (
+        f"{kept}{where} by the reproducibility of training responses: per segment the correlation of the "
+        f"repeats, "
+        f"Fisher-transformed, entered a {test} one-sample t test over segments; voxels with the smallest p "
+        f"were kept{threshold}."
+    )
+
+
+def _scale_sentence(config: PreprocessConfig) -> str:
+    if config.standardize == "training":
+        return (
+            "Training runs were z-scored one by one; test runs were scaled by the training runs' deviation; "
+            "averaged responses of both were z-scored by the mean and deviation of the training clips."
+        )
+    return "Every run and the averaged responses of either split were z-scored by their own statistics."
+
+
+def findings(
+    plan: Plan, selection: Selection, config: PreprocessConfig
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """What must travel with the responses: ``(code, text, data)``."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    if config.standardize == "transductive":
+        text = (
+            "Test responses are scaled by the test set's own statistics (transductive), unlike a new clip's."
+        )
+        found.append(("transductive", text, {}))
+    chosen = selection.columns
+    if config.selection == "reliability":
+        weak = int((selection.adjusted[chosen] > SIGNIFICANT).sum())
+        if weak:
+            text = (
+                f"{weak} of {len(chosen)} chosen voxels do not respond reliably (p > {SIGNIFICANT:g}, "
+                f"{_CORRECTIONS[config.correction]}): the number was set, not the evidence."
+            )
+            found.append(("unreliable-voxels", text, {"voxels": weak, "of": len(chosen)}))
+        negative = int((selection.reliability[chosen] < 0).sum())
+        if negative:
+            text = f"{negative} of {len(chosen)} chosen voxels repeat *negatively*; a response cannot."
+            found.append(("negative-reliability", text, {"voxels": negative}))
+    if plan.dropped:
+        text = f"{len(plan.dropped)} clips are left out because their response lies outside the run."
+        found.append(("dropped-clips", text, {"clips": list(plan.dropped)}))
+    if plan.clamped:
+        text = f"{plan.clamped} responses lie outside their run and were taken from its nearest volume."
+        found.append(("nearest-volume", text, {"responses": plan.clamped}))
+    if plan.tr_mismatches:
+        text = f"{len(plan.tr_mismatches)} headers state another TR than the study, which was trusted."
+        found.append(("tr-mismatch", text, {"runs": list(plan.tr_mismatches)}))
+    return found
+
+
+def excluded(found: Survey, selection: Selection) -> dict[str, int]:
+    """Number of cortical vertices by what became of them; the last entry are the chosen ones."""
+    non_finite = found.non_finite > 0
+    constant = (found.constant > 0) & ~non_finite
+    counts = {
+        "all": len(found.variance),
+        "not finite": int(non_finite.sum()),
+        "constant": int(constant.sum()),
+        "outside --roi": int((found.usable & ~selection.candidates).sum()),
+        "not selected": int(selection.candidates.sum()) - len(selection.columns),
+        "chosen": len(selection.columns),
+    }
+    return {name: count for name, count in counts.items() if count or name == "chosen"}
+
+
+def facts(
+    plan: Plan, found: Survey, selection: Selection, ceiling: NDArray[np.float64], config: PreprocessConfig
+) -> dict[str, Any]:
+    """Small facts for ``mindanim show``."""
+    chosen = selection.columns
+    return {
+        "voxels": len(chosen),
+        "vertices": len(plan.cortex),
+        "vertices_passed": selection.passed,
+        "vertices_not_finite": int((found.non_finite > 0).sum()),
+        "vertices_constant": int((found.constant > 0).sum()),
+        "train_clips": len(plan.clips("train")),
+        "test_clips": len(plan.clips("test")),
+        "train_repeats": plan.repeats("train"),
+        "test_repeats": plan.repeats("test"),
+        "lags_s": list(plan.lags_s),
+        "lags": 1 if config.lag_mode == "mean" else len(plan.lags_s),
+        "median_reliability": _median(selection.reliability[chosen]),
+        "median_noise_ceiling": _median(ceiling),
+        "standardize": config.standardize,
+    }
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    known = values[np.isfinite(values)]
+    return round(float(np.median(known)), 4) if len(known) else None
+
+
+def threshold(selection: Selection, config: PreprocessConfig) -> str:
+    """How many voxels passed which threshold, for the figure."""
+    if config.selection != "reliability":
+        return f"selection: {config.selection}"
+    bound = f"p <= {config.alpha:g} ({config.correction})" if config.alpha < 1 else "no threshold"
+    return f"{selection.passed} passed: {bound}"

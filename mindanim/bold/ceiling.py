@@ -1,0 +1,67 @@
+"""How well a voxel could be predicted at best: the reliability of its mean response over repeats."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+_MOST_SPLITS = 200
+
+
+def spearman_brown(correlation: Float, factor: float) -> Float:
+    """Reliability of a measurement ``factor`` times as long (Spearman 1910; Brown 1910)."""
+    return factor * correlation / (1 + (factor - 1) * correlation)
+
+
+def split_half(repeats: Float) -> Float:
+    """Reliability ``(voxel,)`` of the mean over repeats: correlation of two halves, stepped up to all
+    repeats.
+
+    repeats ``(repeat, voxel, time)``, at least two. The correlation is the mean over all ways to form two
+    equal halves (with an odd number one repeat stays out in turn); of more than 200 ways a fixed random
+    sample is taken. All splits come from one repeat-by-repeat covariance per voxel. NaN where a half is
+    constant.
+    """
+    count = len(repeats)
+    if count < 2:
+        raise ValueError("split_half needs at least two repeats")
+    half = count // 2
+    centred = repeats - repeats.mean(2, keepdims=True)
+    covariance = np.einsum("rvt,svt->vrs", centred, centred, optimize=True)
+    first, second = _splits(count, half)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cross = np.einsum("kr,vrs,ks->kv", first, covariance, second, optimize=True)
+        one = np.einsum("kr,vrs,ks->kv", first, covariance, first, optimize=True)
+        other = np.einsum("kr,vrs,ks->kv", second, covariance, second, optimize=True)
+        correlation = (cross / np.sqrt(one * other)).mean(0)
+    return spearman_brown(correlation, count / half)
+
+
+def noise_ceiling(reliability: Float) -> Float:
+    """Highest correlation a noise-free prediction can be expected to reach: the root of the reliability, 0 if
+    negative."""
+    return np.sqrt(np.clip(reliability, 0.0, 1.0))
+
+
+def _splits(count: int, half: int) -> tuple[Float, Float]:
+    """Pairs of disjoint halves as weights ``(split, repeat)``."""
+    if comb(count, half) * comb(count - half, half) // 2 <= _MOST_SPLITS * 2:
+        halves = [
+            (one, other)
+            for one in combinations(range(count), half)
+            for other in combinations(sorted(set(range(count)) - set(one)), half)
+            if one[0] < other[0]
+        ]
+    else:
+        rng = np.random.default_rng(0)
+        orders = [rng.permutation(count) for _ in range(_MOST_SPLITS)]
+        halves = [(tuple(order[:half]), tuple(order[half : 2 * half])) for order in orders]
+    first, second = np.zeros((2, len(halves), count))
+    for index, (one, other) in enumerate(halves):
+        first[index, list(one)] = second[index, list(other)] = 1.0
+    return first, second

@@ -1,0 +1,68 @@
+"""Removing drifts from time series, all vertices at once: a drift model is a projection, computed in float64.
+
+Signals are ``(voxel, volume)``, the order in which CIFTI stores them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.errors import ConfigError
+
+Float = NDArray[np.float64]
+Drift = Literal["polynomial", "cosine", "none"]
+
+_FLAT = 1e-9
+"""Range over magnitude up to which a time series counts as constant."""
+
+
+def drift_basis(model: Drift, volumes: int, tr_s: float, *, order: int = 4, period_s: float = 128.0) -> Float:
+    """Orthonormal basis ``(regressor, volume)`` of the drifts to remove; the constant is always among them.
+
+    ``polynomial``: all polynomials up to degree ``order`` (Legendre, orthonormalised). ``cosine``: the
+    discrete cosines with periods of ``period_s`` seconds and more, as in SPM and nilearn. ``none``: the
+    constant alone. Raises ConfigError where the basis would leave no degree of freedom.
+    """
+    if model == "polynomial":
+        count = order + 1
+        columns = np.polynomial.legendre.legvander(np.linspace(-1, 1, volumes), order)
+    else:
+        count = 1 + (int(np.floor(2 * volumes * tr_s / period_s)) if model == "cosine" else 0)
+        columns = np.cos(np.pi * np.outer(np.arange(volumes) + 0.5, np.arange(count)) / volumes)
+    if count >= volumes - 1:
+        raise ConfigError(
+            f"A {model} drift model with {count} regressors cannot be fitted to {volumes} volumes.",
+            "It would explain the signal away.",
+            "Lower detrend_order, or lengthen high_pass_s.",
+        )
+    basis: Float = np.ascontiguousarray(np.linalg.qr(columns)[0].T)
+    return basis
+
+
+def remove_drift(signal: Float, basis: Float) -> Float:
+    """The residual ``(voxel, volume)`` of a least-squares fit of the basis; equals subtracting the fitted
+    polynomial."""
+    return signal - (signal @ basis.T) @ basis
+
+
+def deviation(residual: Float) -> Float:
+    """Standard deviation ``(voxel,)`` over volumes of zero-mean signals (divisor n)."""
+    squares: Float = np.einsum("vt,vt->v", residual, residual)
+    return np.sqrt(squares / residual.shape[1])
+
+
+def flaws(signal: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which time series ``(voxel,)`` hold values that are not finite, and which of the others are
+    constant."""
+    low, high = signal.min(1), signal.max(1)
+    non_finite = ~(np.isfinite(low) & np.isfinite(high))
+    low[non_finite] = high[non_finite] = 0.0
+    return non_finite, ~non_finite & (high - low <= _FLAT * np.maximum(np.abs(low), np.abs(high)))
+
+
+def divide(residual: Float, scale: Float) -> Float:
+    """Each time series over its ``scale (voxel,)``; zero where the scale is zero."""
+    return residual * np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)[:, None]

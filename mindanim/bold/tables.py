@@ -1,0 +1,113 @@
+"""The two tables beside the response arrays: their rows (clips) and their columns (voxels)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.plan import ClipFacts, Plan, PlannedSegment
+from mindanim.bold.survey import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ClipRow(ClipFacts, Protocol):
+    """A clip with all that the table says about it."""
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def film(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def duration_s(self) -> float: ...
+
+
+CLIP_UNITS = {
+    "clip_id": "segment and number of the clip within it, from 1",
+    "index": "number of the clip within its segment, from 1",
+    "onset_s": "s from the onset of the film",
+    "duration_s": "s",
+    "volumes": "volumes of the segment's first run, from 0, that the response at each lag is read at",
+    "repeats": "runs averaged",
+}
+VOXEL_UNITS = {
+    "structure": "CIFTI structure",
+    "vertex": "index on the hemisphere's mesh, from 0",
+    "region": "region of the atlas",
+    "reliability": "correlation of repeats, mean over training segments",
+    "t": "one-sample t of Fisher-transformed correlations over segments",
+    "p": "uncorrected p of t; n/a where the vertex was no candidate",
+    "noise_ceiling": "highest correlation a noise-free prediction can reach with the mean test response",
+    "selected": "1 where the vertex was chosen",
+    "column": "position on the arrays' voxel axis, from 0; n/a where not chosen",
+}
+
+
+def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
+    """One row per clip in the order of the arrays, training first."""
+    import pandas as pd
+
+    by_id = {clip.clip_id: clip for clip in clips}
+    rows = [
+        {
+            "clip_id": clip.clip_id,
+            "split": clip.split,
+            "segment": clip.segment,
+            "film": clip.film,
+            "index": clip.index,
+            "onset_s": clip.onset_s,
+            "duration_s": clip.duration_s,
+            "volumes": volumes,
+            "repeats": len(segment.runs),
+        }
+        for segment in plan.segments
+        for clip, volumes in zip(
+            (by_id[one.clip_id] for one in segment.clips), _volumes(segment), strict=True
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def _volumes(segment: PlannedSegment) -> list[str]:
+    """Per clip the volumes read, e.g. ``1,2.5``; fractions lie between two volumes."""
+    run = segment.runs[0].sampling
+    positions = np.round(run.positions + run.window.start, 6)[segment.timing.index]
+    return [",".join(f"{position:g}" for position in clip) for clip in positions]
+
+
+def voxels_table(
+    plan: Plan, selection: Selection, regions: NDArray[np.str_], ceiling: NDArray[np.float64]
+) -> pd.DataFrame:
+    """One row per cortical vertex in the order of the runs. ceiling ``(voxel,)`` of the chosen ones."""
+    import pandas as pd
+
+    column = pd.array([pd.NA] * len(plan.cortex), dtype="Int64")
+    column[selection.columns] = np.arange(len(selection.columns))
+    return pd.DataFrame(
+        {
+            "structure": plan.cortex.structure,
+            "vertex": plan.cortex.vertex,
+            "region": regions,
+            "reliability": selection.reliability,
+            "t": selection.t,
+            "p": selection.p,
+            "noise_ceiling": on_cortex(plan, selection, ceiling),
+            "selected": on_cortex(plan, selection, np.ones(len(selection.columns)), 0.0).astype(int),
+            "column": column,
+        }
+    )
+
+
+def on_cortex(
+    plan: Plan, selection: Selection, values: NDArray[np.float64], elsewhere: float = np.nan
+) -> NDArray[np.float64]:
+    """Values ``(chosen voxel,)`` spread over all cortical vertices ``(voxel,)``."""
+    spread = np.full(len(plan.cortex), elsewhere)
+    spread[selection.columns] = values
+    return spread

@@ -1,0 +1,1 @@
+"""The command line: it parses, hands over, and shows. No work is done here."""

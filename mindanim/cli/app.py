@@ -1,0 +1,138 @@
+"""The command `mindanim`: which subcommands there are, and the way in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from inspect import Parameter, Signature
+from typing import Annotated, Any
+
+import typer
+
+from mindanim import console
+from mindanim.cli.boundary import run_guarded
+from mindanim.config.names import closest
+from mindanim.errors import UsageError
+from mindanim.stages import STAGES
+
+STAGES_PANEL, HELPERS_PANEL = "Stages, in this order", "Helpers"
+_FIRST_SEVEN = list(STAGES)[:7]
+_HELPERS = {
+    "show": "Show an artifact and its lineage, or list all artifacts.",
+    "doctor": "Check this machine: Python, torch, devices, weights, data.",
+}
+_SUMMARIES = {name: stage.summary for name, stage in STAGES.items()} | _HELPERS
+Command = Callable[[Mapping[str, Any]], None]
+_CONTEXT = {"help_option_names": ["--help", "-h"]}
+_HELP = """Reconstruct videos from human brain activity.
+
+New here? `mindanim demo` runs everything on a simulated study. With a study on disk: `mindanim preprocess
+--dataset NAME --data FOLDER --subject 1`, and on with the stages below."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; leaves by SystemExit with the codes of `mindanim.errors`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    run_guarded(lambda: _run(words, wanted), debug="--debug" in words)
+
+
+def _run(words: Sequence[str], wanted: str | None) -> None:
+    try:
+        code = build_app(wanted)(args=words, prog_name="mindanim", standalone_mode=False)
+    except Exception as error:
+        # Whatever typer calls its class for a wrong command line, it comes with a message and an exit code.
+        if not hasattr(error, "format_message"):
+            raise
+        raise _usage_error(error, wanted) from None
+    if code:
+        raise SystemExit(code)
+
+
+def _usage_error(error: Any, wanted: str | None) -> UsageError:
+    command = f"mindanim {wanted}" if wanted in _SUMMARIES else "mindanim"
+    option = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
+    if wanted in STAGES and option:
+        from mindanim.config.run import RunOptions
+
+        config = STAGES[wanted].load_config().model_fields
+        likely = closest(option, [*config, *RunOptions.model_fields])
+        if likely in config and not (config[likely].json_schema_extra or {}).get("flag"):
+            return UsageError(
+                f"{command} has no flag --{option}.", mend=f"Did you mean --set {likely}=VALUE?"
+            )
+    return UsageError(str(error.format_message()), mend=f"See: {command} --help")
+
+
+def build_app(wanted: str | None = None) -> typer.Typer:
+    """The typer application.
+
+    wanted: the one command that gets its options; the others are there by name and summary only, so that
+    nothing is imported for them. None, or a shell asking for completions, gives all of them their
+    options.
+    """
+    complete = wanted is None and "_MINDANIM_COMPLETE" in os.environ
+    app = typer.Typer(
+        help=_HELP, context_settings=_CONTEXT, rich_markup_mode="rich", pretty_exceptions_enable=False
+    )
+    app.callback(invoke_without_command=True)(_top)
+    for name in (*_FIRST_SEVEN, *_HELPERS, *[name for name in STAGES if name not in _FIRST_SEVEN]):
+        panel = STAGES_PANEL if name in _FIRST_SEVEN else HELPERS_PANEL
+        function = _command(name) if complete or name == wanted else _unused
+        app.command(name, help=_SUMMARIES[name], rich_help_panel=panel, context_settings=_CONTEXT)(function)
+    return app
+
+
+def _command(name: str) -> Callable[..., None]:
+    parameters, run = _stage_command(name) if name in STAGES else _helper_command(name)
+
+    def command(**given: Any) -> None:
+        console.set_verbosity(
+            console.QUIET if given["quiet"] else console.VERBOSE if given["verbose"] else console.NORMAL
+        )
+        run_guarded(lambda: run(given), debug=bool(given["debug"]))
+
+    # typer reads the options off the function's signature and annotations.
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _stage_command(name: str) -> tuple[list[Parameter], Command]:
+    from mindanim.cli.options import stage_parameters
+    from mindanim.cli.run import run_stage
+
+    return stage_parameters(STAGES[name]), lambda given: run_stage(name, given)
+
+
+def _helper_command(name: str) -> tuple[list[Parameter], Command]:
+    module = import_module(f"mindanim.cli.{name}")
+    parameters: list[Parameter] = module.parameters()
+    return parameters, module.run
+
+
+def _unused() -> None:
+    """Stands in for a command that was not asked for."""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"mindanim {version('mindanim')}")
+        raise typer.Exit
+
+
+def _top(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_show_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())

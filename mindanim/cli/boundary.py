@@ -1,0 +1,87 @@
+"""Where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+from mindanim.errors import INTERRUPTED, InputError, MindanimError
+
+T = TypeVar("T")
+
+TERMINATED = 143
+
+_OF_THE_SYSTEM = {
+    errno.EACCES: "Check the permissions, or choose another folder with --work.",
+    errno.EROFS: "The file system is read-only: choose another folder with --work.",
+    errno.ENOSPC: "The disk is full: make room and run the same command again; it continues where it stopped.",
+    errno.EDQUOT: "The quota is used up: make room and run the same command again; it continues where it stopped.",
+}
+
+
+def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
+    """Do the work; whatever goes wrong becomes a message on stderr and SystemExit with the fitting code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return work()
+    except MindanimError as error:
+        _show(error, debug)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _print("\nInterrupted. The same command continues where it stopped.")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep Python from complaining about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in _OF_THE_SYSTEM:
+            _show_unexpected(error, debug)
+            raise SystemExit(1) from None
+        _show(InputError(str(error), mend=_OF_THE_SYSTEM[error.errno]), debug)
+        raise SystemExit(InputError.exit_code) from None
+    except Exception as error:
+        _show_unexpected(error, debug)
+        raise SystemExit(1) from None
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave as after an error, so that locks are given back: clusters send SIGTERM before they kill."""
+    raise SystemExit(TERMINATED)
+
+
+def _show(error: MindanimError, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    _print(error.what, "Error: ")
+    for text in (error.why, error.mend):
+        for line in text.splitlines():
+            _print(f"  {line}")
+
+
+def _show_unexpected(error: Exception, debug: bool) -> None:
+    from mindanim import console
+
+    if debug:
+        traceback.print_exception(error)
+    _print(f"mindanim stopped on an unexpected error: {type(error).__name__}: {error}", "Error: ")
+    log = console.last_log()
+    if log is not None:
+        _print(f"  The log is {log}.")
+    _print("  This is a fault of the program, not of your input. Add --debug to see where it happened.")
+
+
+def _print(text: str, head: str = "") -> None:
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True).print(Text.assemble((head, "bold red"), text), soft_wrap=True)
+    else:
+        print(head + text, file=sys.stderr)

@@ -1,0 +1,153 @@
+"""The options of each command, made from the one declaration of each option in `mindanim.config`."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from inspect import Parameter
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from mindanim.config.resolve import flag_name
+from mindanim.config.run import RunOptions
+from mindanim.stages import Stage
+
+INPUTS, OPTIONS, RUN = "Inputs", "Options", "Run"
+_SHORT = {"subject": "-s", "label": "-l", "force": "-f", "dry_run": "-n"}
+
+
+def stage_parameters(stage: Stage) -> list[Parameter]:
+    """The parameters of a stage's command: inputs, its own first-class options, and how to run."""
+    shared = RunOptions.model_fields
+    own = [
+        _option(name, field, OPTIONS, both=not name.startswith("no_"))
+        for name, field in stage.load_config().model_fields.items()
+        if _extra(field).get("flag")
+    ]
+    return [
+        *(_option(name, shared[name], INPUTS, stage=stage) for name in _input_names(stage)),
+        *own,
+        *GENERAL,
+        *(_option(name, shared[name], RUN) for name in _run_names(stage)),
+        *REPORTING,
+    ]
+
+
+def helper_parameters(names: Sequence[str], *extra: Parameter) -> list[Parameter]:
+    """The parameters of a helper's command: `extra`, the shared options in `names`, and how to report."""
+    shared = (_option(name, RunOptions.model_fields[name], INPUTS) for name in names)
+    reporting = [parameter for parameter in REPORTING if parameter.name != "explain"]
+    return [*extra, *shared, *reporting]
+
+
+def _input_names(stage: Stage) -> list[str]:
+    return [
+        name
+        for name, wanted in (
+            ("dataset", not stage.dataset),
+            ("data", stage.data != "neither"),
+            ("subject", stage.per_subject),
+            ("work", True),
+            ("label", stage.data != "writes"),
+            ("use", stage.reads_artifacts),
+        )
+        if wanted
+    ]
+
+
+def _run_names(stage: Stage) -> list[str]:
+    networks = ["device", "precision", "batch"] if stage.networks else []
+    reads = ["allow_partial"] if stage.data == "reads" else []
+    return [*networks, "workers", "offline", *reads, "force", "dry_run"]
+
+
+def type_name(annotation: Any) -> str:
+    """An option's type as help texts and the reference show it."""
+    origin, members = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(type_name(member) for member in members)
+    if origin is Literal:
+        return "|".join(str(member) for member in members)
+    if origin is tuple:
+        inner = [type_name(member) for member in members if member is not Ellipsis]
+        return f"{inner[0]},..." if Ellipsis in members else ",".join(inner)
+    if origin is dict:
+        return "KEY=VALUE"
+    names = {int: "integer", float: "number", str: "text", bool: "yes/no", types.NoneType: "none"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
+
+
+def shown_default(field: FieldInfo) -> str:
+    """A default value as help texts and the reference show it; empty when there is nothing worth showing."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else "" if value in ("", {}, False) else str(value)
+
+
+def _option(
+    name: str, field: FieldInfo, panel: str, *, stage: Stage | None = None, both: bool = False
+) -> Parameter:
+    """A typer parameter for one declared option. Every default is None: not given, ask the other origins."""
+    extra, annotation = _extra(field), field.annotation
+    written = "--out" if name == "data" and stage and stage.data == "writes" else flag_name(name)
+    default = shown_default(field)
+    unit = f" ({extra['unit']})" if extra.get("unit") else ""
+    text = f"{field.description}{unit}"
+    if default and default != "none":
+        text += f" (default {default})"
+    names = [written, *([_SHORT[name]] if name in _SHORT else [])]
+    if annotation is bool:
+        names[0] = f"{written}/--no-{written.removeprefix('--')}" if both else written
+        return _switch(name, names, text, panel)
+    if get_origin(annotation) is dict:
+        return _parameter(name, list[str] | None, names, text, panel, metavar=type_name(annotation))
+    return _parameter(name, str | None, names, text, panel, metavar=_metavar(annotation))
+
+
+def _metavar(annotation: Any) -> str:
+    members = [member for member in get_args(annotation) if member is not types.NoneType]
+    if get_origin(annotation) in (Union, types.UnionType) and len(members) == 1:
+        annotation = members[0]
+    name = type_name(annotation)
+    return name if get_origin(annotation) is Literal else name.upper()
+
+
+def _parameter(name: str, kind: Any, names: list[str], text: str, panel: str, **more: Any) -> Parameter:
+    # Square brackets would be read as markup.
+    info = typer.Option(
+        *names, help=text.replace("[", r"\["), rich_help_panel=panel, show_default=False, **more
+    )
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info])
+
+
+def _switch(name: str, names: list[str], text: str, panel: str) -> Parameter:
+    return _parameter(name, bool | None, names, text, panel, metavar="")
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _value(name: str, names: list[str], text: str, metavar: str, kind: Any = str | None) -> Parameter:
+    return _parameter(name, kind, names, text, OPTIONS, metavar=metavar)
+
+
+GENERAL = [
+    _value("recipe", ["--recipe", "-r"], "Set of options, by name or file.", "NAME"),
+    _value("set_", ["--set"], "Set any other option; may be repeated.", "OPTION=VALUE", list[str] | None),
+    _value(
+        "config_file", ["--config", "-c"], "TOML file of options, e.g. an artifact's config.toml.", "FILE"
+    ),
+]
+REPORTING = [
+    _switch("explain", ["--explain"], "Print every option with its value and origin; run nothing.", RUN),
+    _switch("json_", ["--json"], "Print the result as JSON.", RUN),
+    _switch("verbose", ["--verbose", "-v"], "Say more.", RUN),
+    _switch("quiet", ["--quiet", "-q"], "Say warnings and errors only.", RUN),
+    _switch("debug", ["--debug"], "Show tracebacks.", RUN),
+]

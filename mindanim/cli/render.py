@@ -1,0 +1,71 @@
+"""Results on stdout: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mindanim.config.resolve import Resolution
+
+
+def print_json(data: Any) -> None:
+    """Plain data as indented JSON."""
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """A plain aligned table. Into a pipe or file, lines are as long as they must be."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    console = Console(width=10_000, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def print_options(resolution: Resolution[Any], as_json: bool) -> None:
+    """Every option with its value, unit, origin and help."""
+    rows = resolution.explain()
+    if as_json:
+        print_json({"stage": resolution.stage, "recipe": resolution.recipe.name, "options": rows})
+        return
+    cells = [(row["option"], _value(row["value"]), row["unit"], row["origin"], row["help"]) for row in rows]
+    print_table(("option", "value", "unit", "origin", "meaning"), cells, f"mindanim {resolution.stage}")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ",".join(f"{key}={item}" for key, item in value.items()) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value in (None, "") else str(value)
+
+
+def print_pairs(pairs: Mapping[str, str], indent: str = "") -> None:
+    """Aligned "name  value" lines."""
+    width = max(map(len, pairs), default=0)
+    for name, value in pairs.items():
+        print(f"{indent}{name:{width}}  {value}")
+
+
+def print_tree(branches: Sequence[tuple[str, Sequence[Any]]], indent: str = "  ") -> None:
+    """Labels, each with its own branches below it, indented."""
+    for label, below in branches:
+        print(f"{indent}{label}")
+        print_tree(below, indent + "  ")

@@ -1,0 +1,75 @@
+"""What every stage's command does: resolve, explain or run, and print the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mindanim.artifacts import Artifact, Plan, Planned
+from mindanim.cli.render import print_json, print_options
+from mindanim.config.resolve import Asked
+from mindanim.stages.call import perform, prepare
+
+_NOT_OPTIONS = ("recipe", "set_", "config_file", "explain", "json_", "verbose", "quiet", "debug")
+
+
+def run_stage(name: str, given: Mapping[str, Any]) -> None:
+    """Carry out the command of the stage `name` with the flags in `given`; None means not given."""
+    flags = {
+        option: ",".join(value) if isinstance(value, list) else value
+        for option, value in given.items()
+        if option not in _NOT_OPTIONS and value not in (None, [])
+    }
+    asked = Asked(
+        flags=flags,
+        sets=given["set_"] or [],
+        config_file=Path(given["config_file"]) if given["config_file"] else None,
+        recipe=given["recipe"],
+        environment=os.environ,
+    )
+    resolution = prepare(name, asked, only_explain=bool(given["explain"]))
+    as_json = bool(given["json_"])
+    if given["explain"]:
+        print_options(resolution, as_json)
+        return
+    try:
+        result = perform(resolution, ("mindanim", *sys.argv[1:]))
+    except Planned as planned:
+        _print_plan(planned.plan, as_json)
+        return
+    _print_result(result, as_json)
+
+
+def _print_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        facts = {"action": plan.action, "kind": plan.kind, "path": str(plan.path), "identity": plan.identity}
+        print_json(facts | {"reason": plan.reason, "replaces": plan.replaces})
+        return
+    words = {
+        "skip": "nothing to do",
+        "build": "would run",
+        "continue": "would continue",
+        "finish": "would finish",
+    }
+    print(f"{plan.kind}: {words[plan.action]}: {plan.reason} ({plan.path})")
+    if plan.replaces:
+        print(f"{plan.kind}: what is there now would be set aside")
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    if isinstance(result, Artifact):
+        if as_json:
+            print_json(
+                {"kind": result.kind, "path": str(result.path), "identity": result.identity}
+                | {"facts": result.facts, "findings": result.findings, "outputs": result.outputs}
+            )
+            return
+        if "table.md" in result.outputs:
+            print(result.file("table.md").read_text(encoding="utf-8"))
+        print(result.path)
+    elif isinstance(result, Path):
+        print(json.dumps({"path": str(result)}) if as_json else result)

@@ -1,0 +1,126 @@
+"""`mindanim show`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mindanim.cli.options import helper_parameters
+from mindanim.cli.render import print_json, print_pairs, print_table, print_tree
+from mindanim.config.resolve import Asked, resolve_run
+from mindanim.stages.show import describe, find, overview
+
+_ARGUMENT = typer.Argument(
+    help="An artifact's folder, or a file in it; without it, all artifacts are listed."
+)
+_SHARED = ("dataset", "subject", "work")
+
+
+def parameters() -> list[Parameter]:
+    """The command's options."""
+    path = Parameter(
+        "path", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _ARGUMENT]
+    )
+    return helper_parameters(_SHARED, path)
+
+
+def run(given: Mapping[str, Any]) -> None:
+    """Print one artifact, or the list of all."""
+    as_json = bool(given["json_"])
+    if given["path"]:
+        shown = describe(find(Path(given["path"])))
+        if as_json:
+            print_json(shown)
+        else:
+            _print_artifact(shown)
+        return
+    flags = {name: given[name] for name in _SHARED if given[name] is not None}
+    options = resolve_run(Asked(flags=flags, environment=os.environ))
+    rows = overview(options)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        _print_overview(rows)
+    else:
+        print(f"There are no artifacts in {options.work}.")
+
+
+def _print_overview(rows: list[dict[str, Any]]) -> None:
+    columns = ("dataset", "subject", "folder", "state", "identity", "finished", "size")
+    cells = [
+        (
+            row["dataset"],
+            f"{row['subject']:02d}" if row["subject"] is not None else "",
+            row["folder"],
+            row["state"],
+            row["identity"][:8],
+            row["finished"] or "",
+            _size(row["bytes"]),
+        )
+        for row in rows
+    ]
+    print_table(columns, cells)
+
+
+def _print_artifact(shown: Mapping[str, Any]) -> None:
+    made = shown["made"]
+    print_pairs(
+        {
+            shown["kind"]: shown["path"],
+            "identity": shown["identity"],
+            "state": shown["state"],
+            "made by": " ".join(made["command"]),
+            "version": f"{made['version']}, commit {made['commit'] or 'unknown'}",
+            "finished": made["finished"]
+            + (f" in {made['sessions']} sessions" if made["sessions"] > 1 else ""),
+        }
+    )
+    for reason in shown["reasons"]:
+        print(f"  {reason}")
+    if shown["facts"]:
+        print("\nFacts")
+        print_pairs({name: _fact(value) for name, value in shown["facts"].items()}, "  ")
+    if shown["findings"]:
+        print("\nFindings")
+        for finding in shown["findings"]:
+            print(f"  {finding['code']}: {finding['text']}")
+    print("\nOutputs")
+    cells = [(name, _size(entry["bytes"]), *_form(entry)) for name, entry in shown["outputs"].items()]
+    print_table(("file", "size", "shape", "type", "axes", "unit"), cells)
+    print("Made from")
+    print_tree(_branch(shown["lineage"]))
+
+
+def _form(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    if "columns" in entry:
+        return f"{entry['rows']} rows", "table", " ".join(entry["columns"]), ""
+    shape = " x ".join(map(str, entry.get("shape", ())))
+    return shape, entry.get("dtype", ""), entry.get("axes", ""), entry.get("unit", "")
+
+
+def _branch(inputs: list[dict[str, Any]]) -> list[tuple[str, list[Any]]]:
+    branches = []
+    for given in inputs:
+        mark = f"  STALE: {given['changed']}" if given["changed"] else "  (gone)" if given["gone"] else ""
+        place = f" {given['path']}" if given["path"] else ""
+        branches.append((f"{given['name']} {given['identity'][:8]}{place}{mark}", _branch(given["inputs"])))
+    return branches
+
+
+def _fact(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _size(count: float) -> str:
+    if count < 1000:
+        return f"{count} B"
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"

@@ -1,0 +1,40 @@
+"""The names users type, and what to say about one that does not exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# Artifact kinds are also the names of their folders.
+KINDS = ("fmri", "stimuli", "semantic", "structure", "motion", "videos", "evaluation")
+
+MAKER = {
+    "fmri": "preprocess",
+    "stimuli": "encode-stimuli",
+    "semantic": "train-semantic",
+    "structure": "train-structure",
+    "motion": "train-motion",
+    "videos": "generate",
+    "evaluation": "evaluate",
+}
+
+STAGES = (*MAKER.values(), "simulate", "demo")
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is close."""
+    plain = {_plain(candidate): candidate for candidate in known}
+    matches = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
+    return plain[matches[0]] if matches else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def unknown(thing: str, name: str, known: Iterable[str]) -> str:
+    """One sentence: what is unknown, and either the likely name or all of them."""
+    names = list(known)
+    likely = closest(name, names)
+    hint = f"did you mean '{likely}'?" if likely else f"known: {', '.join(names) if names else 'none'}"
+    return f"unknown {thing} '{name}': {hint}"

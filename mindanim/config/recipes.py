@@ -1,0 +1,105 @@
+"""Recipes and config files: TOML tables, one per stage, that set options."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mindanim.config.names import STAGES, unknown
+from mindanim.errors import ConfigError
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+BACKBONES = ("diffusion", "clip", "captioner", "image_classifier", "video_classifier")
+_TEXTS = ("title", "description", "extends")
+
+Tables = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named set of options for some or all stages.
+
+    tables: stage name, "backbones" or (in a config file) "run" -> option -> value, as they stand in the file.
+    extends: the recipe whose options hold where this one sets none.
+    """
+
+    name: str
+    tables: Tables
+    title: str = ""
+    description: str = ""
+    extends: str = ""
+
+    def options(self, stage: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        """The values for one stage. A backbone counts for every stage that has an option of its name."""
+        backbones = {name: value for name, value in self.tables.get("backbones", {}).items() if name in known}
+        return backbones | self.tables.get(stage, {})
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def default_recipe(dataset: str | None) -> str:
+    """The recipe that is used when none is asked for."""
+    return "demo" if dataset == "simulated" else "paper"
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe called `name`, or the file `name` when that ends in .toml; what it extends is merged in.
+
+    Raises ConfigError: no such recipe, not TOML, unknown tables, recipes that extend each other in a circle.
+    """
+    return _load(name, ())
+
+
+def load_config_file(path: Path) -> Recipe:
+    """A file for --config: the tables of a recipe, and "run" for the options that all stages share."""
+    return _parse(path, str(path), ("run", "backbones", *STAGES))
+
+
+def _load(name: str, below: tuple[str, ...]) -> Recipe:
+    if name in below:
+        raise ConfigError(f"Recipes extend each other in a circle: {' -> '.join((*below, name))}.")
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if not name.endswith(".toml") and name not in recipe_names():
+        raise ConfigError(
+            f"{unknown('recipe', name, recipe_names())}",
+            mend="A file of your own is given by its path: --recipe my-recipe.toml.",
+        )
+    recipe = _parse(path, name, ("backbones", *STAGES))
+    if not recipe.extends:
+        return recipe
+    return replace(recipe, tables=merge(_load(recipe.extends, (*below, name)).tables, recipe.tables))
+
+
+def merge(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[str, Any]]) -> Tables:
+    """Both sets of tables in one; where both set an option, `above` counts."""
+    return {table: {**below.get(table, {}), **above.get(table, {})} for table in [*below, *above]}
+
+
+def _parse(path: Path, name: str, tables: tuple[str, ...]) -> Recipe:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist.", mend="Check the path.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML.", why=str(error)) from error
+    texts = {key: content.pop(key) for key in _TEXTS if isinstance(content.get(key), str)}
+    problems = [_stray(key, value, tables) for key, value in content.items() if key not in tables]
+    problems += [
+        f"{key} is not a table" for key, v in content.items() if key in tables and not isinstance(v, dict)
+    ]
+    problems += [
+        unknown("backbone", key, BACKBONES) for key in content.get("backbones", {}) if key not in BACKBONES
+    ]
+    if problems:
+        raise ConfigError(f"{path}: {'; '.join(problems)}.", why=f"Tables are {', '.join(tables)}.")
+    return Recipe(name, content, **texts)
+
+
+def _stray(key: str, value: Any, tables: tuple[str, ...]) -> str:
+    return unknown("table", key, tables) if isinstance(value, dict) else unknown("key", key, _TEXTS)

@@ -1,0 +1,89 @@
+"""The options every stage shares: where things lie, which subject, which machine. None decides a result."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from mindanim.config.fields import Options, opt
+from mindanim.config.names import KINDS, unknown
+from mindanim.errors import InputError, UsageError
+
+DEFAULT_WORK = Path("mindanim-work")
+_LABEL = r"^[A-Za-z0-9][A-Za-z0-9.]*$|^$"
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class RunOptions(Options):
+    """Where the inputs and outputs lie and how the work is done; never part of an artifact's identity."""
+
+    dataset: str | None = opt(None, "Study to work on, e.g. cc2017 or simulated.", flag=True, identity=False)
+    data: Path | None = opt(None, "Folder of the raw study, as downloaded.", flag=True, identity=False)
+    subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
+    work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)
+    label: str = opt(
+        "", "Name of a variant, kept beside the others.", flag=True, identity=False, pattern=_LABEL
+    )
+    use: dict[str, str] = Field(
+        default_factory=dict,
+        description="Read a labelled variant of an input, e.g. semantic=seed2.",
+        json_schema_extra={"unit": "", "flag": True, "identity": False},
+    )
+    device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
+    precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
+    workers: int = opt(0, "Processes that read data beside the main one.", flag=True, identity=False, ge=0)
+    batch: int | None = opt(
+        None, "Clips computed at a time; none chooses by memory.", flag=True, identity=False, ge=1
+    )
+    force: bool = opt(
+        False, "Build again; what is there is set aside, never deleted.", flag=True, identity=False
+    )
+    dry_run: bool = opt(
+        False, "Check everything and say what would run; write nothing.", flag=True, identity=False
+    )
+    offline: bool = opt(False, "Never reach for the network.", flag=True, identity=False)
+    allow_partial: bool = opt(
+        False, "Accept a study of which only a part lies on disk.", flag=True, identity=False
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _folder_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value.lower()):
+            raise ValueError("a dataset's name consists of letters, digits, '.', '_' and '-'")
+        return value.lower() if value is not None else None
+
+    @field_validator("data", "work")
+    @classmethod
+    def _home(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value is not None else None
+
+    @field_validator("use")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, str]) -> dict[str, str]:
+        problems = [unknown("input", name, KINDS) for name in value if name not in KINDS]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return value
+
+    def need_dataset(self) -> str:
+        """The dataset's name; UsageError when none was given or found."""
+        if self.dataset is None:
+            raise UsageError("No dataset was given.", mend="Add --dataset NAME, or set MINDANIM_DATASET.")
+        return self.dataset
+
+    def need_data(self) -> Path:
+        """The raw data folder; InputError when none was given or found."""
+        if self.data is None:
+            raise InputError("The raw data folder is not known.", mend="Add --data FOLDER.")
+        return self.data
+
+    def need_subject(self) -> int:
+        """The subject's number; UsageError when none was given."""
+        if self.subject is None:
+            raise UsageError("No subject was given.", mend="Add --subject NUMBER.")
+        return self.subject

@@ -1,0 +1,74 @@
+"""Options of ``mindanim simulate``."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import model_validator
+
+from mindanim.config.fields import StageConfig, opt
+
+TAIL_S = 12.0
+"""Runs of the layout end this many seconds after the film."""
+LATE_START_S = 2.0
+"""Runs of the training films and of the first test film begin this long after the film."""
+
+
+class SimulateConfig(StageConfig):
+    """A study whose truth is known: films, BOLD runs, and what drove them."""
+
+    seed: int = opt(0, "Seed of the films, the subjects and the noise.", flag=True, ge=0)
+    subjects: int = opt(2, "Number of subjects.", flag=True, ge=1, le=99)
+    segments: int = opt(12, "Number of training films.", flag=True, ge=1, le=99)
+    clips: int = opt(60, "Clips per training film.", unit="clips", flag=True, ge=2)
+    repeats: int = opt(2, "Runs per training film.", flag=True, ge=1, le=99)
+    snr: float = opt(1.0, "Factor on the vertices' odds of signal to noise; 1 is realistic.", flag=True, gt=0)
+    null: bool = opt(
+        False,
+        "Let other films of the same kind drive the BOLD, which then knows nothing of these.",
+        flag=True,
+    )
+    no_motion: bool = opt(
+        False,
+        "Let the brain see each clip frozen at its first frame, so that the BOLD holds no motion.",
+        flag=True,
+    )
+    test_segments: int = opt(3, "Number of test films.", ge=1, le=99)
+    test_clips: int = opt(40, "Clips per test film.", unit="clips", ge=2)
+    test_repeats: int = opt(10, "Runs per test film.", ge=1, le=99)
+    vertices: int = opt(2000, "Cortical vertices per subject, about.", unit="vertices", ge=30, le=20000)
+    tr_s: float = opt(2.0, "Repetition time.", unit="s", ge=0.3, le=5)
+    clip_s: float = opt(2.0, "Duration of a clip.", unit="s", ge=0.5, le=10)
+    scene_clips: tuple[int, int] = opt(
+        (1, 3), "Fewest and most consecutive clips that share a scene.", unit="clips"
+    )
+    lags_s: tuple[float, ...] = opt(
+        (6.0,), "Default lags of the study, from a clip's onset to its response.", unit="s", min_length=1
+    )
+    signed_change: float = opt(
+        0.6,
+        "Share of the motion vertices that answer to signed change (darker, redder) instead of direction.",
+        ge=0,
+        le=1,
+    )
+    fps: int = opt(24, "Frame rate of the films.", unit="1/s", ge=4, le=120)
+    frame_px: int = opt(64, "Height and width of the films.", unit="px", ge=32, le=1024, multiple_of=2)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SimulateConfig:
+        frames = self.clip_s * self.fps
+        if abs(frames - round(frames)) > 1e-6:
+            raise ValueError(
+                f"clip_s {self.clip_s:g} and fps {self.fps}: a clip must have a whole number of frames, "
+                f"not {frames:g}"
+            )
+        if not 1 <= self.scene_clips[0] <= self.scene_clips[1]:
+            raise ValueError(f"scene_clips {self.scene_clips} is not a range such as (1, 3)")
+        latest = TAIL_S + self.clip_s - 1.5 * self.tr_s
+        wrong = [lag for lag in self.lags_s if not LATE_START_S <= lag <= latest]
+        if wrong:
+            raise ValueError(
+                f"lags_s {wrong}: runs begin {LATE_START_S:g} s after the film and end {TAIL_S:g} s "
+                f"after it, so lags lie between {LATE_START_S:g} and {math.floor(latest * 10) / 10:g} s"
+            )
+        return self

@@ -1,0 +1,96 @@
+"""What is said of a fitted decoder: sentences for a methods section, and findings."""
+
+from __future__ import annotations
+
+from mindanim.config.training import (
+    TrainConfig,
+    TrainMotionConfig,
+    TrainSemanticConfig,
+    TrainStructureConfig,
+)
+from mindanim.decoders.data import Split
+from mindanim.decoders.fitting import Fitted
+
+_TARGETS = {
+    "semantic": "the caption's CLIP vector and the hidden states of the diffusion model's text encoder",
+    "structure": "the latent of the first frame",
+    "motion": "the latents of the later frames",
+}
+CHANCE = 0.05
+"""Probability under shifted pairings above which a decoder's score counts as chance."""
+
+
+def methods(kind: str, config: TrainConfig, fitted: Fitted, split: Split) -> list[str]:
+    """The fit in sentences."""
+    clips = f"{len(split.fit)} clips fitted the decoder and {len(split.validation)} ({split.held_out}) chose "
+    if fitted.penalties is not None:
+        refit = ", after which all of them fitted it once more" if config.ridge_refit else ""
+        checked = clips.removesuffix("chose ") + f"checked it{refit}."
+        return [_regression(config, kind), _penalty(config), checked]
+    criterion = {
+        "loss": "with the lowest validation loss",
+        "score": "with the highest validation score",
+        "last": "that came last",
+    }[config.select]
+    return [
+        _network(config),
+        f"It was trained with Adam ({config.schedule} schedule, batches of {config.batch_size}) for "
+        f"{fitted.facts['epochs']} epochs; the epoch {criterion} ({fitted.facts['best_epoch']}) was kept.",
+        f"{clips}the epoch.",
+    ]
+
+
+def _regression(config: TrainConfig, kind: str) -> str:
+    if isinstance(config, TrainMotionConfig) and config.decoder == "transport":
+        return (
+            "Motion was decoded by ridge regression of the latents' optical flow (Lucas and Kanade 1981, all "
+            "channels and frame pairs of a clip together) on the responses; the decoded flow carries the "
+            "first frame along."
+        )
+    return f"The {kind} decoder is a ridge regression of {_TARGETS[kind]} on the responses."
+
+
+def _penalty(config: TrainConfig) -> str:
+    weighting = (
+        "Voxels were scaled by the variance of the target that each explains alone, and the "
+        if config.ridge_relevance
+        else "The "
+    )
+    return (
+        f"{weighting}penalty was chosen by {config.ridge_folds}-fold cross-validation over whole segments "
+        f"of the training data."
+    )
+
+
+def _network(config: TrainConfig) -> str:
+    paper = "(Mind-Animator, arXiv 2405.03280)"
+    if isinstance(config, TrainSemanticConfig):
+        return (
+            f"The semantic decoder is a residual network {paper} trained on the squared errors of "
+            f"{_TARGETS['semantic']}, and a contrastive loss with CLIP text and image vectors."
+        )
+    if isinstance(config, TrainStructureConfig):
+        return (
+            f"The structure decoder is a residual network {paper} trained on the squared error of "
+            f"{_TARGETS['structure']}."
+        )
+    if isinstance(config, TrainMotionConfig):
+        of = "latents" if config.target == "frame" else "scaled differences of latents to the first frame"
+        return (
+            f"The motion decoder is a consistency motion generator {paper}, a causal transformer over frames "
+            f"guided by the responses, trained on the squared error of {of}."
+        )
+    raise TypeError(f"no methods text for {type(config).__name__}")
+
+
+def findings(kind: str, fitted: Fitted) -> list[tuple[str, str]]:
+    """Code and text of what a user of the decoder must know."""
+    found = list(fitted.warnings)
+    facts = fitted.facts
+    if facts["val_p"] > CHANCE:
+        found.append((
+            f"{kind}-at-chance",
+            f"On the validation clips the {kind} decoder does no better than chance (score "
+            f"{facts['val_score']:.3f}, p {facts['val_p']:.3f} against shifted pairings of clips).",
+        ))  # fmt: skip
+    return found

@@ -1,0 +1,94 @@
+"""Training data: which clips train, which choose, and what is drawn afresh in every batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mindanim.errors import InputError
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows that fit the decoder and rows that choose the epoch.
+
+    ``segments (clip,)`` names the block each of *all* rows belongs to, for cross-validation; ``held_out``
+    says in words what validates; ``purged`` rows lie in the gap between and are used by neither.
+    """
+
+    fit: Rows
+    validation: Rows
+    purged: Rows
+    segments: NDArray[np.str_]
+    held_out: str
+
+
+def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: int) -> Split:
+    """Hold out whole segments for validation, the same ones for every decoder and seed.
+
+    clips: rows in array order with columns clip_id, segment, film, onset_s. fraction: share of the
+    segments, at least one of them; the held-out ones are spread evenly over the study. With a single
+    segment its last clips validate, after a gap of ``purge_s`` seconds within a film, and the rest is cut
+    into ``blocks`` stretches for cross-validation. Raises InputError when there are too few clips to split.
+    """
+    names = list(dict.fromkeys(clips["segment"].astype(str)))
+    segment = clips["segment"].astype(str).to_numpy(dtype=np.str_)
+    if len(names) > 2:
+        count = max(1, round(fraction * len(names)))
+        chosen = [names[int((place + 0.5) * len(names) / count)] for place in range(count)]
+        held = np.isin(segment, chosen)
+        return Split(_rows(~held), _rows(held), _rows(held & ~held), segment, f"segments {', '.join(chosen)}")
+    total, count = len(clips), max(1, round(fraction * len(clips)))
+    if total - count < 2 * blocks:
+        raise InputError(
+            f"{total} training clips in {len(names)} segments are too few to hold some out for validation.",
+            "The epoch or the penalty is chosen on clips that the decoder has not seen.",
+            "Use more of the study.",
+        )
+    held = np.arange(total) >= total - count
+    border = clips.iloc[total - count]
+    near = (clips["film"] == border["film"]).to_numpy() & (
+        (border["onset_s"] - clips["onset_s"]).abs().to_numpy() < purge_s
+    )
+    gap = near & ~held
+    stretch = np.minimum(np.arange(total) * blocks // (total - count), blocks)
+    return Split(
+        _rows(~held & ~gap),
+        _rows(held),
+        _rows(gap),
+        np.array([f"{name}/{part}" for name, part in zip(segment, stretch, strict=True)]),
+        f"the last {count} clips, after a gap of {int(gap.sum())}",
+    )
+
+
+def _rows(chosen: NDArray[np.bool_]) -> Rows:
+    return np.flatnonzero(chosen).astype(np.int64)
+
+
+def zero_entries(responses: Tensor, fraction: float) -> Tensor:
+    """A copy of ``(clip, feature)`` in which each entry is 0 with probability ``fraction``, drawn now; the
+    input stays."""
+    if fraction == 0:
+        return responses
+    return responses * (torch.rand_like(responses) >= fraction)
+
+
+def draw_views(bank: Tensor, rows: Tensor, augment: bool) -> Tensor:
+    """One view of each clip from ``bank (clip, view, feature)``: a random one, or view 0, the un-augmented
+    one."""
+    if not augment:
+        return bank[rows, 0]
+    return bank[rows, torch.randint(bank.shape[1], rows.shape, device=bank.device)]
+
+
+def caption_labels(captions: pd.Series) -> Tensor:
+    """A number per caption ``(clip,) int64``, equal for captions that differ only in case and spaces."""
+    plain = captions.astype(str).str.lower().str.split().str.join(" ")
+    return torch.from_numpy(pd.factorize(plain)[0].astype(np.int64))

@@ -1,0 +1,130 @@
+"""The clips a decoder learns from, and how a decoder is judged on the held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from mindanim.decoders.scores import element_correlation, identification, pooled_correlation, shift_p_value
+
+WAYS = 50
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training clips of one subject; the first axis of every tensor but the row numbers is the clip.
+
+    responses ``(clip, lag * voxel) float32``; fit, validation ``(row,) int64``.
+    """
+
+    responses: Tensor
+    fit: Tensor
+    validation: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class SemanticExamples(Examples):
+    """Targets of the semantic decoder.
+
+    image, text ``(clip, view, feature)`` CLIP embeddings, view 0 un-augmented; tokens ``(clip, token *
+    feature)`` without the constant ``first_token (feature,)``; captions ``(clip,) int64``, equal for equal
+    captions.
+    """
+
+    image: Tensor
+    text: Tensor
+    tokens: Tensor
+    first_token: Tensor
+    captions: Tensor
+
+    def judge(self, vectors: Tensor, tokens: Tensor) -> dict[str, float]:
+        """Figures for predictions on the validation rows; the score is the mean correlation of both targets.
+
+        Identification asks for the caption's own vector among others, both after the training mean is taken
+        off, which all captions share and which would otherwise hide what tells them apart.
+        """
+        rows = self.validation
+        text, image = self.text[rows, 0], self.image[rows, 0]
+        mean = self.text[self.fit, 0].mean(0)
+        found = identification(vectors - mean, text - mean, WAYS, self.captions[rows])
+        clip_r, token_r = (
+            pooled_correlation(vectors, text),
+            pooled_correlation(tokens, self.tokens[rows].float()),
+        )
+        return {
+            "score": (clip_r + token_r) / 2,
+            "p": shift_p_value(vectors, text),
+            "clip_text_r": clip_r,
+            "clip_image_r": pooled_correlation(vectors, image),
+            "tokens_r": token_r,
+            "identification": found.accuracy,
+            "identification_chance": found.chance,
+        }
+
+
+@dataclass(frozen=True)
+class StructureExamples(Examples):
+    """Targets of the structure decoder: latents ``(clip, latent)`` of the first frames."""
+
+    latents: Tensor
+
+    def judge(self, latents: Tensor) -> dict[str, float]:
+        """Figures for predictions on the validation rows; the score is the correlation over clips and
+        elements."""
+        true = self.latents[self.validation].float()
+        found = identification(latents - latents.mean(0), true - true.mean(0), WAYS)
+        return {
+            "score": pooled_correlation(latents, true),
+            "p": shift_p_value(latents, true),
+            "element_r": element_correlation(latents, true),
+            "identification": found.accuracy,
+            "identification_chance": found.chance,
+        }
+
+
+@dataclass(frozen=True)
+class MotionExamples(Examples):
+    """Targets of the motion decoder.
+
+    latents ``(clip, frame, latent)``; decoded ``(clip, latent)``: first frames decoded from the responses
+    by ridge without the clip's own segment, as unlike the true ones as those a structure decoder gives for
+    new clips.
+    """
+
+    latents: Tensor
+    decoded: Tensor
+
+    def judge(self, follow: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:
+        """Figures on the validation rows for ``follow(rows, first frames) -> later frames``.
+
+        difference_r: correlation of the latents' differences to the first frame, from the decoded first
+        frame (as at inference; the score) and from the true one (``true_start_...``, which flatters: what
+        is at the mean already need not move). amplitude: standard deviation of the decoded differences over
+        that of the true ones.
+        """
+        rows = self.validation
+        true = self.latents[rows].float()
+        change = true[:, 1:] - true[:, :1]
+        figures: dict[str, float] = {}
+        for prefix, starts in (("", self.decoded), ("true_start_", self.latents[:, 0])):
+            first = starts[rows].float()
+            later = torch.cat([
+                follow(part, start).float() for part, start in zip(torch.split(rows, BATCH),
+                torch.split(first, BATCH), strict=True)
+            ])  # fmt: skip
+            moved = later - first[:, None]
+            figures[f"{prefix}difference_r"] = pooled_correlation(moved, change)
+            figures[f"{prefix}p"] = shift_p_value(moved, change)
+            figures[f"{prefix}difference_element_r"] = element_correlation(moved, change)
+            figures[f"{prefix}frame_r"] = pooled_correlation(later, true[:, 1:])
+            figures[f"{prefix}amplitude"] = float(moved.std() / change.std().clamp_min(1e-12))
+        return {"score": figures["difference_r"], **figures}

@@ -1,0 +1,168 @@
+"""Fit the three decoders: what each network or regression is given, and how it is judged."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.base import Shapes, build
+from mindanim.decoders.data import Split
+from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.fitting import (
+    Fitted,
+    Machine,
+    Ridge,
+    fit_network,
+    fresh_weights,
+    numpy,
+    report_ridge,
+)
+from mindanim.decoders.motion import FrameTokenCmg
+from mindanim.decoders.scores import pooled_correlation
+from mindanim.decoders.semantic import SemanticMlp, SemanticRidge
+from mindanim.decoders.structure import StructureMlp, StructureRidge
+from mindanim.decoders.tasks import MotionTask, SemanticTask, StructureTask
+from mindanim.decoders.transport import MotionRidge, MotionTransport, carry, motion_field
+
+GAINS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Candidate factors on the decoded motion field."""
+_GAIN_CLIPS = 512
+"""Clips, spread evenly, on which the gain is chosen."""
+
+
+def fit_semantic(
+    config: TrainSemanticConfig, examples: SemanticExamples, shapes: Shapes, split: Split, machine: Machine
+) -> Fitted:
+    """Fit the semantic decoder."""
+    if config.decoder == "ridge":
+        return _semantic_ridge(config, examples, shapes, split)
+    examples = examples.to(machine.device)
+    with fresh_weights(config.seed):
+        decoder = cast(SemanticMlp, build("semantic", config.spec(), shapes)).to(machine.device)
+        task = SemanticTask(decoder, examples, config)
+    decoder.first_token.copy_(examples.first_token)
+    if config.standardise:
+        decoder.clip_scaler.fit(examples.text[examples.fit, 0])
+        decoder.token_scaler.fit(examples.tokens[examples.fit])
+    return fit_network(task, config, machine)
+
+
+def _semantic_ridge(
+    config: TrainSemanticConfig, examples: SemanticExamples, shapes: Shapes, split: Split
+) -> Fitted:
+    ridge = Ridge(examples.responses, split, config)
+    clip, tokens = (
+        ridge.regress("clip", numpy(examples.text[:, 0])),
+        ridge.regress("tokens", numpy(examples.tokens)),
+    )
+    spec = {"decoder": "ridge", "ranks": {"clip": clip.components.rank, "tokens": tokens.components.rank}}
+    decoder = cast(SemanticRidge, build("semantic", spec, shapes))
+    decoder.first_token.copy_(examples.first_token)
+    clip.fill(decoder.clip_map)
+    tokens.fill(decoder.token_map)
+    losses = {name: loss + config.token_weight * tokens.losses[name] for name, loss in clip.losses.items()}
+    rows = split.validation
+    figures = examples.judge(torch.from_numpy(clip.predicted[rows]), torch.from_numpy(tokens.predicted[rows]))
+    return report_ridge(decoder, [clip, tokens], losses, figures)
+
+
+def fit_structure(
+    config: TrainStructureConfig, examples: StructureExamples, shapes: Shapes, split: Split, machine: Machine
+) -> Fitted:
+    """Fit the structure decoder."""
+    if config.decoder == "ridge":
+        return _structure_ridge(config, examples, shapes, split)
+    examples = examples.to(machine.device)
+    with fresh_weights(config.seed):
+        decoder = cast(StructureMlp, build("structure", config.spec(), shapes)).to(machine.device)
+    if config.standardise:
+        decoder.scaler.fit(examples.latents[examples.fit])
+    return fit_network(StructureTask(decoder, examples, config), config, machine)
+
+
+def _structure_ridge(
+    config: TrainStructureConfig, examples: StructureExamples, shapes: Shapes, split: Split
+) -> Fitted:
+    latent = Ridge(examples.responses, split, config).regress("latent", numpy(examples.latents))
+    decoder = cast(
+        StructureRidge, build("structure", {"decoder": "ridge", "rank": latent.components.rank}, shapes)
+    )
+    latent.fill(decoder.latent_map)
+    figures = examples.judge(torch.from_numpy(latent.predicted[split.validation]))
+    return report_ridge(decoder, [latent], latent.losses, figures)
+
+
+def decode_first_frames(config: TrainConfig, responses: Tensor, latents: Tensor, split: Split) -> Tensor:
+    """First frames ``(clip, latent)`` decoded by ridge from ``responses (clip, feature)`` without the
+    clip's own segment.
+
+    They stand for what a structure decoder makes of clips it has not seen; its predictions of its own
+    training clips would be far too good.
+    """
+    return torch.from_numpy(Ridge(responses, split, config).regress("first frame", numpy(latents)).predicted)
+
+
+def fit_motion(
+    config: TrainMotionConfig, examples: MotionExamples, shapes: Shapes, split: Split, machine: Machine
+) -> Fitted:
+    """Fit the motion decoder."""
+    if config.decoder == "ridge":
+        return _motion_ridge(config, examples, shapes, split)
+    if config.decoder == "transport":
+        return _motion_transport(config, examples, shapes, split)
+    examples = examples.to(machine.device)
+    with fresh_weights(config.seed):
+        decoder = cast(FrameTokenCmg, build("motion", config.spec(), shapes)).to(machine.device)
+    if config.standardise or config.target == "difference":
+        decoder.fit_scalers(examples.latents[examples.fit].float())
+    return fit_network(MotionTask(decoder, examples, config), config, machine)
+
+
+def _motion_ridge(
+    config: TrainMotionConfig, examples: MotionExamples, shapes: Shapes, split: Split
+) -> Fitted:
+    later = examples.latents[:, 1:].float()
+    if config.target == "difference":
+        later = later - examples.latents[:, :1].float()
+    found = Ridge(examples.responses, split, config).regress("later frames", numpy(later.flatten(1)))
+    decoder = cast(MotionRidge, build("motion", config.spec() | {"rank": found.components.rank}, shapes))
+    found.fill(decoder.later_map)
+    predicted = torch.from_numpy(found.predicted)
+    figures = examples.judge(lambda rows, first: decoder.place(predicted[rows], first))
+    return report_ridge(decoder, [found], found.losses, figures)
+
+
+def _motion_transport(
+    config: TrainMotionConfig, examples: MotionExamples, shapes: Shapes, split: Split
+) -> Fitted:
+    latents = examples.latents.reshape(-1, *shapes.latents)
+    fields = motion_field(latents, config.flow_grid, config.flow_smoothing)
+    found = Ridge(examples.responses, split, config).regress("motion field", numpy(fields.flatten(1)))
+    predicted = torch.from_numpy(found.predicted).view_as(fields)
+
+    def follow(rows: Tensor, first: Tensor, gain: float) -> Tensor:
+        moved = carry(first.reshape(-1, *shapes.latent), gain * predicted[rows], shapes.frames - 1)
+        return moved.flatten(2)
+
+    def difference_r(gain: float) -> float:
+        rows = examples.fit[:: -(-len(examples.fit) // _GAIN_CLIPS)]
+        true, first = examples.latents[rows].float(), examples.decoded[rows]
+        return pooled_correlation(follow(rows, first, gain) - first[:, None], true[:, 1:] - true[:, :1])
+
+    gain = config.flow_gain or max(GAINS, key=difference_r)
+    spec = {
+        "decoder": "transport",
+        "grid": tuple(fields.shape[2:]),
+        "rank": found.components.rank,
+        "gain": gain,
+    }
+    decoder = cast(MotionTransport, build("motion", spec, shapes))
+    found.fill(decoder.field_map)
+    figures = examples.judge(lambda rows, first: follow(rows, first, gain))
+    figures["field_r"] = pooled_correlation(predicted[examples.validation], fields[examples.validation])
+    fitted = report_ridge(decoder, [found], found.losses, figures)
+    fitted.facts["gain"] = gain
+    return fitted

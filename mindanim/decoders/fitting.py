@@ -1,0 +1,169 @@
+"""Fitting one decoder, by gradient descent or by ridge, and what is reported of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mindanim import runtime
+from mindanim.config.training import TrainConfig
+from mindanim.decoders.base import Decoder
+from mindanim.decoders.data import Split
+from mindanim.decoders.ridge import Components, LinearFit, LinearMap, RidgeFit, fit_ridge, reduce, solve
+from mindanim.decoders.training import Task, train
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and in which precision networks are trained, and where an interrupted training is kept."""
+
+    device: torch.device
+    dtype: torch.dtype
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted decoder.
+
+    history: one row per validated epoch (one row for ridge). facts: figures of the selected epoch.
+    penalties: for ridge, every candidate penalty of every target with its cross-validated error. warnings:
+    (code, text).
+    """
+
+    decoder: Decoder
+    history: pd.DataFrame
+    facts: dict[str, Any]
+    penalties: pd.DataFrame | None = None
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+
+def fit_network(task: Task[Any], config: TrainConfig, machine: Machine) -> Fitted:
+    """Train a network; the facts are those of the epoch that was kept."""
+    course = train(task, config, device=machine.device, dtype=machine.dtype, checkpoint=machine.checkpoint)
+    history = pd.DataFrame(course.history).astype({"epoch": int, "step": int})
+    best = history.loc[history["epoch"] == course.best_epoch].iloc[0]
+    facts: dict[str, Any] = {"best_epoch": course.best_epoch, "epochs": int(history["epoch"].iloc[-1])}
+    facts |= {name: float(best[name]) for name in history.columns if name.startswith(("train_", "val_"))}
+    facts["parameters"] = sum(parameter.numel() for parameter in task.decoder.parameters())
+    warnings = []
+    if course.best_epoch == config.epochs > 1 and config.select != "last":
+        warnings.append(
+            (
+                "still-improving",
+                f"The last of {config.epochs} epochs validated best: more epochs may do better.",
+            )
+        )
+    return Fitted(task.decoder, history, facts, warnings=warnings)
+
+
+@contextmanager
+def fresh_weights(seed: int) -> Iterator[None]:
+    """Weights made inside the block depend on the seed alone."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(runtime.derived_seed(seed, "weights"))
+        yield
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Ridge regression of one target.
+
+    choice: the fit to the rows that fit, with its cross-validation. predicted ``(clip, element)``: every
+    clip decoded by a fit that has not seen it, rows that fit without their segment; purged rows have the
+    mean. losses: mean squared errors of ``predicted``. final, components: what the decoder is given.
+    """
+
+    name: str
+    choice: RidgeFit
+    predicted: Array
+    losses: dict[str, float]
+    final: LinearFit
+    components: Components
+
+    def fill(self, linear: LinearMap) -> None:
+        """Give the final fit to a decoder's linear map."""
+        linear.set(self.final, self.components)
+
+
+class Ridge:
+    """Ridge regressions from the same responses ``(clip, feature)``, with the penalty chosen over whole
+    segments."""
+
+    def __init__(self, responses: Tensor, split: Split, config: TrainConfig) -> None:
+        self.responses, self.split, self.config = numpy(responses), split, config
+
+    def regress(self, name: str, target: Array) -> Regression:
+        """Fit ``target (clip, element)``; purged rows are not used.
+
+        With `ridge_refit` the final fit uses the validation rows too, with the penalty that was chosen
+        without them.
+        """
+        split, config, x = self.split, self.config, self.responses
+        components = reduce(target[split.fit], config.ridge_components)
+        choice = fit_ridge(
+            x[split.fit],
+            components.scores,
+            split.segments[split.fit],
+            alphas=config.ridge_alphas,
+            folds=config.ridge_folds,
+            relevance_power=config.ridge_relevance,
+        )
+        predicted = np.tile(components.mean, (len(target), 1))
+        predicted[split.fit] = components.restore(choice.out_of_fold)
+        predicted[split.validation] = components.restore(choice.linear.predict(x[split.validation]))
+        losses = {
+            f"{part}_loss": float(((predicted[rows] - target[rows]) ** 2).mean())
+            for part, rows in (("train", split.fit), ("val", split.validation))
+        }
+        final = choice.linear
+        if config.ridge_refit:
+            rows = np.concatenate([split.fit, split.validation])
+            components = reduce(target[rows], config.ridge_components)
+            final = solve(x[rows], components.scores, choice.alpha, config.ridge_relevance)
+        return Regression(name, choice, predicted, losses, final, components)
+
+
+def report_ridge(
+    decoder: Decoder, regressions: list[Regression], losses: dict[str, float], figures: dict[str, float]
+) -> Fitted:
+    """What is reported of a decoder made of regressions; losses: train_loss (cross-validated) and
+    val_loss."""
+    row = {"epoch": 1, "step": 1, **losses, **{f"val_{name}": value for name, value in figures.items()}}
+    facts = {"best_epoch": 1, "epochs": 1, **{name: value for name, value in row.items() if "_" in name}}
+    facts["parameters"] = decoder.parameter_count()
+    facts |= {f"alpha_{one.name}": one.choice.alpha for one in regressions}
+    penalties = pd.concat(
+        pd.DataFrame({
+            "target": one.name,
+            "alpha": one.choice.alphas,
+            "error": one.choice.errors,
+            "chosen": one.choice.alphas == one.choice.alpha,
+        })
+        for one in regressions
+    )  # fmt: skip
+    warnings = [
+        (
+            "penalty-at-the-edge",
+            f"The best penalty for {one.name}, {one.choice.alpha:g}, is the smallest that was tried.",
+        )
+        for one in regressions
+        if one.choice.alpha == one.choice.alphas.min()
+    ]
+    return Fitted(decoder, pd.DataFrame([row]), facts, penalties, warnings)
+
+
+def numpy(values: Tensor) -> Array:
+    """A tensor as a float32 array on the CPU."""
+    return np.asarray(values.float().cpu().numpy(), np.float32)

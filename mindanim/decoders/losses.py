@@ -1,0 +1,63 @@
+"""Losses and penalties of the decoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def info_nce(predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: Tensor) -> Tensor:
+    """Bidirectional contrastive loss with any number of positives per row.
+
+    Mean of the row-wise and the column-wise cross-entropy of the scaled cosines, where the wanted
+    distribution is uniform over the positives of the row (of the column). With one positive each it is
+    CLIP's InfoNCE.
+
+    predicted, target: ``(clip, feature)``, normalised here. logit_scale: logarithm of the scale, a scalar.
+    positives: ``(clip, clip) bool``, true where a prediction and a target belong together; the diagonal is
+    true.
+    """
+    cosine = functional.normalize(predicted.float(), dim=1) @ functional.normalize(target.float(), dim=1).T
+    logits = cosine * logit_scale.exp()
+    weight = positives.to(logits.dtype)
+    rows = functional.cross_entropy(logits, weight / weight.sum(1, keepdim=True))
+    columns = functional.cross_entropy(logits.T, weight.T / weight.T.sum(1, keepdim=True))
+    return (rows + columns) / 2
+
+
+def initial_logit_scale(temperature: float) -> nn.Parameter:
+    """The learned logarithm of the scale, ln(1 / temperature) at first."""
+    return nn.Parameter(torch.tensor(math.log(1 / temperature)))
+
+
+@torch.no_grad()
+def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
+    """Add the subgradient of ``penalty * sum |w|`` to the gradients that are there, outside the graph.
+
+    The same as adding the penalty to the loss (0 is the subgradient at 0), at the cost of two passes over
+    the weights.
+    """
+    moved: list[Tensor] = [parameter for parameter in parameters if parameter.grad is not None]
+    if penalty == 0 or not moved:
+        return
+    gradients = [tensor.grad for tensor in moved if tensor.grad is not None]
+    torch._foreach_add_(gradients, torch._foreach_sign(moved), alpha=penalty)
+
+
+def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight: float) -> Tensor:
+    """Squared error in which elements that change count more.
+
+    Elements weigh ``1 + motion_weight * change^2 / mean(change^2)``, scaled to a mean weight of 1, so that
+    0 is the plain mean squared error. All arguments have the same shape; ``change`` is the true difference
+    to the first frame.
+    """
+    error = (predicted - target).square()
+    if motion_weight == 0:
+        return error.mean()
+    energy = change.square()
+    weight = 1 + motion_weight * energy / energy.mean().clamp_min(1e-12)
+    return (error * weight).mean() / weight.mean()

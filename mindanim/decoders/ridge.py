@@ -1,0 +1,203 @@
+"""Ridge regression with the penalty chosen over whole segments, and the linear map it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """``y = (x - x_mean) @ coefficients + y_mean``, coefficients ``(feature, target)``."""
+
+    x_mean: Matrix
+    coefficients: Matrix
+    y_mean: Matrix
+
+    def predict(self, x: ArrayLike) -> Matrix:
+        """``(clip, feature)`` to ``(clip, target)``."""
+        return (np.asarray(x, np.float64) - self.x_mean) @ self.coefficients + self.y_mean
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """A fit to all clips with the penalty that cross-validation chose.
+
+    alpha: the penalty, in units of the mean squared norm of a (scaled) response; errors ``(alpha,)``:
+    cross-validated mean squared error of each candidate; out_of_fold ``(clip, target)``: each clip's
+    prediction by a fit without its segment.
+    """
+
+    linear: LinearFit
+    alpha: float
+    alphas: Matrix
+    errors: Matrix
+    out_of_fold: Matrix
+
+
+def relevance(x: Matrix, y: Matrix, power: float) -> Matrix:
+    """Scale of each feature ``(feature,)``: the variance of all targets that it explains alone, to ``power
+    / 2``.
+
+    ``x`` and ``y`` are centred. What an unrelated feature explains by chance (1 / clips) is taken off
+    first. As the prior standard deviation of a feature's coefficients, this is empirical Bayes with one
+    number per feature: voxels that know nothing of the target are left out without a mask. All ones when
+    nothing is above chance.
+    """
+    variance = np.maximum((x**2).sum(0), 1e-12) * np.maximum((y**2).sum(), 1e-12)
+    excess = np.maximum(((x.T @ y) ** 2).sum(1) / variance - 1 / len(x), 0)
+    if power == 0 or not excess.any():
+        return np.ones(x.shape[1])
+    return np.asarray((excess / excess.mean()) ** (power / 2))
+
+
+def fit_ridge(
+    x: ArrayLike,
+    y: ArrayLike,
+    segments: Sequence[str] | NDArray[np.str_],
+    *,
+    alphas: Sequence[float],
+    folds: int,
+    relevance_power: float = 0.0,
+) -> RidgeFit:
+    """Fit ridge regression; the penalty with the least squared error over held-out segments is taken.
+
+    x ``(clip, feature)``; y ``(clip, target)``; segments ``(clip,)``: clips of one segment are never on
+    both sides of a fold. Everything estimated (means, relevance) is estimated within the fold. Solved in
+    the space of clips, so the cost grows with the cube of their number and linearly with features and
+    targets. Raises ValueError when there are fewer than two segments.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    held_out = assign_folds(segments, folds)
+    candidates = np.asarray(alphas, np.float64)
+    predicted = np.empty((len(candidates), *y.shape))
+    for fold in np.unique(held_out):
+        out = held_out == fold
+        predicted[:, out] = _Solver(x[~out], y[~out], relevance_power).predictions(x[out], candidates)
+    errors = ((predicted - y) ** 2).mean((1, 2))
+    best = int(errors.argmin())
+    alpha = float(candidates[best])
+    return RidgeFit(solve(x, y, alpha, relevance_power), alpha, candidates, errors, predicted[best])
+
+
+def solve(x: ArrayLike, y: ArrayLike, alpha: float, relevance_power: float = 0.0) -> LinearFit:
+    """Ridge regression with a given penalty, in the units of `fit_ridge`."""
+    solver = _Solver(np.asarray(x, np.float64), np.asarray(y, np.float64), relevance_power)
+    return LinearFit(solver.x_mean, solver.coefficients(alpha), solver.y_mean)
+
+
+def assign_folds(segments: Sequence[str] | NDArray[np.str_], folds: int) -> NDArray[np.int64]:
+    """Fold of each clip ``(clip,)``: neighbouring segments together, folds of about equal numbers of
+    segments."""
+    names, first, inverse = np.unique(np.asarray(segments), return_index=True, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError("cross-validation over segments needs at least two")
+    place = np.argsort(np.argsort(first))
+    return np.asarray(place * min(folds, len(names)) // len(names), np.int64)[inverse]
+
+
+class _Solver:
+    """One eigendecomposition of the clips' Gram matrix serves all penalties."""
+
+    def __init__(self, x: Matrix, y: Matrix, power: float) -> None:
+        self.x_mean, self.y_mean = x.mean(0), y.mean(0)
+        centred, target = x - self.x_mean, y - self.y_mean
+        self.scale = relevance(centred, target, power)
+        self.scaled = centred * self.scale
+        gram = self.scaled @ self.scaled.T
+        self.unit = max(float(np.trace(gram)) / len(x), 1e-12)
+        values, self.vectors = np.linalg.eigh(gram)
+        self.values = np.maximum(values, 0)
+        self.rotated = self.vectors.T @ target
+
+    def predictions(self, x: Matrix, alphas: Matrix) -> Matrix:
+        """``(alpha, clip, target)`` for new clips."""
+        projected = ((x - self.x_mean) * self.scale) @ self.scaled.T @ self.vectors
+        return np.stack([projected @ self._shrunk(alpha) + self.y_mean for alpha in alphas])
+
+    def coefficients(self, alpha: float) -> Matrix:
+        """``(feature, target)`` for unscaled features."""
+        return np.asarray(self.scale[:, None] * (self.scaled.T @ (self.vectors @ self._shrunk(alpha))))
+
+    def _shrunk(self, alpha: float) -> Matrix:
+        return np.asarray(self.rotated / (self.values + alpha * self.unit)[:, None])
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of a target, ``y = scores @ basis + mean``.
+
+    scores ``(clip, component)``; basis ``(component, target)``, or None where the components are the
+    target's elements.
+    """
+
+    scores: Matrix
+    basis: NDArray[np.float32] | None
+    mean: NDArray[np.float32]
+
+    @property
+    def rank(self) -> int | None:
+        """Number of components; None where nothing was reduced."""
+        return None if self.basis is None else len(self.basis)
+
+    def restore(self, scores: Matrix) -> NDArray[np.float32]:
+        """Scores ``(clip, component)`` back to the target ``(clip, target)``."""
+        values = scores.astype(np.float32)
+        return (values if self.basis is None else values @ self.basis) + self.mean
+
+
+def reduce(y: NDArray[np.floating], components: int) -> Components:
+    """The leading principal components of ``(clip, target)``, exactly, through the clips' Gram matrix.
+
+    Targets with no more elements than ``components`` are only centred.
+    """
+    y = np.asarray(y, np.float32)
+    mean = y.mean(0)
+    centred = y - mean
+    if y.shape[1] <= components:
+        return Components(centred.astype(np.float64), None, mean)
+    # Columns in turn, so that only one block at a time is held in double precision.
+    blocks = np.array_split(centred, -(-y.shape[1] // 16384), axis=1)
+    gram = sum((block.astype(np.float64) @ block.T for block in blocks), np.zeros((len(y), len(y))))
+    values, vectors = np.linalg.eigh(gram)
+    keep = min(components, len(y) - 1)
+    vectors = vectors[:, ::-1][:, :keep]
+    norms = np.sqrt(np.maximum(values[::-1][:keep], 1e-12))
+    to_basis = (vectors.T / norms[:, None]).astype(np.float32)
+    return Components(vectors * norms, to_basis @ centred, mean)
+
+
+class LinearMap(nn.Module):
+    """``(x - x_mean) @ coefficients [@ basis] + offset``: what ridge leaves behind, stored as buffers."""
+
+    def __init__(self, features: int, outputs: int, rank: int | None = None) -> None:
+        super().__init__()
+        self.register_buffer("x_mean", torch.zeros(features))
+        self.register_buffer("coefficients", torch.zeros(features, rank or outputs))
+        self.register_buffer("basis", torch.zeros(rank, outputs) if rank else None)
+        self.register_buffer("offset", torch.zeros(outputs))
+        self.x_mean: Tensor
+        self.coefficients: Tensor
+        self.basis: Tensor | None
+        self.offset: Tensor
+
+    @torch.no_grad()
+    def set(self, fit: LinearFit, target: Components) -> None:
+        """Take over a fit of the target's component scores."""
+        self.x_mean.copy_(torch.from_numpy(fit.x_mean))
+        self.coefficients.copy_(torch.from_numpy(fit.coefficients))
+        self.offset.copy_(torch.from_numpy(target.restore(fit.y_mean[None])[0]))
+        if self.basis is not None and target.basis is not None:
+            self.basis.copy_(torch.from_numpy(target.basis))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(clip, feature)`` to ``(clip, output)``."""
+        scores = (x - self.x_mean) @ self.coefficients
+        return (scores if self.basis is None else scores @ self.basis) + self.offset

@@ -1,0 +1,94 @@
+"""How good decoded features are: correlations over clips and identification among clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def element_correlation(predicted: Tensor, true: Tensor) -> float:
+    """Pearson correlation over clips, computed for each element of the feature and averaged.
+
+    ``(clip, ...)`` each. Elements that do not vary in the truth are left out; where the prediction does not
+    vary the correlation counts as 0, so a constant prediction scores 0. NaN when no element of the truth
+    varies.
+    """
+    p, t = _centred(predicted), _centred(true)
+    truth = t.square().sum(0)
+    scale = (p.square().sum(0) * truth).sqrt()
+    varies = truth > 1e-12 * truth.max().clamp_min(1e-30)
+    if not bool(varies.any()):
+        return float("nan")
+    r = torch.where(
+        scale > 1e-12 * scale.max().clamp_min(1e-30), (p * t).sum(0) / scale.clamp_min(1e-30), 0.0
+    )
+    return float(r[varies].mean())
+
+
+def pooled_correlation(predicted: Tensor, true: Tensor) -> float:
+    """Correlation over all elements and clips together, after the mean over clips is taken off each element.
+
+    ``(clip, ...)`` each. Elements that vary more weigh more; a prediction that is the same for all clips
+    scores 0.
+    """
+    p, t = _centred(predicted), _centred(true)
+    scale = float((p.square().sum() * t.square().sum()).sqrt())
+    return float((p * t).sum()) / scale if scale > 1e-12 else 0.0
+
+
+def shift_p_value(predicted: Tensor, true: Tensor) -> float:
+    """How often the pooled correlation is as high when predictions are paired with the clips some places
+    further on.
+
+    All circular shifts of the clips' order count once, the true pairing included, so the smallest value is
+    one over the number of clips. A shift keeps neighbours together and so respects that they are alike.
+    """
+    products = _centred(predicted) @ _centred(true).T
+    count = len(products)
+    rows = torch.arange(count, device=products.device)
+    shifted = torch.stack([products[rows, (rows + shift) % count].sum() for shift in range(count)])
+    return float((shifted >= shifted[0]).double().mean())
+
+
+def _centred(values: Tensor) -> Tensor:
+    flat = values.reshape(len(values), -1).double()
+    return flat - flat.mean(0)
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Share of N-way identifications that succeed, and what guessing reaches."""
+
+    accuracy: float
+    chance: float
+    ways: int
+
+
+def identification(
+    predicted: Tensor, true: Tensor, ways: int, labels: Tensor | None = None
+) -> Identification:
+    """N-way identification by cosine, exact over all draws of the distractors.
+
+    A clip is identified when its own target is more similar to the prediction than each of ``ways - 1``
+    distractors drawn from the other clips without replacement. Clips of equal ``labels`` (same caption) are
+    no distractors of each other. ``ways`` is lowered to what the pool allows; ties count as failures.
+
+    predicted, true: ``(clip, feature)``; labels: ``(clip,)`` integers.
+    """
+    count = len(true)
+    labels = torch.arange(count, device=true.device) if labels is None else labels.to(true.device)
+    unit = [torch.nn.functional.normalize(values.double(), dim=1) for values in (predicted, true)]
+    cosine = unit[0] @ unit[1].T
+    other = labels[:, None] != labels[None, :]
+    ways = min(ways, int(other.sum(1).min()) + 1)
+    if ways < 2:
+        return Identification(float("nan"), float("nan"), ways)
+    own = cosine.diagonal()[:, None]
+    pool = other.sum(1).double()
+    beaten = (other & (cosine < own)).sum(1).double()
+    # Chance that all distractors come from the beaten ones: C(beaten, n - 1) / C(pool, n - 1).
+    drawn = torch.arange(ways - 1, dtype=torch.float64, device=true.device)[None, :]
+    hits = ((beaten[:, None] - drawn).clamp_min(0) / (pool[:, None] - drawn)).prod(1)
+    return Identification(float(hits.mean()), 1 / ways, ways)

@@ -1,0 +1,62 @@
+"""Stage 1b: responses to the latent of the first frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mindanim.decoders.base import Decoder, Responses, Shapes
+from mindanim.decoders.blocks import Residual, Scaler, xavier
+from mindanim.decoders.ridge import LinearMap
+
+
+class Structure(Decoder):
+    """What the structure decoders share: prediction."""
+
+    kind = "structure"
+
+    def decode(self, responses: Tensor) -> Tensor:
+        """Flattened responses to latents ``(clip, channel * height * width)``."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def predict(self, responses: Responses, *rest: Any) -> Tensor:
+        """Decode responses ``(clip, lag, voxel)``, z-scored, to the first frame's scaled latent.
+
+        Returns ``(clip, channel, height, width) float32`` on the CPU.
+        """
+        self.eval()
+        latents = [self.decode(batch).float().cpu() for _, batch in self.batches(responses)]
+        return torch.cat(latents).reshape(-1, *self.shapes.latent)
+
+
+class StructureMlp(Structure):
+    """The paper's network: a linear residual trunk with dropout, LayerNorm, ReLU and one linear layer."""
+
+    def __init__(self, shapes: Shapes, *, width: int = 1024, blocks: int = 2, dropout: float = 0.2) -> None:
+        super().__init__(shapes)
+        residuals = (Residual(nn.Linear(width, width), nn.Dropout(dropout)) for _ in range(blocks))
+        self.trunk = nn.Sequential(nn.Linear(shapes.features, width), nn.Dropout(dropout), *residuals)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, shapes.latent_size))
+        self.scaler = Scaler(shapes.latent_size)
+        xavier(self)
+
+    def forward(self, responses: Tensor) -> Tensor:
+        """The latent in the scaler's units."""
+        return torch.as_tensor(self.head(self.trunk(responses)))
+
+    def decode(self, responses: Tensor) -> Tensor:
+        return self.scaler.undo(self(responses))
+
+
+class StructureRidge(Structure):
+    """The linear baseline."""
+
+    def __init__(self, shapes: Shapes, *, rank: int | None = None) -> None:
+        super().__init__(shapes)
+        self.latent_map = LinearMap(shapes.features, shapes.latent_size, rank)
+
+    def decode(self, responses: Tensor) -> Tensor:
+        return torch.as_tensor(self.latent_map(responses))

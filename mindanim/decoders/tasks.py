@@ -1,0 +1,147 @@
+"""How each network is trained: its losses, and its validation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.data import draw_views, zero_entries
+from mindanim.decoders.examples import BATCH, MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.losses import info_nce, initial_logit_scale, moving_mse
+from mindanim.decoders.masks import causal, sparse_causal
+from mindanim.decoders.motion import FrameTokenCmg
+from mindanim.decoders.semantic import SemanticMlp
+from mindanim.decoders.structure import StructureMlp
+from mindanim.decoders.training import Task
+
+
+class SemanticTask(Task[SemanticMlp]):
+    """MSE to the caption's CLIP vector, the tri-modal contrastive loss, and MSE to the text condition."""
+
+    def __init__(self, decoder: SemanticMlp, examples: SemanticExamples, config: TrainSemanticConfig) -> None:
+        super().__init__(decoder)
+        self.examples, self.config = examples, config
+        self.rows = len(examples.fit)
+        self.logit_scale = initial_logit_scale(config.temperature)
+
+    def losses(self, rows: Tensor) -> dict[str, Tensor]:
+        rows = self.examples.fit[rows]
+        return self._losses(
+            rows,
+            zero_entries(self.examples.responses[rows], self.config.zero_fraction),
+            draw_views(self.examples.text, rows, self.config.augment),
+            draw_views(self.examples.image, rows, self.config.augment),
+        )
+
+    def validate(self) -> dict[str, float]:
+        data, network = self.examples, self.decoder
+        rows = data.validation
+        losses = self._losses(rows, data.responses[rows], data.text[rows, 0], data.image[rows, 0])
+        vectors, tokens = network.decode(data.responses[rows])
+        return {name: float(loss) for name, loss in losses.items()} | data.judge(vectors, tokens)
+
+    def _losses(self, rows: Tensor, responses: Tensor, text: Tensor, image: Tensor) -> dict[str, Tensor]:
+        network, config = self.decoder, self.config
+        scaled, tokens = network(responses)
+        vectors = network.clip_scaler.undo(scaled)
+        same = self.examples.captions[rows]
+        if config.equal_captions == "positives":
+            positives = same[:, None] == same
+        else:
+            positives = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        share = config.text_share
+        losses = {
+            "clip": functional.mse_loss(scaled.float(), network.clip_scaler.apply_to(text)),
+            "contrast": share * info_nce(vectors, text, self.logit_scale, positives)
+            + (1 - share) * info_nce(vectors, image, self.logit_scale, positives),
+            "tokens": functional.mse_loss(
+                tokens.float(), network.token_scaler.apply_to(self.examples.tokens[rows].float())
+            ),
+        }
+        total = (
+            losses["clip"]
+            + config.contrastive_weight * losses["contrast"]
+            + config.token_weight * losses["tokens"]
+        )
+        return {"loss": total, **losses}
+
+
+class StructureTask(Task[StructureMlp]):
+    """MSE to the latent of the first frame."""
+
+    def __init__(
+        self, decoder: StructureMlp, examples: StructureExamples, config: TrainStructureConfig
+    ) -> None:
+        super().__init__(decoder)
+        self.examples, self.config = examples, config
+        self.rows = len(examples.fit)
+
+    def losses(self, rows: Tensor) -> dict[str, Tensor]:
+        rows = self.examples.fit[rows]
+        return {
+            "loss": self._loss(rows, zero_entries(self.examples.responses[rows], self.config.zero_fraction))
+        }
+
+    def validate(self) -> dict[str, float]:
+        data = self.examples
+        rows = data.validation
+        loss = float(self._loss(rows, data.responses[rows]))
+        return {"loss": loss, **data.judge(self.decoder.decode(data.responses[rows]))}
+
+    def _loss(self, rows: Tensor, responses: Tensor) -> Tensor:
+        target = self.decoder.scaler.apply_to(self.examples.latents[rows].float())
+        return functional.mse_loss(self.decoder(responses).float(), target)
+
+
+class MotionTask(Task[FrameTokenCmg]):
+    """MSE to the next frame's latent, from earlier frames of which some are hidden, guided by the
+    responses."""
+
+    def __init__(self, decoder: FrameTokenCmg, examples: MotionExamples, config: TrainMotionConfig) -> None:
+        super().__init__(decoder)
+        self.examples, self.config = examples, config
+        self.rows = len(examples.fit)
+        self.model_size, self.noam_factor = decoder.shapes.latent_size, config.noam_factor
+
+    def losses(self, rows: Tensor) -> dict[str, Tensor]:
+        rows = self.examples.fit[rows]
+        visible = sparse_causal(self.decoder.shapes.frames - 1, self.config.keep_visible)
+        return {
+            "loss": self._loss(
+                rows, zero_entries(self.examples.responses[rows], self.config.zero_fraction), visible
+            )
+        }
+
+    def validate(self) -> dict[str, float]:
+        data = self.examples
+        visible = causal(self.decoder.shapes.frames - 1)
+        total = sum(
+            float(self._loss(part, data.responses[part], visible)) * len(part)
+            for part in torch.split(data.validation, BATCH)
+        )
+        figures = data.judge(lambda part, first: self.decoder.follow(data.responses[part], first))
+        return {"loss": total / len(data.validation), **figures}
+
+    def _loss(self, rows: Tensor, responses: Tensor, visible: Tensor) -> Tensor:
+        network = self.decoder
+        latents = self.examples.latents[rows].float()
+        later = network.later_scaler.apply_to(network.later(latents))
+        first = network.first_scaler.apply_to(self._first(rows, latents[:, 0]))
+        tokens = torch.cat([first[:, None], later[:, :-1]], dim=1)
+        predicted = network(tokens, network.memory(responses), visible.to(rows.device))
+        change = latents[:, 1:] - latents[:, :1]
+        return moving_mse(predicted.float(), later, change, self.config.motion_weight)
+
+    def _first(self, rows: Tensor, true: Tensor) -> Tensor:
+        """First frames as the configuration has them; in validation the decoded ones, as at inference, if
+        any are used."""
+        choice = self.config.first_frames
+        if choice == "true":
+            return true
+        decoded = self.examples.decoded[rows].float()
+        if choice == "decoded" or not self.training:
+            return decoded
+        either = torch.rand(len(rows), 1, device=rows.device) < 0.5
+        return torch.where(either, decoded, true)

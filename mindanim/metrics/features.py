@@ -1,0 +1,145 @@
+"""Stage-1 metrics: the decoded features against the true ones, before any generator can help or hurt.
+
+CLIP vectors and first-frame latents are compared by their correlation across features after the training
+clips' mean has been taken away from both sides: without that, any two CLIP vectors correlate at .5 or more
+and the number says little about decoding. Latent differences have a natural origin (no motion) and keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.metrics.nway import identification_hits
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Decoded and true latents, (clip, frame, channel, height, width), and the training clips' mean first
+    frame."""
+
+    decoded: NDArray[np.floating]
+    true: NDArray[np.floating]
+    mean_first: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FeatureScorer:
+    """Everything the feature metrics need, for all test clips.
+
+    similarities: `clip_image` and `clip_text` -> (decoded, target) correlations. distractors: (target,
+    target) bool, False where the captions are the same. latents: None when the videos have none.
+    """
+
+    similarities: dict[str, NDArray[np.float64]]
+    distractors: NDArray[np.bool_]
+    latents: Latents | None
+
+    def score(self, pairs: NDArray[np.intp], ids: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+        """The metrics called `ids` for (target, decoded) pairs, (pair, 2); each (pair,)."""
+        return {name: self._score(name, pairs) for name in ids}
+
+    def _score(self, name: str, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        family, _, rest = name.partition(".")
+        if family == "retrieval":
+            return retrieval_hits(self.similarities["clip_text"], pairs, int(rest.removeprefix("top")))
+        kind, _, detail = rest.partition(".")
+        if kind not in self.similarities:
+            return self._latent_correlation(kind, pairs)
+        similarity = self.similarities[kind]
+        if detail == "r":
+            return similarity[pairs[:, 1], pairs[:, 0]]
+        return identification_hits(similarity, self.distractors, pairs, int(detail.removesuffix("way")))
+
+    def _latent_correlation(self, kind: str, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        if self.latents is None:
+            raise ValueError(f"feature.{kind}.r needs decoded latents")
+        decoded, true, mean = self.latents.decoded, self.latents.true, self.latents.mean_first
+        result = np.empty(len(pairs))
+        for row, (target, other) in enumerate(pairs):
+            both = decoded[other].astype(np.float64), true[target].astype(np.float64)
+            views = [clip[0] - mean if kind == "latent" else clip[1:] - clip[:1] for clip in both]
+            result[row] = correlations(*(view.reshape(1, -1) for view in views)).item()
+        return result
+
+    def median_rank(self) -> float:
+        """Median rank of the true clip in retrieval by text, 1 is best; clips of the same caption share the
+        mean rank."""
+        similarity = self.similarities["clip_text"]
+        own = np.diag(similarity)[:, None]
+        ranks = (similarity > own).sum(axis=1) + ((similarity == own).sum(axis=1) + 1) / 2
+        return float(np.median(ranks))
+
+
+def retrieval_hits(similarity: NDArray[np.float64], pairs: NDArray[np.intp], top: int) -> NDArray[np.float64]:
+    """Probability that the target is among the `top` nearest of the pool, ties broken at random; (pair,).
+
+    similarity: (decoded, target); the pool is all targets. pairs: (pair, 2), rows of target and decoded
+    vector.
+    """
+    targets, decoded = pairs.T
+    rows = similarity[decoded]
+    own = similarity[decoded, targets][:, None]
+    higher = (rows > own).sum(axis=1)
+    equals = (rows == own).sum(axis=1)  # the target itself among them
+    hits: NDArray[np.float64] = np.clip((top - higher) / equals, 0.0, 1.0)
+    return hits
+
+
+def correlations(decoded: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlation across features of every decoded with every target vector, (decoded, target).
+
+    decoded, targets: (clip, feature). NaN for a constant target; 0 for a constant decoded vector, for it
+    says nothing.
+    """
+    (first, flat), (second, empty) = _standard(decoded), _standard(targets)
+    # Targets of one caption are the same vector but for the batch they were computed in: they shall tie.
+    result: NDArray[np.float64] = np.round(first @ second.T, 6)
+    result[flat] = 0.0
+    result[:, empty] = np.nan
+    return result
+
+
+def _standard(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Rows with mean 0 and length 1, and which of them are constant (up to rounding)."""
+    size = np.abs(rows).max(axis=1, initial=0.0)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1)
+    constant = length <= 1e-12 * np.maximum(size, 1e-300) * np.sqrt(rows.shape[1])
+    return rows / np.where(constant, 1.0, length)[:, None], constant
+
+
+def clip_correlations(
+    decoded: NDArray[np.floating], targets: NDArray[np.floating], training_mean: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """`correlations` of CLIP vectors less the training clips' mean vector; decoded ones are scaled to
+    length 1 first.
+
+    decoded, targets: (clip, feature); training_mean: (feature,), the mean of vectors of length 1.
+    """
+    unit = np.asarray(decoded, dtype=np.float64)
+    length = np.linalg.norm(unit, axis=1, keepdims=True)
+    return correlations(
+        unit / np.where(length > 0, length, 1.0) - training_mean, targets - np.float64(training_mean)
+    )
+
+
+def different(captions: Sequence[str]) -> NDArray[np.bool_]:
+    """(clip, clip) bool: whether two clips have different captions."""
+    _, codes = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
+    result: NDArray[np.bool_] = codes[:, None] != codes[None]
+    return result
+
+
+def mean_first_latent(latents: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Mean first frame over the clips `rows` of a (memory-mapped) latent array, read a few clips at a
+    time."""
+    total = np.zeros(latents.shape[2:])
+    for start in range(0, len(rows), _CHUNK):
+        total += latents[rows[start : start + _CHUNK], 0].astype(np.float64).sum(axis=0)
+    return total / len(rows)

@@ -1,0 +1,139 @@
+"""The motion shuffle test: would the same frames in another order have fitted the truth as well?
+
+The frames of each reconstruction are permuted, each clip with permutations of its own, and the permuted
+clip is scored like the original. p = (1 + #(permuted at least as good)) / (1 + permutations). A still clip
+cannot pass.
+
+What it does not show: a permuted clip also jumps more than a smooth one, and end-point error punishes jumps,
+so *any* smooth motion passes on `epe`, the wrong one too. Hence the same frames played backwards are scored
+as well: as smooth as the original, opposite in motion. Only motion that agrees with the truth beats its own
+reversal.
+
+The flow between every ordered pair of frames of a clip is computed once; a permutation then only looks up
+which pairs it makes adjacent, so that a thousand permutations cost what one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim import console, runtime
+from mindanim.metrics import motion
+from mindanim.metrics.floors import Clips
+from mindanim.metrics.statistics import sign_flip_p
+
+METRICS = {"epe": -1.0, "flow.corr": 1.0}
+"""What is tested, and the sign that makes more of it better."""
+
+OrderScores = dict[str, NDArray[np.float64]]
+"""Scores of one clip per metric, (2 + permutation,): true order, reversed, permuted; NaN where undefined."""
+
+
+def draw_orders(frames: int, permutations: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The true order, the reversed one, then `permutations` random ones; (2 + permutation, frame)."""
+    true = np.arange(frames)
+    drawn = rng.permuted(np.tile(true, (permutations, 1)), axis=1)
+    return np.concatenate([true[None], true[None, ::-1], drawn])
+
+
+def score_orders(truth: motion.Frames, recon: motion.Frames, orders: NDArray[np.intp]) -> OrderScores:
+    """Score a reconstruction under each frame order.
+
+    truth, recon: (frame, height, width, rgb) uint8, at least two frames. orders: (order, frame).
+    """
+    target = motion.describe(truth)
+    steps, height = target.flow.shape[:2]
+    planes = motion.gray(recon)
+    frames = len(planes)
+    error = np.zeros((steps, frames, frames))
+    dot, power = np.zeros_like(error), np.zeros_like(error)
+    selected = np.where(target.moving[..., None], target.flow, 0).reshape(steps, -1).astype(np.float64)
+    mask = target.moving.reshape(steps, -1).astype(np.float64)
+    for first in range(frames):
+        for second in range(frames):
+            if first != second:
+                flow = motion.flow_between(planes[first], planes[second])
+                errors = motion.end_point_error(target.flow, flow[None])
+                error[:, first, second] = errors.mean(axis=(1, 2), dtype=np.float64)
+                wide = flow.astype(np.float64)
+                dot[:, first, second] = selected @ wide.ravel()
+                power[:, first, second] = mask @ (wide**2).sum(axis=-1).ravel()
+    at = np.arange(steps), orders[:, :-1], orders[:, 1:]
+    scores = {"epe": error[at].mean(axis=1), "flow.corr": np.full(len(orders), np.nan)}
+    if target.moving.any():
+        sums = dot[at].sum(axis=1), (selected**2).sum(), power[at].sum(axis=1)
+        scores["flow.corr"] = motion.correlation_of_sums(*sums, int(target.moving.sum()), height)
+    return scores
+
+
+def order_p(scores: NDArray[np.float64], metric: str) -> float | None:
+    """The p value of (2 + permutation,) scores as `score_orders` gives them; None when they are undefined."""
+    if np.isnan(scores).any():
+        return None
+    goodness = METRICS[metric] * scores
+    # Orders that make the same frame pairs adjacent differ by rounding only: they are equally good.
+    as_good = goodness[2:] >= goodness[0] - 1e-9
+    return float((1 + as_good.sum()) / (1 + len(as_good)))
+
+
+def score_test_set(
+    truth: Clips,
+    recon: Clips,
+    clip_ids: Sequence[str],
+    permutations: int,
+    seed: int,
+    threads: int,
+) -> list[OrderScores]:
+    """`score_orders` of every clip, each with permutations of its own; clip_ids name their random numbers."""
+
+    def one(index: int) -> OrderScores:
+        rng = runtime.named_rng(seed, clip_ids[index], "frame order")
+        frames = recon[index]
+        return score_orders(truth[index], frames, draw_orders(len(frames), permutations, rng))
+
+    followed: console.Progress[None] = console.progress(len(truth), "frame orders")
+    results = []
+    with motion.single_threaded_opencv(), ThreadPoolExecutor(threads) as pool, followed:
+        for scores in pool.map(one, range(len(truth))):
+            results.append(scores)
+            followed.advance()
+    return results
+
+
+def set_test(
+    clips: Sequence[OrderScores],
+    metric: str,
+    blocks: NDArray[np.intp],
+    permutations: int,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """The test over a set: the mean over clips in true order against that of each clip's k-th permutation.
+
+    blocks: (clip,), for the test against the reversed order (block sign flips, `permutations` of them).
+    Returns `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`,
+    `p_median` and `share_below_05` over clips, `reversed` (the mean backwards) and `p_reversed`.
+    """
+    scores = np.array([clip[metric] for clip in clips]).reshape(len(clips), -1)
+    kept = ~np.isnan(scores).any(axis=1)
+    names = ("value", "null", "p_set", "p_median", "share_below_05", "reversed", "p_reversed")
+    if not kept.any():
+        return {"clips": 0} | dict.fromkeys(names)
+    scores = scores[kept]
+    mean = scores.mean(axis=0)
+    per_clip = np.array([order_p(row, metric) for row in scores], dtype=np.float64)
+    gain = METRICS[metric] * (scores[:, 0] - scores[:, 1])
+    return {
+        "clips": int(kept.sum()),
+        "value": float(mean[0]),
+        "null": mean[2:].tolist(),
+        "p_set": order_p(mean, metric),
+        "p_median": float(np.median(per_clip)),
+        "share_below_05": float((per_clip <= 0.05).mean()),
+        "reversed": float(mean[1]),
+        "p_reversed": sign_flip_p(gain, blocks[kept], permutations, rng),
+    }

@@ -1,0 +1,148 @@
+"""All scores of a test set: the reconstructions' own, their floors' and their ceiling's, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim import console
+from mindanim.metrics.features import FeatureScorer
+from mindanim.metrics.floors import Clips, Frozen, Shuffles
+from mindanim.metrics.judge import Judge, Scores
+from mindanim.metrics.semantic import Answers
+
+
+class OneClip:
+    """A set of a single clip, which stands for all: the training mean, or gray."""
+
+    def __init__(self, frames: NDArray[np.uint8]) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        return self.frames
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Videos of the same clips by other means (an oracle, a generator without brain), in the same order."""
+
+    clips: Clips
+    features: FeatureScorer | None
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Scores of one metric with reconstructions of other clips; rows are truths.
+
+    shifted, partners: (clip, shift) as in `Shuffles`, NaN where there is none. sources: (clip, shift), the
+    reconstructions in `partners`.
+    """
+
+    shifted: NDArray[np.float64]
+    partners: NDArray[np.float64]
+    sources: NDArray[np.intp]
+
+    @property
+    def floor(self) -> NDArray[np.float64]:
+        """The floor of each ground truth, (clip,): the mean over its partners; NaN where undefined."""
+        kept = ~np.isnan(self.partners)
+        count = kept.sum(axis=1)
+        total = np.where(kept, self.partners, 0).sum(axis=1)
+        floor: NDArray[np.float64] = np.full(len(count), np.nan)
+        np.divide(total, count, out=floor, where=count > 0)
+        return floor
+
+    def differences(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each clip contributes to the mean difference between `own` (clip,) and the floor; (clip,).
+
+        The floor is a mean over pairs, in which a clip takes part as a truth and as a reconstruction. Both
+        parts are taken out: own score, less the row's mean, less the column's, plus the overall mean. This is
+        the influence of the clip on the difference (Hoeffding's projection of a two-sample statistic); taking
+        out the rows only would leave the reconstructions' general quality in, and with it its variance.
+        """
+        kept = ~np.isnan(self.partners)
+        overall = self.partners[kept].mean() if kept.any() else np.nan
+        deviations = np.where(kept, self.partners - overall, 0.0)
+        columns: NDArray[np.float64] = np.zeros(len(own))
+        np.add.at(columns, self.sources[kept], deviations[kept])
+        per_truth = kept.sum() / max(1, kept.any(axis=1).sum())
+        influence: NDArray[np.float64] = own - self.floor - columns / max(1.0, per_truth)
+        return influence
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every score of a test set.
+
+    own, ceiling and each of floors: metric -> (clip,). shuffled: metric -> its scores with other clips. A
+    floor or ceiling lacks the metrics that do not apply to it. recognised: (clip,) bool, or None.
+    """
+
+    own: Scores
+    shuffled: dict[str, Shuffled]
+    floors: dict[str, Scores]
+    ceiling: Scores | None
+    recognised: NDArray[np.bool_] | None
+    answers: Answers
+
+
+def score_test_set(
+    judge: Judge,
+    clips: Clips,
+    features: FeatureScorer | None,
+    shuffles: Shuffles,
+    single: Mapping[str, NDArray[np.uint8]],
+    others: Mapping[str, Contender],
+    ceiling: Contender | None,
+) -> Scored:
+    """Score reconstructions and everything that stands beside them.
+
+    clips: the reconstructions, in the order of the judge's truths. features: their decoded features. single:
+    floors that are one clip for all, (frame, height, width, rgb) uint8. others: floors with videos of their
+    own. ceiling: the oracle's videos, if there are any.
+    """
+    from mindanim.metrics.semantic import recognised
+
+    count = len(judge.truth)
+    same = np.arange(count)
+    diagonal = np.stack([same, same], axis=1)
+    answers = judge.ask(clips)
+    pairs = np.concatenate([diagonal, shuffles.pairs()])
+    values = judge.score(clips, pairs, answers, features, "own and shuffled pairs")
+    own = {name: scores[:count] for name, scores in values.items()}
+    console.detail(f"{len(pairs)} pairs scored")
+    shuffled = {name: _shuffled(scores[count:], pairs[count:], shuffles) for name, scores in values.items()}
+
+    floors: dict[str, Scores] = {}
+    for name, frames in single.items():
+        one = OneClip(frames)
+        at_first = np.stack([same, np.zeros_like(same)], axis=1)
+        floors[name] = judge.score(one, at_first, judge.ask(one), None, name)
+    frozen = Frozen(clips)
+    floors["frozen"] = judge.score(frozen, diagonal, judge.ask_frozen(answers, frozen), None, "frozen")
+    for name, other in others.items():
+        floors[name] = _score_contender(judge, other, diagonal, name)
+    top = None if ceiling is None else _score_contender(judge, ceiling, diagonal, "ceiling")
+    return Scored(own, shuffled, floors, top, recognised(judge.answers, answers), answers)
+
+
+def _score_contender(judge: Judge, other: Contender, pairs: NDArray[np.intp], title: str) -> Scores:
+    return judge.score(other.clips, pairs, judge.ask(other.clips), other.features, title)
+
+
+def _shuffled(scores: NDArray[np.float64], pairs: NDArray[np.intp], shuffles: Shuffles) -> Shuffled:
+    found = {(int(truth), int(recon)): value for (truth, recon), value in zip(pairs, scores, strict=True)}
+
+    def table(recons: NDArray[np.intp]) -> NDArray[np.float64]:
+        rows: Iterable[list[float]] = (
+            [found.get((truth, int(recon)), np.nan) for recon in row] for truth, row in enumerate(recons)
+        )
+        return np.array(list(rows)).reshape(recons.shape)
+
+    return Shuffled(table(shuffles.shifted), table(shuffles.partners), shuffles.partners)

@@ -1,0 +1,219 @@
+"""Uncertainty and tests for scores of clips that follow one another in films.
+
+Neighbouring clips are alike (scenes last, haemodynamic responses overlap), so clips are not exchangeable.
+Blocks are: a film segment where there are enough, otherwise stretches of consecutive clips within a segment
+that are longer than a scene and the response together. Every interval and test below treats the block as
+the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENOUGH_SEGMENTS = 8
+"""From so many segments on, a block is a segment."""
+SHORTEST, LONGEST, BLOCKS_WANTED = 8, 40, 12
+"""Automatic block length, in clips: a twelfth of the test set within these limits. At 2 s per clip, 8 clips
+are longer than a scene of three and the ten seconds of a response; longer ones leave less correlation
+between neighbouring blocks, as long as enough blocks remain."""
+BOOTSTRAP_BLOCKS = 8
+"""With fewer blocks the resampled standard errors are too coarse, and Student's t takes the bootstrap's
+place."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its uncertainty.
+
+    se, low and high are None with fewer than two blocks. n counts defined clips, blocks those that hold one.
+    """
+
+    value: float
+    se: float | None
+    low: float | None
+    high: float | None
+    n: int
+    blocks: int
+
+
+def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.intp]:
+    """The block of each clip, (clip,) int from 0.
+
+    segments: the film segment of each clip, in film order. block_clips: length of a block where segments
+    are cut; 0 takes the automatic length. A segment is cut into equal parts of about that length.
+    """
+    _, first, runs = np.unique(np.asarray(segments, dtype=object), return_index=True, return_inverse=True)
+    if len(first) >= ENOUGH_SEGMENTS and block_clips == 0:
+        return runs.astype(np.intp)
+    length = block_clips or int(np.clip(round(len(runs) / BLOCKS_WANTED), SHORTEST, LONGEST))
+    blocks = np.empty(len(runs), dtype=np.intp)
+    made = 0
+    for run in np.argsort(first):
+        members = np.flatnonzero(runs == run)
+        for part in np.array_split(members, max(1, round(len(members) / length))):
+            blocks[part] = made
+            made += 1
+    return blocks
+
+
+def block_interval(
+    scores: NDArray[np.float64], blocks: NDArray[np.intp], resamples: int, rng: np.random.Generator
+) -> Interval:
+    """Mean, standard error and 95 % interval of `scores` (clip,), blocks being the unit. NaN scores are
+    left out.
+
+    The standard error is that of a ratio of block totals (clips may be missing from blocks). The interval
+    is the symmetric studentised bootstrap over blocks (Hall 1988, doi:10.1214/aos/1176350933), which unlike
+    the percentile bootstrap keeps its level with ten blocks; with fewer than eight it is Student's t with
+    blocks - 1 degrees of freedom.
+    """
+    defined = ~np.isnan(scores)
+    n = int(defined.sum())
+    if n == 0:
+        return Interval(float("nan"), None, None, None, 0, 0)
+    sums, sizes = _totals(scores[defined], blocks[defined])
+    count = len(sums)
+    mean, error = _mean_and_error(sums, sizes)
+    if count < 2:
+        return Interval(float(mean), None, None, None, n, count)
+    half = _half_width(sums, sizes, float(mean), float(error), resamples, rng)
+    return Interval(float(mean), float(error), float(mean - half), float(mean + half), n, count)
+
+
+def _half_width(
+    sums: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    mean: float,
+    error: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> float:
+    count = len(sums)
+    if count < BOOTSTRAP_BLOCKS:
+        from scipy.stats import t
+
+        return float(t.ppf(0.975, count - 1)) * error
+    drawn = rng.integers(count, size=(resamples, count))
+    means, errors = _mean_and_error(sums[drawn], sizes[drawn])
+    # A resample of equal blocks has no error of its own and says nothing about the spread.
+    usable = errors > 1e-12 * (abs(mean) + error)
+    if not usable.any():
+        return 0.0
+    return float(np.quantile(np.abs(means[usable] - mean) / errors[usable], 0.95)) * error
+
+
+def _mean_and_error(
+    sums: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and its linearised standard error from (..., block) totals and sizes."""
+    count, total = sums.shape[-1], sizes.sum(axis=-1)
+    mean = sums.sum(axis=-1) / total
+    rest = sums - mean[..., None] * sizes
+    error = np.sqrt(count / max(count - 1, 1) * (rest**2).sum(axis=-1)) / total
+    return mean, error
+
+
+def _totals(
+    values: NDArray[np.float64], blocks: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum and number of the values of each block that has any."""
+    _, dense = np.unique(blocks, return_inverse=True)
+    return (
+        np.bincount(dense, weights=values).astype(np.float64),
+        np.bincount(dense).astype(np.float64),
+    )
+
+
+def sign_flip_p(
+    differences: NDArray[np.float64],
+    blocks: NDArray[np.intp],
+    permutations: int,
+    rng: np.random.Generator,
+    two_sided: bool = False,
+) -> float | None:
+    """Paired permutation test that the mean difference is positive (or, two-sided, not zero).
+
+    differences: (clip,); all clips of a block change sign together. With few blocks all sign patterns are
+    taken, otherwise `permutations` are drawn; p = (1 + #(at least as large)) / (1 + number). None when
+    nothing is defined.
+    """
+    defined = ~np.isnan(differences)
+    if not defined.any():
+        return None
+    sums, _ = _totals(differences[defined], blocks[defined])
+    count = len(sums)
+    if 2**count - 1 <= permutations:
+        patterns = np.arange(1, 2**count)[:, None] >> np.arange(count) & 1
+        signs = 1.0 - 2.0 * patterns
+    else:
+        signs = rng.choice([-1.0, 1.0], size=(permutations, count))
+    return _p_of(float(sums.sum()), signs @ sums, two_sided)
+
+
+def shift_p(
+    own: NDArray[np.float64],
+    shifted: NDArray[np.float64],
+    runs: NDArray[np.intp],
+    permutations: int,
+    rng: np.random.Generator,
+) -> float | None:
+    """Permutation test of the pairing: each run's reconstructions are shifted circularly, runs independently.
+
+    own: (clip,) goodness of the true pairing, larger is better. shifted: (clip, shift) goodness after each
+    shift of the clip's run, NaN where the run has no such shift. All combinations of shifts are taken when
+    there are no more than `permutations`. Clips whose own score is undefined are left out. p as in
+    `sign_flip_p`, one-sided.
+    """
+    columns = np.concatenate([own[:, None], shifted], axis=1)
+    kept = ~np.isnan(own)
+    if not kept.any() or shifted.shape[1] == 0:
+        return None
+    tables = []
+    for run in np.unique(runs[kept]):
+        rows = columns[kept & (runs == run)]
+        tables.append(rows[:, ~np.isnan(rows).all(axis=0)].sum(axis=0))
+    choices = np.array([len(table) for table in tables])
+    if np.isnan(np.concatenate(tables)).any() or choices.max() == 1:
+        return None
+    total = np.prod(choices.astype(np.float64))
+    if total - 1 <= permutations:
+        picks = np.stack(np.unravel_index(np.arange(1, int(total)), tuple(choices)), axis=1)
+    else:
+        picks = rng.integers(choices, size=(permutations, len(choices)))
+    null = sum(table[picks[:, run]] for run, table in enumerate(tables))
+    return _p_of(float(sum(table[0] for table in tables)), np.asarray(null), two_sided=False)
+
+
+def _p_of(observed: float, null: NDArray[np.float64], two_sided: bool) -> float:
+    if two_sided:
+        observed, null = abs(observed), np.abs(null)
+    # Sums of the same numbers in another order differ by rounding: they count as equal.
+    as_large = null >= observed - 1e-9 * max(1.0, abs(observed))
+    return float((1 + as_large.sum()) / (1 + len(null)))
+
+
+def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Holm's step-down adjustment over the tests that were done (Holm 1979); None stays None."""
+    done = sorted((p, name) for name, p in p_values.items() if p is not None)
+    adjusted: dict[str, float | None] = {name: None for name in p_values}
+    largest = 0.0
+    for rank, (p, name) in enumerate(done):
+        largest = max(largest, min(1.0, (len(done) - rank) * p))
+        adjusted[name] = largest
+    return adjusted
+
+
+def effect_size(differences: NDArray[np.float64], blocks: NDArray[np.intp]) -> float | None:
+    """Paired effect size over blocks: mean of the block means over their standard deviation. None if there
+    is no spread."""
+    defined = ~np.isnan(differences)
+    if not defined.any():
+        return None
+    sums, sizes = _totals(differences[defined], blocks[defined])
+    means = sums / sizes
+    spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
+    return float(means.mean()) / spread if spread > 0 else None

@@ -1,0 +1,154 @@
+"""The machine: device, precision, seeds, processes, and a record of the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from mindanim.errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+_RECORDED = (
+    ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "scipy")
+    + ("pandas", "nibabel", "nilearn", "scikit-learn", "scikit-image", "opencv-python-headless")
+    + ("av", "decord")
+)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`: auto (the best there is), cpu, cuda, cuda:N or mps.
+
+    In a run of several processes each takes the GPU of its local rank.
+
+    Raises
+    ------
+    UsageError: no such kind of device.
+    MissingError: the device is not on this machine.
+    """
+    import torch
+
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"--device {name} is not a device.", mend="Use auto, cpu, cuda, cuda:N or mps.")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if kind == "cpu":
+        return torch.device("cpu")
+    if kind == "mps":
+        if not torch.backends.mps.is_available():
+            raise MissingError("--device mps: this machine has no Apple GPU.", mend="Use --device auto.")
+        return torch.device("mps")
+    if not torch.cuda.is_available():
+        raise MissingError(
+            f"--device {name}: no CUDA device is available.",
+            why=f"torch {torch.__version__} sees none: no GPU, no driver for it, or a CPU build of torch.",
+            mend="Use --device auto, or see `mindanim doctor`.",
+        )
+    number = int(index) if index else int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+    if number >= torch.cuda.device_count():
+        raise MissingError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s).")
+    return torch.device("cuda", number)
+
+
+def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The floating-point type for frozen networks.
+
+    auto is float32 on a CPU, bfloat16 on a GPU that has it, and float16 on other GPUs.
+    """
+    import torch
+
+    if precision == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+            return torch.bfloat16 if native else torch.float16
+        return torch.float16 if device.type == "mps" else torch.float32
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision not in named:
+        raise UsageError(f"--precision {precision} is not a precision.", mend="Use auto, fp32, bf16 or fp16.")
+    return named[precision]
+
+
+def threads() -> int:
+    """CPU threads this process may use: its affinity, or fewer when OMP_NUM_THREADS says so."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed, int(wished)) if wished.isdigit() and int(wished) > 0 else allowed
+
+
+def derived_seed(seed: int, *names: str) -> int:
+    """A 63-bit seed that depends on `seed` and on every name, and on nothing else."""
+    text = "\x1f".join((str(seed), *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def clip_generator(seed: int, clip_id: str, purpose: str = "") -> torch.Generator:
+    """A CPU generator of one clip's own: the same noise in any order, batch, resume or shard.
+
+    Draw on the CPU, then move: generators on different devices give different numbers.
+    """
+    import torch
+
+    return torch.Generator("cpu").manual_seed(derived_seed(seed, clip_id, purpose))
+
+
+def named_rng(seed: int, *names: str) -> np.random.Generator:
+    """A numpy generator that depends only on `seed` and the names."""
+    import numpy as np
+
+    return np.random.default_rng(derived_seed(seed, *names))
+
+
+def rank() -> int:
+    """This process's number among those that `accelerate launch` started; 0 is the one that writes."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes `accelerate launch` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def wait_for_all() -> None:
+    """Return when every process of the run has come here; at once in a run of one."""
+    if world_size() > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+
+
+@cache
+def version() -> str:
+    """The installed version of mindanim."""
+    return importlib.metadata.version("mindanim")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for a manifest. Nothing is imported for it that is not already there."""
+    record: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "threads": threads(),
+        "processes": world_size(),
+        "packages": {name: found for name in _RECORDED if (found := _installed(name))},
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        record["gpu"] = torch.cuda.get_device_name()
+        record["cuda"] = torch.version.cuda
+    return record
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

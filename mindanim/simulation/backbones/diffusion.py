@@ -1,0 +1,147 @@
+"""The text-to-image diffusion model: tokenizer, text encoder and UNet on the latents of single frames.
+
+It never sees two frames together: what moves in a reconstruction cannot come from here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from mindanim.simulation.backbones.data import FRAMES, Pool
+from mindanim.simulation.backbones.loop import Record, Schedule, fit
+from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer
+from mindanim.simulation.backbones.vae import LATENT_CHANNELS, encode
+
+TEXT_WIDTH = 96
+GRID = 8
+BATCH = 64
+UNCONDITIONAL = 0.1
+"""Share of captions replaced by the empty prompt, for classifier-free guidance (Ho & Salimans 2022)."""
+MIN_SNR = 5.0
+"""Cap of the signal-to-noise weight (Hang et al. 2023, arXiv 2303.09556)."""
+
+
+class TextToImage(nn.Module):
+    """Text encoder and UNet, trained together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tokenizer = build_tokenizer()
+        self.text = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=TEXT_WIDTH,
+                intermediate_size=4 * TEXT_WIDTH,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=TOKENS,
+                projection_dim=TEXT_WIDTH,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+        self.unet = UNet2DConditionModel(
+            sample_size=GRID,
+            in_channels=LATENT_CHANNELS,
+            out_channels=LATENT_CHANNELS,
+            block_out_channels=(96, 192),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D",) * 2,
+            up_block_types=("CrossAttnUpBlock2D",) * 2,
+            cross_attention_dim=TEXT_WIDTH,
+            attention_head_dim=4,
+            norm_num_groups=16,
+        )
+
+
+def tokenize(texts: list[str]) -> torch.Tensor:
+    """Token ids ``(text, TOKENS)``, padded with the end token as in SD-1.x."""
+    ids = build_tokenizer()(texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt").input_ids
+    return torch.as_tensor(ids)
+
+
+def scheduler() -> DDIMScheduler:
+    """The noise schedule of SD-1.x, with velocity prediction (Salimans & Ho 2022)."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        timestep_spacing="leading",
+    )
+
+
+def pool_latents(vae: Any, pool: Pool, path: Path | None = None) -> NDArray[np.float16]:
+    """Scaled latents ``(clip, frame, channel, row, column)`` of the pool, kept at ``path`` when given."""
+    if path is not None and path.exists():
+        kept: NDArray[np.float16] = np.load(path)
+        return kept
+    latents = np.empty((len(pool.frames), FRAMES, LATENT_CHANNELS, GRID, GRID), np.float16)
+    for start in range(0, len(latents), 16):
+        frames = pool.frames[start : start + 16]
+        encoded = encode(vae, frames.reshape(-1, *frames.shape[2:])) * vae.config.scaling_factor
+        latents[start : start + 16] = encoded.cpu().numpy().reshape(-1, *latents.shape[1:])
+    if path is not None:
+        np.save(path, latents)
+    return latents
+
+
+def train_diffusion(
+    pool: Pool,
+    latents: NDArray[np.float16],
+    steps: int = 10_000,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    **options: Any,
+) -> tuple[TextToImage, Record]:
+    """Train text encoder and UNet on single frames."""
+    torch.manual_seed(seed)
+    network = TextToImage().to(device)
+    tokens, empty = tokenize(pool.captions), tokenize([""])[0]
+    schedule = scheduler()
+    alphas = schedule.alphas_cumprod.to(device)
+
+    def loss(rng: np.random.Generator) -> torch.Tensor:
+        clip, frame = rng.integers(len(latents), size=BATCH), rng.integers(FRAMES, size=BATCH)
+        text = torch.where(torch.from_numpy(rng.random(BATCH) < UNCONDITIONAL)[:, None], empty, tokens[clip])
+        clean = torch.from_numpy(latents[clip, frame]).float().to(device)
+        time = torch.from_numpy(rng.integers(len(alphas), size=BATCH)).to(device)
+        noise = torch.randn(clean.shape, device=device)
+        with torch.autocast(clean.device.type, torch.bfloat16):
+            condition = network.text(text.to(device)).last_hidden_state
+            predicted = network.unet(schedule.add_noise(clean, noise, time), time, condition).sample
+        error = (predicted.float() - schedule.get_velocity(clean, noise, time)).square().mean((1, 2, 3))
+        snr = alphas[time] / (1 - alphas[time])
+        return (error * snr.clamp(max=MIN_SNR) / (snr + 1)).mean()
+
+    plan = Schedule(steps, 1e-3, decay=0.01, average=0.999, final=0.02)
+    averaged, record = fit(network, loss, plan, seed=seed, checkpoint=checkpoint, **options)
+    return averaged, record  # type: ignore[return-value]
+
+
+def pipeline(vae: Any, network: TextToImage) -> StableDiffusionPipeline:
+    """Everything in one diffusers pipeline, without a safety checker: it draws toys."""
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=network.text,
+        tokenizer=build_tokenizer(),
+        unet=network.unet,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -1,0 +1,58 @@
+"""The vocabulary of the simulated world: one token per word it uses, bytes for all others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mindanim.simulation import world
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+TOKENS = 20
+"""Length of a coded caption, with BOS and EOS: what the decoders predict."""
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+
+
+def words() -> list[str]:
+    """Every word of the captions and of the motions' names, each once, in a fixed order."""
+    names = (*world.SIZES, *world.COLOURS, *world.OBJECTS, *world.BACKGROUNDS, *world.MOTIONS)
+    texts = ("a the over and then in on at of with is moving", *names)
+    return list(dict.fromkeys(" ".join(texts).replace("-", " ").split()))
+
+
+def build_tokenizer(length: int = TOKENS) -> CLIPTokenizer:
+    """A byte-level CLIP tokenizer of which every word of the world is one token.
+
+    Each word adds the merges that join what the merges before it leave of the word; since merges apply in the
+    order of the list, a later one cannot break an earlier word. Unknown words fall back to pieces and bytes.
+    EOS has the largest index, where CLIP's text towers look for it, and also pads.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    vocabulary = letters + [letter + "</w>" for letter in letters]
+    merges: list[tuple[str, str]] = []
+    for word in words():
+        pieces = [*word[:-1], word[-1] + "</w>"]
+        for merge in merges:
+            pieces = _join(pieces, merge)
+        while len(pieces) > 1:
+            merges.append((pieces[0], pieces[1]))
+            pieces = _join(pieces, merges[-1])
+            vocabulary.append("".join(merges[-1]))
+    vocabulary = [*dict.fromkeys(vocabulary), BOS, EOS]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(vocabulary)}, merges=merges, model_max_length=length
+    )
+
+
+def _join(pieces: list[str], merge: tuple[str, str]) -> list[str]:
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and (joined[-1], piece) == merge:
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined

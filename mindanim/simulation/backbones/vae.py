@@ -1,0 +1,120 @@
+"""The autoencoder: 64 px frames to an 8 x 8 grid of latents, in two phases.
+
+Encoder and decoder learn together; then the encoder is frozen, so that the latents are final and the diffusion model
+can learn on them, while the decoder goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from torch.nn import functional
+
+from mindanim.simulation.backbones.data import FRAMES, SIZE, Pool
+from mindanim.simulation.backbones.loop import Record, Schedule, fit
+
+LATENT_CHANNELS = 8
+KL_WEIGHT = 2e-4
+"""Small: it keeps the latents near unit scale without costing detail."""
+SQUARED_WEIGHT = 2.0
+SSIM_WEIGHT = 0.15
+BATCH = 16
+
+
+def build() -> AutoencoderKL:
+    """The untrained network; three halvings take 64 px to 8 x 8."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=4,
+        sample_size=SIZE,
+        scaling_factor=1.0,
+    )
+
+
+def train_vae(
+    pool: Pool,
+    steps: tuple[int, int] = (6000, 4000),
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: Path | None = None,
+    **options: Any,
+) -> tuple[AutoencoderKL, list[Record]]:
+    """Train both phases and set ``scaling_factor`` so that scaled latents have unit variance."""
+    torch.manual_seed(seed)
+    network = build().to(device)
+    joint, first = fit(
+        network,
+        lambda rng: _loss(network, _batch(pool, rng, device), sample=True),
+        Schedule(steps[0], 1.5e-3, decay=0.0, final=0.05),
+        seed=seed,
+        checkpoint=folder and folder / "vae.pt",
+        **options,
+    )
+    joint.register_to_config(scaling_factor=round(1 / latent_spread(joint, pool), 5))
+    joint.requires_grad_(False)
+    for part in (joint.decoder, joint.post_quant_conv):
+        part.requires_grad_(True)
+    tuned, second = fit(
+        joint,
+        lambda rng: _loss(joint, _batch(pool, rng, device), sample=False),
+        Schedule(steps[1], 1e-3, decay=0.0, final=0.02),
+        seed=seed + 1,
+        checkpoint=folder and folder / "vae-decoder.pt",
+        **options,
+    )
+    return tuned, [first, second]
+
+
+@torch.no_grad()
+def latent_spread(network: nn.Module, pool: Pool, clips: int = 256) -> float:
+    """Standard deviation of the unscaled posterior means over the frames of some clips."""
+    return float(torch.cat([encode(network, pool.frames[clip]) for clip in range(clips)]).std())
+
+
+@torch.no_grad()
+def encode(network: Any, frames: Any) -> torch.Tensor:
+    """Unscaled posterior means ``(frame, channel, 8, 8)`` of frames ``(frame, height, width, rgb) uint8``."""
+    return network.encode(pixels(frames).to(network.device)).latent_dist.mean
+
+
+def pixels(frames: Any) -> torch.Tensor:
+    """``(frame, height, width, rgb) uint8`` to ``(frame, rgb, height, width)`` in [-1, 1]."""
+    tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    return tensor.float().div(127.5).sub(1)
+
+
+def _batch(pool: Pool, rng: np.random.Generator, device: str) -> torch.Tensor:
+    clip, frame = rng.integers(len(pool.frames), size=BATCH), rng.integers(FRAMES, size=BATCH)
+    return pixels(pool.frames[clip, frame]).to(device)
+
+
+def _loss(network: Any, frames: torch.Tensor, sample: bool) -> torch.Tensor:
+    """Absolute, squared and structural error of the reconstruction, and the pull of the posterior to a normal."""
+    with torch.autocast(frames.device.type, torch.bfloat16):
+        posterior = network.encode(frames).latent_dist
+        decoded = network.decode(posterior.sample() if sample else posterior.mean).sample
+    decoded = decoded.float()
+    # The squared error makes the colour of small objects count, which the absolute error alone learns last.
+    loss = functional.l1_loss(decoded, frames) + SQUARED_WEIGHT * functional.mse_loss(decoded, frames)
+    loss = loss + SSIM_WEIGHT * (1 - _ssim(decoded, frames))
+    return loss + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel() if sample else loss
+
+
+def _ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Mean structural similarity with the 7 x 7 uniform window, frames in [-1, 1] (Wang et al. 2004)."""
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    both = torch.cat([first, second, first * first, second * second, first * second])
+    x, y, xx, yy, xy = functional.avg_pool2d(both, 7, stride=1).chunk(5)
+    luminance = (2 * x * y + c1) / (x * x + y * y + c1)
+    structure = (2 * (xy - x * y) + c2) / (xx - x * x + yy - y * y + c2)
+    return (luminance * structure).mean()

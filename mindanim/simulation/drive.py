@@ -1,0 +1,136 @@
+"""What a film offers to a brain: layout, motion and meaning over time, before any vertex weighs them.
+
+The brain's view of a film is rendered apart from the film itself, coarsely and always at the same size, so
+that responses depend neither on the resolution nor on the frame rate that the films are written with. Cuts
+between clips give no motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.simulation.world import BACKGROUNDS, COLOURS, OBJECTS, SIZES, Scene, render
+
+Array = NDArray[np.float32]
+
+VIEW = 32
+"""Height and width of the brain's view in pixels."""
+RATE_HZ = 8.0
+"""Samples per second of the neural time courses; a clip holds a whole number of them, at least four."""
+LAYOUT_GRID, MOTION_GRID = 16, 8
+OPPONENT = ("luminance", "red-green", "blue-yellow")
+HEADINGS = tuple(range(0, 360, 45))
+"""Directions of motion in degrees, counter-clockwise from rightward."""
+LAYOUT_CHANNELS = (*OPPONENT, "contrast")
+MOTION_CHANNELS = (*(f"motion {angle}" for angle in HEADINGS), *(f"change of {name}" for name in OPPONENT))
+FLOW_CHANNELS = (
+    *(f"object {angle}" for angle in HEADINGS),
+    "expansion",
+    "contraction",
+    "clockwise",
+    "panning",
+)
+MEANING_GROUPS = {"object": OBJECTS, "colour": COLOURS, "background": BACKGROUNDS, "size": SIZES}
+MEANING_CHANNELS = tuple(name for names in MEANING_GROUPS.values() for name in names)
+
+_SPEED = 0.3
+"""Speed with motion energy 1, in frame half-widths per second: that of a moving object in a clip of 2 s."""
+_TURN = 3.0
+"""Divisor that brings turning to the scale of growing."""
+_ONSET_GAIN, _ONSET_TAU_S = 3.0, 0.3
+"""Response to a cut relative to the sustained response, and its decay time in seconds."""
+_TO_OPPONENT = np.array([[0.30, 0.59, 0.11], [0.7, -0.7, 0.0], [-0.35, -0.35, 0.7]], np.float32)
+_HEADING_VECTORS = np.array([(np.cos(np.deg2rad(a)), -np.sin(np.deg2rad(a))) for a in HEADINGS], np.float32)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Neural drive of one film; all arrays are ``(sample, feature) float32``.
+
+    Sample k stands for the film time from ``k * step_s`` to ``(k + 1) * step_s`` seconds.
+    ``layout``: luminance, colour opponency and contrast on a 16 x 16 grid (features in the order channel,
+    row, column). ``motion``: motion energy in eight directions and signed change per second on an 8 x 8 grid,
+    likewise. ``flow``: motion of the object as a whole, wherever it is. ``meaning``: one-hot attributes of
+    the scene. Layout and meaning are strongest right after a cut and then sink to a sustained level.
+    """
+
+    step_s: float
+    layout: Array
+    motion: Array
+    flow: Array
+    meaning: Array
+
+
+def watch(scenes: Sequence[Scene], clip_s: float, *, frozen: bool = False) -> Drive:
+    """Neural drive of a film with one clip of ``clip_s`` seconds per scene.
+
+    frozen: every clip is seen as its first frame standing still, so that the drive holds no motion at all.
+    """
+    steps = max(4, round(RATE_HZ * clip_s))
+    step_s = clip_s / steps
+    views = [_view(scene, clip_s, steps, frozen) for scene in scenes]
+    layout, motion, flow = (np.concatenate(part) for part in zip(*views, strict=True))
+    meaning = np.stack([_one_hot(scene) for scene in scenes]).repeat(steps, axis=0)
+    adaptation = 1 + _ONSET_GAIN * np.exp(-(np.arange(steps) + 0.5) * step_s / _ONSET_TAU_S)
+    weight = np.tile(adaptation / adaptation.mean(), len(scenes)).astype(np.float32)[:, None]
+    return Drive(
+        step_s, (layout - layout.mean(0)) * weight, motion, flow, (meaning - meaning.mean(0)) * weight
+    )
+
+
+def _view(scene: Scene, clip_s: float, steps: int, frozen: bool) -> tuple[Array, Array, Array]:
+    """Layout, motion and flow of one clip, each ``(sample, feature)``."""
+    edges = np.zeros(1) if frozen else np.linspace(0.0, clip_s, steps + 1)
+    seen = render(scene, edges, clip_s, VIEW)
+    opponent = np.moveaxis(seen.frames.astype(np.float32) @ (_TO_OPPONENT.T / 255), -1, 1)
+    contrast = 2 * np.hypot(*np.gradient(opponent[:, :1], axis=(2, 3)))
+    layout = _pool(np.concatenate([opponent, contrast], axis=1), LAYOUT_GRID)
+    if frozen:
+        motion = np.zeros((steps, len(MOTION_CHANNELS) * MOTION_GRID**2), np.float32)
+        return layout.repeat(steps, axis=0), motion, np.zeros((steps, len(FLOW_CHANNELS)), np.float32)
+    change = np.diff(opponent, axis=0) * np.float32(steps / clip_s)
+    velocity = seen.flow * np.float32(2 / VIEW / _SPEED)
+    energy = np.maximum(np.moveaxis(velocity @ _HEADING_VECTORS.T, -1, 1), 0)
+    motion = _pool(np.concatenate([_between(energy), change], axis=1), MOTION_GRID)
+    return _between(layout), motion, _between(_object_flow(velocity, seen.mask, scene))
+
+
+def _object_flow(velocity: Array, mask: Array, scene: Scene) -> Array:
+    """Flow channels ``(frame, channel)``: mean, divergence, curl within the object; the camera's pan."""
+    axis = (np.arange(VIEW, dtype=np.float32) + 0.5) / VIEW * 2 - 1
+    place = np.stack(np.meshgrid(axis, axis), axis=-1)
+    inside = (mask >= 0.5)[..., None].astype(np.float32)
+    area = inside.sum((1, 2)) + np.float32(1e-6)
+    mean = (velocity * inside).sum((1, 2)) / area
+    offset = (place - ((place * inside).sum((1, 2)) / area)[:, None, None]) * inside
+    spread = (offset**2).sum((1, 2, 3)) + np.float32(1e-6)
+    expansion = (offset * velocity).sum((1, 2, 3)) / spread
+    turning = offset[..., 0] * velocity[..., 1] - offset[..., 1] * velocity[..., 0]
+    clockwise = turning.sum((1, 2)) / spread / np.float32(_TURN)
+    pan = np.full_like(spread, 2 * np.hypot(*scene.pan) / _SPEED)
+    rest = np.stack([expansion, -expansion, clockwise, pan], axis=1)
+    flow: Array = np.maximum(np.concatenate([mean @ _HEADING_VECTORS.T, rest], axis=1), 0)
+    return flow
+
+
+def _one_hot(scene: Scene) -> Array:
+    groups = MEANING_GROUPS.items()
+    return np.concatenate(
+        [np.eye(len(names), dtype=np.float32)[getattr(scene, group)] for group, names in groups]
+    )
+
+
+def _pool(maps: Array, grid: int) -> Array:
+    """Means over square blocks: ``(frame, channel, VIEW, VIEW)`` to ``(frame, channel * grid * grid)``."""
+    block = VIEW // grid
+    means: Array = maps.reshape(*maps.shape[:2], grid, block, grid, block).mean((3, 5))
+    return means.reshape(len(maps), -1)
+
+
+def _between(samples: Array) -> Array:
+    """Mean of neighbours along the first axis."""
+    return (samples[1:] + samples[:-1]) * np.float32(0.5)

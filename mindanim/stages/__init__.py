@@ -1,0 +1,137 @@
+"""The subcommands that make artifacts, by name; what each one does stands in its own module.
+
+Nothing is imported here before it is asked for: listing the stages is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from mindanim.config.names import unknown
+from mindanim.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One subcommand.
+
+    config, function: "module:name" of its options and of the function that does the work.
+    per_subject: whether it works on one subject. reads_artifacts: whether it builds on other stages'
+    artifacts.
+    networks: whether it computes with torch, so that device and precision mean something.
+    data: whether it reads the raw study, writes it, or neither.
+    dataset: the dataset it is about when none is named; empty asks the user.
+    optional_dataset: whether it can do without one.
+    """
+
+    name: str
+    summary: str
+    config: str
+    function: str
+    per_subject: bool = True
+    reads_artifacts: bool = True
+    networks: bool = True
+    data: Literal["reads", "writes", "neither"] = "neither"
+    dataset: str = ""
+    optional_dataset: bool = False
+
+    def load_config(self) -> type[Any]:
+        """The pydantic model of its options, a StageConfig."""
+        model: type[Any] = _load(self.config)
+        return model
+
+    def load_function(self) -> Callable[[Any, Any], Any]:
+        """The function (config, run) -> Artifact."""
+        function: Callable[[Any, Any], Any] = _load(self.function)
+        return function
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "preprocess",
+            "BOLD runs -> responses per clip.",
+            "mindanim.config.preprocess:PreprocessConfig",
+            "mindanim.stages.preprocess:preprocess",
+            reads_artifacts=False,
+            networks=False,
+            data="reads",
+        ),
+        Stage(
+            "encode-stimuli",
+            "Films -> latents, CLIP embeddings and text conditions per clip; once per study.",
+            "mindanim.config.stimuli:EncodeStimuliConfig",
+            "mindanim.stages.encode_stimuli:encode_stimuli",
+            per_subject=False,
+            reads_artifacts=False,
+            data="reads",
+        ),
+        Stage(
+            "train-semantic",
+            "Responses and features -> semantic decoder (what is seen).",
+            "mindanim.config.training:TrainSemanticConfig",
+            "mindanim.stages.train:train_semantic",
+        ),
+        Stage(
+            "train-structure",
+            "Responses and latents -> structure decoder (first frame's layout and colour).",
+            "mindanim.config.training:TrainStructureConfig",
+            "mindanim.stages.train:train_structure",
+        ),
+        Stage(
+            "train-motion",
+            "Responses and latents -> motion decoder (how the frames evolve).",
+            "mindanim.config.training:TrainMotionConfig",
+            "mindanim.stages.train:train_motion",
+        ),
+        Stage(
+            "generate",
+            "Responses, three decoders and a diffusion model -> videos.",
+            "mindanim.config.generation:GenerateConfig",
+            "mindanim.stages.generate:generate",
+        ),
+        Stage(
+            "evaluate",
+            "Videos and ground truth -> metrics with floors, uncertainty and a report.",
+            "mindanim.config.evaluation:EvaluateConfig",
+            "mindanim.stages.evaluate:evaluate",
+            optional_dataset=True,
+        ),
+        Stage(
+            "simulate",
+            "Write a study with known truth, in the layout of a real one.",
+            "mindanim.config.simulate:SimulateConfig",
+            "mindanim.stages.simulate:simulate",
+            per_subject=False,
+            reads_artifacts=False,
+            networks=False,
+            data="writes",
+            dataset="simulated",
+        ),
+        Stage(
+            "demo",
+            "Run everything on the simulated study: no data, no GPU, no network.",
+            "mindanim.config.demo:DemoConfig",
+            "mindanim.stages.demo:demo",
+            per_subject=False,
+            reads_artifacts=False,
+            dataset="simulated",
+        ),
+    )
+}
+
+
+def find_stage(name: str) -> Stage:
+    """The stage called `name`; UsageError with the likely name when there is none."""
+    if name not in STAGES:
+        raise UsageError(f"{unknown('stage', name, STAGES)}")
+    return STAGES[name]
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,76 @@
+"""From what a user asked for to a finished stage: the one way in for command line and Python."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mindanim.artifacts import Workspace, find_data, find_dataset
+from mindanim.artifacts.workspace import datasets
+from mindanim.config.invocation import Invocation, invoked
+from mindanim.config.resolve import Asked, Resolution, resolve
+from mindanim.config.run import RunOptions
+from mindanim.errors import MindanimError, UsageError
+from mindanim.stages import Stage, find_stage
+
+
+def prepare(name: str, asked: Asked, *, only_explain: bool = False) -> Resolution[Any]:
+    """Resolve and validate all options of the stage called `name`; nothing is run or written.
+
+    only_explain: a dataset or data folder that cannot be found is no problem.
+    Raises UsageError, ConfigError or InputError naming every problem at once.
+    """
+    stage = find_stage(name)
+
+    def complete(run: RunOptions) -> tuple[RunOptions, dict[str, str]]:
+        try:
+            return _complete(stage, run)
+        except MindanimError:
+            if not only_explain:
+                raise
+            return run, {}
+
+    return resolve(asked, name, stage.load_config(), complete)
+
+
+def perform(resolution: Resolution[Any], command: tuple[str, ...]) -> Any:
+    """Run the stage; returns its Artifact, or the folder of a simulated study."""
+    run = resolution.run
+    if run.offline:
+        # Libraries that know how to reach the network read these when they are first imported.
+        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    stage = find_stage(resolution.stage)
+    function = stage.load_function()
+    with invoked(Invocation(command, resolution.config, resolution.origins)):
+        result = function(resolution.config, run)
+    if stage.data == "writes" and run.data is not None:
+        Workspace.of(run).dataset_description(run.data)
+    return result
+
+
+def _complete(stage: Stage, run: RunOptions) -> tuple[RunOptions, dict[str, str]]:
+    """Fill in what need not be said every time: dataset, data folder, and an only subject."""
+    found: dict[str, str] = {}
+    if run.dataset is None and stage.dataset:
+        run = run.model_copy(update={"dataset": stage.dataset})
+    elif run.dataset is None and not (stage.optional_dataset and len(datasets(run.work)) != 1):
+        run = find_dataset(run)
+        found["dataset"] = f"the only one in {run.work}"
+    if run.dataset is None:
+        return run, found
+    _check_name(run)
+    if stage.per_subject and run.subject is None and not stage.optional_dataset:
+        raise UsageError(f"{stage.name} works on one subject.", mend="Add --subject NUMBER.")
+    if stage.data == "reads" and (data := find_data(run)):
+        run = run.model_copy(update={"data": data[0]})
+        found["data"] = data[1]
+    return run, found
+
+
+def _check_name(run: RunOptions) -> None:
+    """A name that no reader has and that has no folder yet is refused, in the words of the studies."""
+    from mindanim.studies import READERS, open_study
+
+    dataset = run.need_dataset()
+    if dataset not in READERS and dataset not in datasets(run.work):
+        open_study(dataset, run.work)

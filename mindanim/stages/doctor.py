@@ -1,0 +1,164 @@
+"""``mindanim doctor``: does this machine have what a recipe and a dataset need?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from mindanim import runtime
+from mindanim.artifacts.manifest import commit
+from mindanim.artifacts.workspace import with_data
+from mindanim.config.recipes import Recipe
+from mindanim.config.run import RunOptions
+from mindanim.errors import MindanimError, MissingError
+
+Status = Literal["ok", "note", "problem", "missing"]
+
+_ROOMY_BYTES = 20e9
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. missing: needed, and not on this machine; problem: there, and wrong."""
+
+    about: str
+    status: Status
+    text: str
+    mend: str = ""
+
+
+def examine(recipe: Recipe, run: RunOptions) -> Iterator[Check]:
+    """Look at packages, torch, devices, memory, disk, the recipe's backbones and, if named, the dataset."""
+    yield Check("mindanim", "ok", f"{runtime.version()}, commit {commit() or 'unknown'}")
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    yield from _packages()
+    yield from _guarded("torch", _torch)
+    yield _memory()
+    yield _disk(run.work)
+    for kind, name in recipe.tables.get("backbones", {}).items():
+        yield from _guarded(f"{kind} backbone", partial(_backbone, kind, name))
+    if run.dataset is not None:
+        yield from _guarded(f"dataset {run.dataset}", partial(_dataset, run))
+
+
+def _guarded(about: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """The checks of `look`; an error in it is a check too, so that one fault does not hide the others."""
+    try:
+        yield from look()
+    except MissingError as error:
+        yield Check(about, "missing", f"{error.what} {error.why}".strip(), error.mend)
+    except MindanimError as error:
+        yield Check(about, "problem", f"{error.what} {error.why}".strip(), error.mend)
+
+
+def _packages() -> Iterator[Check]:
+    needed, extras = _requirements()
+    absent = [name for name in needed if not _installed(name)]
+    if absent:
+        mend = f"pip install {' '.join(absent)}"
+        yield Check("packages", "missing", f"not installed: {', '.join(absent)}", mend)
+    else:
+        yield Check("packages", "ok", f"all {len(needed)} that mindanim depends on are installed")
+    for extra, names in extras.items():
+        if without := [name for name in names if not _installed(name)]:
+            mend = f"pip install 'mindanim[{extra}]'"
+            yield Check("packages", "note", f"without {', '.join(without)} (optional, {extra})", mend)
+
+
+def _requirements() -> tuple[list[str], dict[str, list[str]]]:
+    """Names of what mindanim depends on, and per optional extra; the developers' extra is left out."""
+    needed: list[str] = []
+    extras: dict[str, list[str]] = {}
+    for text in importlib.metadata.requires("mindanim") or []:
+        name = re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0]
+        extra = re.search(r"extra == ['\"]([^'\"]+)", text)
+        if extra is None:
+            needed.append(name)
+        elif extra.group(1) != "dev":
+            extras.setdefault(extra.group(1), []).append(name)
+    return needed, extras
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _torch() -> Iterator[Check]:
+    import torch
+
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    yield Check("torch", "ok", f"{torch.__version__} ({build} build)")
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        mend = "Install torch and torchvision from the same kind of build (both CPU or both CUDA)."
+        yield Check("torchvision", "problem", f"cannot be imported: {error}", mend)
+    else:
+        yield Check("torchvision", "ok", torchvision.__version__)
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        yield Check("device", "ok", f"cuda:{index} {about.name}, {_gb(free)} of {_gb(total)} free")
+    if torch.backends.mps.is_available():
+        yield Check("device", "ok", "mps (Apple GPU)")
+    if runtime.pick_device("auto").type == "cpu":
+        text = f"no GPU; {runtime.threads()} CPU threads: enough for the demo, slow for a full study"
+        yield Check("device", "note", text)
+
+
+def _memory() -> Check:
+    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+    if "SC_PHYS_PAGES" not in names or "SC_AVPHYS_PAGES" not in names:
+        return Check("memory", "note", "its size cannot be told on this system")
+    page = os.sysconf("SC_PAGE_SIZE")
+    free, total = os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
+    return Check("memory", "ok", f"{_gb(free)} of {_gb(total)} free")
+
+
+def _disk(work: Path) -> Check:
+    here = work.absolute()
+    while not here.exists():
+        here = here.parent
+    if not os.access(here, os.W_OK):
+        return Check("disk", "problem", f"{here} cannot be written", "Choose another folder with --work.")
+    free = shutil.disk_usage(here).free
+    text = f"{_gb(free)} free for {work}"
+    return Check("disk", "ok" if free > _ROOMY_BYTES else "note", text)
+
+
+def _backbone(kind: str, name: str) -> Iterator[Check]:
+    from typing import cast
+
+    from mindanim.backbones import Kind, locate
+
+    found = locate(name, cast(Kind, kind), offline=True)
+    licence = f", licence {found.licence}" if found.licence else ""
+    yield Check(f"{kind} backbone", "ok", f"{name}: {found.path} ({_gb(found.size_bytes)}{licence})")
+
+
+def _dataset(run: RunOptions) -> Iterator[Check]:
+    from mindanim.studies import open_study
+
+    run = with_data(run)
+    study = open_study(run.need_dataset(), run.need_data(), allow_partial=True)
+    about = f"dataset {run.dataset}"
+    yield Check(about, "ok", f"{study.facts.title} in {study.root}")
+    for subject in [run.subject] if run.subject else study.facts.subjects:
+        for finding in study.check(subject):
+            yield Check(f"{about}, subject {subject}", finding.status, finding.text, finding.mend)
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,289 @@
+"""``mindanim encode-stimuli``: the study's films become the features that the decoders learn to predict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindanim import console, runtime
+from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce, with_data
+from mindanim.backbones import DiffusionBackbone, Weights, load_captioner, load_clip, load_diffusion, locate
+from mindanim.config.run import RunOptions
+from mindanim.config.stimuli import EncodeStimuliConfig
+from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
+from mindanim.studies import Clip, Film, Study, open_study
+from mindanim.studies.audit import near_duplicates, perceptual_hash
+from mindanim.studies.tables import read_captions
+
+if TYPE_CHECKING:
+    import torch
+
+    from mindanim.stimuli.encoding import Encoding, Models
+    from mindanim.stimuli.sampling import Sampling
+
+_SHEET_CLIPS = 12
+_COLUMNS = ("clip_id", "split", "segment", "film", "onset_s", "duration_s")
+_UNITS = {
+    "clip_id": "segment and number, from 1",
+    "split": "train or test",
+    "segment": "film segment",
+    "film": "film file",
+    "onset_s": "s after the film's onset",
+    "duration_s": "s",
+    "caption": "what the clip shows",
+}
+
+
+def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
+    """Write the ``stimuli`` artifact of a study.
+
+    Raises InputError where films or captions are missing, damaged or do not fit the study's clips;
+    MissingError without the models' weights; ConfigError where the options do not fit the models.
+    """
+    run = with_data(run)
+    assert run.data is not None, "with_data finds it or raises"
+    study = open_study(run.need_dataset(), run.data, run.allow_partial)
+    work = _Work(config, run, study)
+    work.check()
+    return produce(
+        "stimuli",
+        Workspace.of(run).place(run, "stimuli"),
+        config=config,
+        inputs=work.inputs(),
+        run=run,
+        seed=config.seed,
+        build=work.build,
+        expected_bytes=work.expected_bytes,
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One study's encoding."""
+
+    config: EncodeStimuliConfig
+    run: RunOptions
+    study: Study
+
+    @cached_property
+    def films(self) -> list[Film]:
+        return self.study.films()
+
+    @cached_property
+    def clips(self) -> list[Clip]:
+        """The clips of the films that are there, training clips first; their order is that of all arrays."""
+        there = {film.name for film in self.films}
+        clips = [clip for clip in self.study.clips() if clip.film in there]
+        return sorted(clips, key=lambda clip: clip.split != "train")
+
+    @cached_property
+    def given_captions(self) -> list[str] | None:
+        """Captions of `clips` from the user's table or the study's; None when there is neither."""
+        from mindanim.stimuli.captions import match_captions
+
+        table = Path(self.config.captions) if self.config.captions else None
+        found = read_captions(table, self.study.clips()) if table else self.study.captions()
+        if found is None:
+            return None
+        source = str(table or f"The captions of {self.study.facts.title}")
+        return match_captions(found, [clip.clip_id for clip in self.clips], source)
+
+    @cached_property
+    def diffusion(self) -> DiffusionBackbone:
+        return load_diffusion(self.config.diffusion, self.device, self.dtype, self.run.offline)
+
+    @cached_property
+    def weights(self) -> dict[str, Weights]:
+        """The models' files by kind, those that this run needs."""
+        weights = {
+            "diffusion": self.diffusion.weights,
+            "clip": locate(self.config.clip, "clip", self.run.offline),
+        }
+        if self.given_captions is None:
+            if not self.config.captioner:
+                raise InputError(
+                    f"{self.study.facts.title} has no captions, and no captioner is named.",
+                    mend="Give a table with --captions, or a BLIP-2 model with --captioner.",
+                )
+            weights["captioner"] = locate(self.config.captioner, "captioner", self.run.offline)
+        return weights
+
+    @cached_property
+    def device(self) -> torch.device:
+        return runtime.pick_device(self.run.device)
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        return runtime.pick_dtype(self.run.precision, self.device)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        from mindanim.stimuli.sampling import Sampling
+
+        config = self.config
+        return Sampling(config.frames, self.diffusion.frame_size, config.spacing, config.fit, config.centre)
+
+    @cached_property
+    def _synonyms(self) -> dict[str, tuple[str, ...]]:
+        from mindanim.stimuli.augment import read_synonyms
+
+        return read_synonyms(Path(self.config.synonyms) if self.config.synonyms else None)
+
+    @property
+    def expected_bytes(self) -> int:
+        """About what the artifact takes on disk."""
+        channels, height, width = self.diffusion.latent_shape
+        test = sum(clip.split == "test" for clip in self.clips)
+        latents = len(self.clips) * self.config.frames * channels * height * width * 2
+        pictures = test * self.config.frames * self.sampling.size**2 * 3
+        texts = len(self.clips) * self.config.tokens * self.diffusion.text_width * 2
+        embeddings = len(self.clips) * self.config.views * 2 * 512 * 4
+        return latents + pictures + texts + embeddings
+
+    def check(self) -> None:
+        """Raise for everything that can be known before the work; films are opened for --dry-run only."""
+        if self.config.tokens > self.diffusion.max_tokens:
+            raise ConfigError(
+                f"{self.config.tokens} tokens are more than {self.config.diffusion} takes.",
+                mend=f"Use --tokens {self.diffusion.max_tokens} or fewer.",
+            )
+        if not self.clips:
+            study = self.study.facts.title
+            raise InputError(f"No film of {study} is there.", why=f"Looked in {self.study.root}.")
+        if self.run.dry_run:
+            self._check_films()
+
+    def inputs(self) -> dict[str, Source]:
+        """The films, where clips lie in them, the captions, and the models: all of them decide the result."""
+        clips = [[clip.clip_id, clip.split, clip.film, clip.onset_s, clip.duration_s] for clip in self.clips]
+        inputs = {
+            "films": Source.of_files("films", [film.path for film in self.films], self.study.root),
+            "clips": Source("clips", _digest(clips), {"clips": len(clips)}),
+            **{kind: weights.source for kind, weights in self.weights.items()},
+        }
+        if self.given_captions is not None:
+            table = self.config.captions or "the study's own"
+            inputs["captions"] = Source("captions", _digest(self.given_captions), {"table": table})
+        if {"synonyms", "insertion"} & set(self.config.edits):
+            table = self.config.synonyms or "built in"
+            inputs["synonyms"] = Source("synonyms", _digest(self._synonyms), {"table": table})
+        return inputs
+
+    def build(self, draft: Draft) -> None:
+        """Films first, batch by batch; then the captions, which need no film; then what is said of them."""
+        from mindanim.stimuli.encoding import Encoding, Models
+
+        console.say(
+            f"Encoding {len(self.clips)} clips of {len(self.films)} films; "
+            f"about {self.expected_bytes / 1e9:.2f} GB in {draft.path.parent}."
+        )
+        draft.fact(fps=self._check_films())
+        machine = self.device, self.dtype, self.run.offline
+        captioner = load_captioner(self.config.captioner, *machine) if "captioner" in self.weights else None
+        models = Models(self.diffusion, load_clip(self.config.clip, *machine), captioner)
+        train, test = (
+            [clip.clip_id for clip in self.clips if clip.split == split] for split in ("train", "test")
+        )
+        encoding = Encoding(draft, models, self.config, train, test, perceptual_hash)
+        self._encode(encoding, draft.is_done)
+        runtime.wait_for_all()
+        if draft.main:
+            made = encoding.generated_captions()
+            captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
+            encoding.write_texts(captions, self._synonyms)
+            for finding in near_duplicates(encoding.hashes(train), encoding.hashes(test)):
+                draft.finding(finding.code, finding.text, **finding.data)
+            self._write(draft, encoding, captions)
+            self._account(draft, models)
+
+    def _encode(self, encoding: Encoding, is_done: Callable[[str], bool]) -> None:
+        """This process's share of the films."""
+        from mindanim.stimuli.films import FilmFile
+        from mindanim.stimuli.stream import ahead, plan_batches, read_batches
+
+        films = self.films[runtime.rank() :: runtime.world_size()]
+        clips = {film.name: [clip for clip in self.clips if clip.film == film.name] for film in films}
+        bar: console.Progress[None] = console.progress(sum(map(len, clips.values())), "Encoding clips")
+        with bar:
+            for film in films:
+                file = FilmFile(film.path)
+                batches = plan_batches(file, film.name, clips[film.name], self.sampling, self.run.batch)
+                left = [batch for batch in batches if not is_done(batch.name)]
+                bar.advance(len(clips[film.name]) - sum(len(batch.clips) for batch in left))
+                for batch, frames in ahead(read_batches(file, left, self.sampling)):
+                    encoding.add(batch, frames)
+                    bar.advance(len(batch.clips))
+
+    def _check_films(self) -> float:
+        """Look for the frames of every clip in every film; raise all problems together.
+
+        Returns the frames per second of the first clip, which all share where films have one frame rate.
+        """
+        from mindanim.stimuli.films import FilmFile
+
+        problems: list[MindanimError] = []
+        rates = []
+        for film in self.films:
+            try:
+                file = FilmFile(film.path)
+                for clip in self.clips:
+                    if clip.film == film.name:
+                        numbers = self.sampling.indices(file, clip.clip_id, clip.onset_s, clip.duration_s)
+                        rates.append(self.sampling.fps(file, numbers, clip.duration_s))
+            except InputError as problem:
+                problems.append(problem)
+        raise_together(problems)
+        return rates[0]
+
+    def _write(self, draft: Draft, encoding: Encoding, captions: Sequence[str]) -> None:
+        """The table of clips and the contact sheet."""
+        import pandas as pd
+
+        from mindanim.stimuli.sheet import draw_sheet
+
+        table = pd.DataFrame([{name: getattr(clip, name) for name in _COLUMNS} for clip in self.clips])
+        draft.save_table("clips.tsv", table.assign(caption=captions), units=_UNITS)
+        test = [
+            (clip.clip_id, text)
+            for clip, text in zip(self.clips, captions, strict=True)
+            if clip.split == "test"
+        ]
+        shown = test[:: max(1, len(test) // _SHEET_CLIPS)][:_SHEET_CLIPS]
+        if shown:
+            with draft.write("figures/clips.png") as path:
+                rows = [(clip_id, caption, encoding.frames_of(clip_id)) for clip_id, caption in shown]
+                draw_sheet(path, rows, f"{self.study.facts.title}: test clips and their captions")
+
+    def _account(self, draft: Draft, models: Models) -> None:
+        """Facts, methods and what was left out."""
+        from mindanim.stimuli.account import methods
+
+        config, declared = self.config, len(self.study.clips())
+        if partial := len(self.clips) < declared:
+            text = f"{len(self.clips)} of {declared} clips were encoded: the other films are not there."
+            draft.finding("partial-stimuli", text, clips=len(self.clips), declared=declared)
+        draft.fact(
+            frames_per_clip=config.frames,
+            frame_size=self.sampling.size,
+            latent_shape=list(self.diffusion.latent_shape),
+            tokens=config.tokens,
+            views=config.views,
+            clips={split: sum(clip.split == split for clip in self.clips) for split in ("train", "test")},
+            partial=partial,
+            backbones={
+                kind: {"name": weights.name, "sha256": weights.identity, "licence": weights.licence}
+                for kind, weights in self.weights.items()
+            },
+        )
+        names = {kind: weights.name for kind, weights in self.weights.items()}
+        for sentence in methods(config, names, self.sampling.size, models.clip.dim):
+            draft.methods(sentence)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,183 @@
+"""``mindanim preprocess``: a subject's BOLD runs become responses per clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindanim import console
+from mindanim.artifacts import (
+    Artifact,
+    Draft,
+    Source,
+    Workspace,
+    data_unknown,
+    find_data,
+    find_dataset,
+    produce,
+)
+from mindanim.config.preprocess import PreprocessConfig
+from mindanim.config.run import RunOptions
+from mindanim.studies import Clip, Finding, Run, Study, open_study
+from mindanim.studies.audit import close_in_time, near_duplicate_runs
+from mindanim.studies.base import raise_problems
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mindanim.bold.plan import Plan
+    from mindanim.bold.survey import Selection, Survey
+
+_AXES = {"responses": "clip lag voxel", "repeats": "repeat clip lag voxel"}
+_UNIT = "standard deviations over clips"
+
+
+def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
+    """Write the ``fmri`` artifact of ``run.subject``.
+
+    Reads the study in ``run.data``, after comparing it with its declared facts. Raises InputError with every
+    difference, unless ``run.allow_partial``; ConfigError where the options do not fit the study.
+    """
+    run = find_dataset(run)
+    subject, found = run.need_subject(), find_data(run)
+    if found is None:
+        raise data_unknown(run)
+    run = run.model_copy(update={"data": found[0]})
+    study = open_study(run.need_dataset(), found[0], allow_partial=run.allow_partial)
+    findings = study.check(subject)
+    if not run.allow_partial:
+        raise_problems(findings)
+    runs, clips = study.runs(subject), study.clips()
+    config = config.model_copy(update={"lags_s": config.lags_s or study.facts.lags_s})
+    atlas = Path(config.atlas) if config.atlas else study.atlas()
+    work = _Work(config, study, subject, runs, clips, atlas, [f for f in findings if f.status != "ok"])
+    path = Workspace.of(run).place(run, "fmri")
+    return produce("fmri", path, config=config, inputs=work.inputs(), run=run, seed=None, build=work.build)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One subject's preprocessing."""
+
+    config: PreprocessConfig
+    study: Study
+    subject: int
+    runs: Sequence[Run]
+    clips: Sequence[Clip]
+    atlas: Path | None
+    findings: Sequence[Finding]
+
+    def inputs(self) -> dict[str, Source]:
+        """The runs, the atlas, and the timing the study declares for clips and runs: all three decide the
+        result."""
+        runs = {f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes] for run in self.runs}
+        clips = [
+            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s] for clip in self.clips
+        ]
+        timing = hashlib.sha256(json.dumps([runs, clips]).encode()).hexdigest()
+        inputs = {
+            "runs": Source.of_files(
+                "runs", [run.path for run in self.runs], self.study.root, subject=self.subject
+            ),
+            "timing": Source("timing", timing, {"start_s, tr_s, volumes": runs, "clips": len(clips)}),
+        }
+        if self.atlas is not None:
+            inputs["atlas"] = Source.of_files("atlas", [self.atlas], self.atlas.parent)
+        return inputs
+
+    def build(self, draft: Draft) -> None:
+        """Plan, survey, select, extract; then findings, tables, maps, figure."""
+        import numpy as np
+
+        from mindanim.bold.plan import make_plan
+        from mindanim.bold.regions import NO_REGION, read_regions
+        from mindanim.bold.responses import ceiling, extract
+        from mindanim.bold.survey import select, survey
+
+        config = self.config
+        plan = make_plan(self.runs, self.clips, config.lags_s or (), config)
+        regions = read_regions(self.atlas, plan.cortex) if self.atlas else None
+        surveying: console.Progress[None] = console.progress(len(plan.segments), "Surveying segments")
+        with surveying:
+            found = survey(plan, config, surveying.advance)
+        selection = select(found, regions, config)
+        console.say(f"{len(selection.columns)} of {len(plan.cortex)} cortical vertices are chosen.")
+
+        def open_array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+            return draft.open_array(
+                name, shape, "float32", axes=_AXES[Path(name).stem.split("_")[1]], unit=_UNIT
+            )
+
+        sd = np.sqrt(found.variance)
+        extracting: console.Progress[None] = console.progress(len(self.runs), "Extracting responses")
+        with extracting:
+            responses = extract(plan, selection.columns, sd, config, open_array, extracting.advance)
+        limit = ceiling(plan, "test", responses["test"].repeats)
+        named = np.full(len(plan.cortex), NO_REGION) if regions is None else regions
+        self._account(draft, plan, found, selection, limit)
+        self._write(draft, plan, found, selection, limit, named)
+
+    def _account(
+        self, draft: Draft, plan: Plan, found: Survey, selection: Selection, limit: NDArray[np.float64]
+    ) -> None:
+        """Methods, findings and facts."""
+        from mindanim.bold import account
+
+        facts = self.study.facts
+        draft.methods(f"Data: {facts.title}, subject {self.subject} ({facts.citation}).")
+        for sentence in account.methods(plan, selection, self.config):
+            draft.methods(sentence)
+        used = {clip.clip_id for split in ("train", "test") for clip in plan.clips(split)}
+        audited = close_in_time([clip for clip in self.clips if clip.clip_id in used])
+        for finding in (*self.findings, *audited, *near_duplicate_runs(found.samples)):
+            draft.finding(finding.code, finding.text, **finding.data)
+        for code, text, data in account.findings(plan, selection, self.config):
+            draft.finding(code, text, **data)
+        partial = any(finding.status == "problem" for finding in self.findings)
+        draft.fact(
+            subject=self.subject, partial=partial, **account.facts(plan, found, selection, limit, self.config)
+        )
+
+    def _write(
+        self,
+        draft: Draft,
+        plan: Plan,
+        found: Survey,
+        selection: Selection,
+        limit: NDArray[np.float64],
+        regions: NDArray[np.str_],
+    ) -> None:
+        """Tables, cortical maps, figure."""
+        import numpy as np
+
+        from mindanim.bold import account
+        from mindanim.bold.figure import Quality, draw_quality
+        from mindanim.bold.maps import dscalar
+        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, clips_table, on_cortex, voxels_table
+
+        draft.save_table("clips.tsv", clips_table(plan, self.clips), units=CLIP_UNITS)
+        draft.save_table("voxels.tsv", voxels_table(plan, selection, regions, limit), units=VOXEL_UNITS)
+        maps = {
+            "reliability": selection.reliability,
+            "t": selection.t,
+            "noise ceiling": on_cortex(plan, selection, limit),
+        }
+        draft.save_bytes("reliability.dscalar.nii", dscalar(plan.cortex, maps))
+        chosen = on_cortex(plan, selection, np.ones(len(selection.columns)), 0.0)
+        draft.save_bytes("mask.dscalar.nii", dscalar(plan.cortex, {"selected voxels": chosen}))
+        quality = Quality(
+            title=f"{self.study.facts.title}, subject {self.subject}: preprocessing",
+            plan=plan,
+            selection=selection,
+            ceiling=limit,
+            excluded=account.excluded(found, selection),
+            clip_s=self.study.facts.clip_s,
+            threshold=account.threshold(selection, self.config),
+        )
+        with draft.write("figures/qc.png") as path:
+            draw_quality(path, quality)

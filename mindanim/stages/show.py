@@ -1,0 +1,111 @@
+"""``mindanim show``: what an artifact is, what it was made from, and whether that still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mindanim.artifacts import Artifact, Workspace, ancestors, staleness
+from mindanim.artifacts.artifact import MANIFEST
+from mindanim.artifacts.workspace import datasets
+from mindanim.config.run import RunOptions
+from mindanim.errors import InputError
+
+_MADE = ("command", "version", "commit", "started", "finished", "sessions", "seed")
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Everything `mindanim show` says about the artifact in the folder `path`, as plain data.
+
+    Raises InputError when there is none.
+    """
+    artifact = Artifact.load(path)
+    return {
+        "kind": artifact.kind,
+        "path": str(path),
+        "identity": artifact.identity,
+        "state": state(artifact),
+        "reasons": staleness(artifact) + artifact.problems(),
+        "made": {name: artifact.manifest[name] for name in _MADE},
+        "options": {name: entry["value"] for name, entry in artifact.manifest["config"].items()},
+        "facts": artifact.facts,
+        "findings": artifact.findings,
+        "outputs": artifact.outputs,
+        "lineage": lineage(artifact),
+    }
+
+
+def state(artifact: Artifact) -> str:
+    """ "ready", "stale" (an input has changed since) or "damaged" (a file is gone or has another size)."""
+    return "damaged" if artifact.problems() else "stale" if staleness(artifact) else "ready"
+
+
+def lineage(artifact: Artifact) -> list[dict[str, Any]]:
+    """The inputs, and theirs in turn: name, identity, place, what has changed, and their own inputs."""
+    return [
+        {
+            "name": ancestor.name,
+            "identity": ancestor.entry["identity"],
+            "path": str(ancestor.artifact.path) if ancestor.artifact else ancestor.entry.get("path", ""),
+            "source": ancestor.is_source,
+            "gone": not ancestor.is_source and ancestor.artifact is None,
+            "changed": ancestor.changed,
+            "inputs": lineage(ancestor.artifact) if ancestor.artifact else [],
+        }
+        for ancestor in ancestors(artifact)
+    ]
+
+
+def overview(run: RunOptions) -> list[dict[str, Any]]:
+    """One row for every artifact in the work folder, finished or not; of run.dataset and run.subject only."""
+    rows = []
+    for dataset in [run.dataset] if run.dataset else datasets(run.work):
+        workspace = Workspace(run.work, dataset)
+        finished = (_row(dataset, artifact) for artifact in workspace.artifacts())
+        rows += [*finished, *_unfinished(dataset, workspace.root)]
+    return [row for row in rows if run.subject in (None, row["subject"])]
+
+
+def _row(dataset: str, artifact: Artifact) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "subject": artifact.manifest["subject"],
+        "folder": artifact.path.name,
+        "kind": artifact.kind,
+        "state": state(artifact),
+        "identity": artifact.identity,
+        "finished": artifact.manifest["finished"],
+        "bytes": sum(entry["bytes"] for entry in artifact.outputs.values()),
+        "path": str(artifact.path),
+    }
+
+
+def _unfinished(dataset: str, root: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted([*root.glob(".*.partial-*"), *root.glob("sub-*/.*.partial-*")]):
+        if (path / MANIFEST).exists():
+            continue
+        name, _, identity = path.name.removeprefix(".").rpartition(".partial-")
+        parent = path.parent.name
+        yield {
+            "dataset": dataset,
+            "subject": int(parent.removeprefix("sub-")) if parent.startswith("sub-") else None,
+            "folder": name,
+            "kind": name.partition("-")[0],
+            "state": "unfinished",
+            "identity": identity,
+            "finished": None,
+            "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+            "path": str(path),
+        }
+
+
+def find(path: Path) -> Path:
+    """The artifact folder that `path` means: itself, or the folder a file of the artifact lies in."""
+    for folder in (path, *path.parents):
+        if (folder / MANIFEST).exists():
+            return folder
+    raise InputError(
+        f"{path} is no artifact and lies in none." if path.exists() else f"{path} does not exist.",
+        mend="List what there is: mindanim show",
+    )

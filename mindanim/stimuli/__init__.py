@@ -1,0 +1,1 @@
+"""From film files to what the decoders learn to predict: frames, captions, features, augmented views."""

@@ -1,0 +1,163 @@
+"""The arrays of a ``stimuli`` artifact, filled one batch of clips at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mindanim import runtime
+from mindanim.artifacts import Draft
+from mindanim.artifacts.files import atomic_path, write_text
+from mindanim.backbones import Captioner, ClipBackbone, DiffusionBackbone
+from mindanim.config.stimuli import EncodeStimuliConfig
+from mindanim.errors import InputError
+from mindanim.stimuli.augment import Synonyms, caption_views
+from mindanim.stimuli.captions import caption_clips
+from mindanim.stimuli.features import frame_latents, image_views, text_conditions, text_views, to_tensor
+from mindanim.stimuli.stream import Batch
+
+Hash = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The frozen models. captioner: None where captions are given."""
+
+    diffusion: DiffusionBackbone
+    clip: ClipBackbone
+    captioner: Captioner | None
+
+
+class Encoding:
+    """Writes latents, embeddings and test frames into a draft that an earlier, killed run may have begun.
+
+    train, test: clip_ids in the order of the arrays' rows. look: perceptual hash of frames, (frame, bit)
+    bool.
+    Every process of a launch makes one; each adds its own batches.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        models: Models,
+        config: EncodeStimuliConfig,
+        train: Sequence[str],
+        test: Sequence[str],
+        look: Hash,
+    ) -> None:
+        self.draft, self.models, self.config = draft, models, config
+        self._rows = {clip_id: row for row, clip_id in enumerate([*train, *test])}
+        self._test = {clip_id: row for row, clip_id in enumerate(test)}
+        self._look = look
+        clips, frames, size = len(self._rows), config.frames, models.diffusion.frame_size
+        self._latents = draft.open_array(
+            "latents.npy",
+            (clips, frames, *models.diffusion.latent_shape),
+            "float16",
+            axes="clip frame channel height width",
+            unit="autoencoder latents times the model's scaling factor",
+        )
+        self._images = draft.open_array(
+            "clip_image.npy",
+            (clips, config.views, models.clip.dim),
+            "float32",
+            axes="clip view feature",
+            unit="CLIP space, length 1; view 0 is the whole middle frame",
+        )
+        self._frames = draft.open_array(
+            "test_frames.npy",
+            (len(test), frames, size, size, 3),
+            "uint8",
+            axes="clip frame height width rgb",
+            unit="0 to 255",
+        )
+        bits = look(np.zeros((1, size, size, 3), np.uint8)).shape[1]
+        self._hashes = self._scratch("hashes.npy", (clips, frames, bits))
+
+    def add(self, batch: Batch, frames: NDArray[np.uint8]) -> None:
+        """Encode a batch and note that it is done.
+
+        frames: (clip, frame, height, width, rgb) at the model's frame size.
+        Raises InputError when a latent is not a finite number.
+        """
+        config, models = self.config, self.models
+        rows = [self._rows[clip_id] for clip_id in batch.clip_ids]
+        pixels = to_tensor(frames)
+        latents = frame_latents(models.diffusion, pixels)
+        if not np.isfinite(latents).all():
+            worst = batch.clip_ids[int(np.argmin(np.isfinite(latents).all(axis=(1, 2, 3, 4))))]
+            raise InputError(
+                f"The latents of clip {worst} are not finite.",
+                why="The autoencoder overflowed in the precision it ran in.",
+                mend="Use --precision fp32.",
+            )
+        self._latents[rows] = latents
+        self._images[rows] = image_views(
+            models.clip, pixels, batch.clip_ids, config.views, config.crop, config.seed
+        )
+        for clip_id, row, pictures in zip(batch.clip_ids, rows, frames, strict=True):
+            self._hashes[row] = self._look(pictures)
+            if clip_id in self._test:
+                self._frames[self._test[clip_id]] = pictures
+        if models.captioner is not None:
+            self._note_captions(models.captioner, batch, pixels)
+        for array in (self._latents, self._images, self._frames, self._hashes):
+            array.flush()
+        self.draft.mark_done(batch.name)
+
+    def write_texts(self, captions: Sequence[str], synonyms: Synonyms) -> None:
+        """Embed the captions, one per clip in the order of the rows, and their edited views."""
+        config, diffusion = self.config, self.models.diffusion
+        views = [
+            [caption, *caption_views(caption, clip_id, config.views - 1, config.edits, synonyms, config.seed)]
+            for clip_id, caption in zip(self._rows, captions, strict=True)
+        ]
+        self.draft.save_array(
+            "clip_text.npy",
+            text_views(self.models.clip, views),
+            axes="clip view feature",
+            unit="CLIP space, length 1; view 0 is the caption as given",
+        )
+        conditions = text_conditions(diffusion, captions, config.tokens)
+        unit = "hidden states of the diffusion model's text encoder"
+        self.draft.save_array("text_tokens.npy", conditions, axes="clip token feature", unit=unit)
+        empty = text_conditions(diffusion, [""], config.tokens)[0]
+        self.draft.save_array("empty_tokens.npy", empty, axes="token feature", unit=unit)
+
+    def generated_captions(self) -> dict[str, str]:
+        """Captions that the captioner of any process has made, by clip_id."""
+        captions: dict[str, str] = {}
+        for file in self.draft.scratch("captions").glob("*.json"):
+            captions |= json.loads(file.read_text(encoding="utf-8"))
+        return captions
+
+    def hashes(self, clip_ids: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+        """Perceptual hashes (frame, bit) of some clips."""
+        return {clip_id: self._hashes[self._rows[clip_id]] for clip_id in clip_ids}
+
+    def frames_of(self, clip_id: str) -> NDArray[np.uint8]:
+        """Frames (frame, height, width, rgb) of a test clip."""
+        frames: NDArray[np.uint8] = self._frames[self._test[clip_id]]
+        return frames
+
+    def _note_captions(self, captioner: Captioner, batch: Batch, pixels: torch.Tensor) -> None:
+        config = self.config
+        captions = caption_clips(
+            captioner, self.models.clip, pixels, batch.clip_ids, config.caption_threshold, config.seed
+        )
+        file = self.draft.scratch(f"captions/{batch.name.replace('/', '_')}.json")
+        write_text(file, json.dumps(dict(zip(batch.clip_ids, captions, strict=True))))
+
+    def _scratch(self, name: str, shape: tuple[int, ...]) -> np.memmap:
+        """A bool array that survives a kill and is no output."""
+        path = self.draft.scratch(name)
+        if self.draft.main and not path.exists():
+            with atomic_path(path) as beside:
+                np.lib.format.open_memmap(beside, mode="w+", dtype=np.dtype(bool), shape=shape).flush()
+        runtime.wait_for_all()
+        return np.lib.format.open_memmap(path, mode="r+")

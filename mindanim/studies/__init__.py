@@ -1,0 +1,61 @@
+"""Studies as they lie on a user's disk: declared facts, discovery, and the comparison of the two."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from mindanim.errors import InputError, UsageError
+from mindanim.studies.base import Clip, Facts, Film, Finding, Run, Segment, Study
+from mindanim.studies.cc2017 import CC2017
+from mindanim.studies.simulated import open_simulated
+
+__all__ = ["READERS", "Clip", "Facts", "Film", "Finding", "Run", "Segment", "Study", "open_study"]
+
+READERS: dict[str, Callable[..., Study]] = {"cc2017": CC2017, "simulated": open_simulated}
+"""Reader by dataset name: ``(root, allow_partial=...) -> Study``."""
+
+_WITHOUT_READER = {
+    "hcp": "HCP 7T movie watching",
+    "algonauts2021": "Algonauts 2021",
+    "bids": "BIDS derivatives",
+    "boldmoments": "BOLD Moments (ds005165)",
+    "neuromod": "Courtois NeuroMod",
+    "shortclips": "Gallant Shortclips",
+    "vim2": "vim-2",
+    "cinebrain": "CineBrain",
+}
+
+
+def open_study(dataset: str, data: Path, allow_partial: bool = False) -> Study:
+    """Open the study ``dataset`` that lies in the folder ``data``.
+
+    With ``allow_partial`` whatever is there is used and each gap becomes a finding.
+
+    Raises UsageError for a name no reader has, InputError where the folder does not hold the study.
+    """
+    name = dataset.lower()
+    if name not in READERS:
+        raise _unknown(dataset)
+    if not data.is_dir():
+        raise InputError(
+            f"{data} is not a folder.",
+            f"The study '{name}' is read from the folder it was downloaded or simulated to.",
+            "Give the folder with --data.",
+        )
+    return READERS[name](data, allow_partial=allow_partial)
+
+
+def _unknown(dataset: str) -> UsageError:
+    readable = ", ".join(READERS)
+    plain = "".join(letter for letter in dataset.lower() if letter.isalnum())
+    if plain in _WITHOUT_READER:
+        return UsageError(
+            f"There is no reader for {_WITHOUT_READER[plain]} ('{dataset}') yet.",
+            f"This version reads: {readable}.",
+            "Write the runs and films in one of these layouts, or use a version that reads this study.",
+        )
+    near = difflib.get_close_matches(plain, [*READERS, *_WITHOUT_READER], n=1)
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    return UsageError(f"There is no study called '{dataset}'.", f"{guess}This version reads: {readable}.")

@@ -1,0 +1,197 @@
+"""What a study is to the rest of the tool: facts declared by its reader, and what the reader found on disk.
+
+A reader is a module with two duties. It *declares* what the study's papers and scripts say (:class:`Facts`),
+and it *discovers* what lies in the user's folder; :mod:`mindanim.studies.audit` compares the two. Time is
+explicit throughout: seconds of film time, that is from the onset of the film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from mindanim.errors import InputError, MindanimError, raise_together
+
+Split = Literal["train", "test"]
+Status = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One film of the study as it was shown in the scanner.
+
+    clips: number of equally long clips the film is cut into.
+    repeats: runs per subject that show this film.
+    start_s: film time of a run's volume 0, seconds.
+    volumes: volumes per run.
+    """
+
+    name: str
+    split: Split
+    clips: int
+    repeats: int
+    start_s: float
+    volumes: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a study declares about itself; a reader compares every item with the disk.
+
+    tr_s: repetition time, seconds. clip_s: duration of a clip, seconds.
+    lags_s: default haemodynamic lags, seconds from a clip's onset to the signal taken as its response.
+    dropped: runs left out on the study's own advice, ``(subject, segment, repeat)`` with the reason.
+    """
+
+    name: str
+    title: str
+    layout: str
+    subjects: tuple[int, ...]
+    tr_s: float
+    clip_s: float
+    lags_s: tuple[float, ...]
+    segments: tuple[Segment, ...]
+    citation: str
+    licence: str
+    where: str
+    dropped: Mapping[tuple[int, str, int], str] = field(default_factory=dict)
+
+    @property
+    def repeats(self) -> dict[Split, int]:
+        """Most repeats of a film, by split."""
+        repeats: dict[Split, int] = {}
+        for segment in self.segments:
+            repeats[segment.split] = max(repeats.get(segment.split, 0), segment.repeats)
+        return repeats
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film file. ``name`` is what :attr:`Clip.film` and :attr:`Run.film` refer to."""
+
+    name: str
+    path: Path
+    split: Split
+    segment: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A piece of a film. ``index`` counts from 1 within the segment, as in ``clip_id``; times are seconds of
+    film time."""
+
+    clip_id: str
+    split: Split
+    segment: str
+    film: str
+    index: int
+    onset_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recording of one subject watching one film.
+
+    Volume k was acquired at film time ``start_s + k * tr_s`` seconds. ``volumes`` is the declared number of
+    volumes.
+    """
+
+    subject: int
+    film: str
+    split: Split
+    segment: str
+    repeat: int
+    path: Path
+    start_s: float
+    tr_s: float
+    volumes: int
+
+    @property
+    def name(self) -> str:
+        """Short name for messages, e.g. ``seg3 repeat 1``."""
+        return f"{self.segment} repeat {self.repeat}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a check of the study or of its responses brought up.
+
+    status: ``ok``, ``note`` (travels with the results) or ``problem`` (an error unless a part of the study is
+    enough). data: small JSON facts, the names of the runs for example.
+    """
+
+    status: Status
+    code: str
+    text: str
+    mend: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Study(Protocol):
+    """A study on disk, as every reader presents it."""
+
+    @property
+    def facts(self) -> Facts: ...
+
+    @property
+    def root(self) -> Path: ...
+
+    def films(self) -> list[Film]:
+        """The film files. InputError where one is missing, unless a part of the study is enough."""
+
+    def clips(self) -> list[Clip]:
+        """All clips of the study in order, training clips first."""
+
+    def runs(self, subject: int) -> list[Run]:
+        """The usable runs of a subject. InputError with every problem, unless a part of the study is
+        enough."""
+
+    def check(self, subject: int) -> list[Finding]:
+        """How a subject's runs on disk compare with the declared facts; reads headers and samples, not the
+        data."""
+
+    def captions(self) -> dict[str, str] | None:
+        """Caption by clip_id, where the study comes with captions."""
+
+    def atlas(self) -> Path | None:
+        """The study's own parcellation (CIFTI dlabel), where it has one."""
+
+
+def regular_clips(facts: Facts) -> list[Clip]:
+    """Cut every film into its declared number of equally long, adjacent clips; training clips first.
+
+    Identifiers are ``seg01-0007``: the segment (training numbers with two digits) and the clip's number from
+    1.
+    """
+    clips = [
+        Clip(
+            clip_id=f"{clip_prefix(segment.name)}-{index:04d}",
+            split=segment.split,
+            segment=segment.name,
+            film=segment.name,
+            index=index,
+            onset_s=(index - 1) * facts.clip_s,
+            duration_s=facts.clip_s,
+        )
+        for segment in facts.segments
+        for index in range(1, segment.clips + 1)
+    ]
+    return sorted(clips, key=lambda clip: clip.split != "train")
+
+
+def clip_prefix(segment: str) -> str:
+    """``seg1`` -> ``seg01`` so that identifiers sort; other names stay as they are."""
+    digits = segment.removeprefix("seg")
+    return f"seg{int(digits):02d}" if segment.startswith("seg") and digits.isdecimal() else segment
+
+
+def raise_problems(findings: Sequence[Finding]) -> None:
+    """Raise one InputError that lists every finding with status ``problem``; do nothing where there is
+    none."""
+    problems: list[MindanimError] = [
+        InputError(finding.text, mend=finding.mend) for finding in findings if finding.status == "problem"
+    ]
+    raise_together(problems)

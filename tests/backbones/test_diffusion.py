@@ -1,0 +1,152 @@
+"""The diffusion backbone against diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+
+from mindanim.backbones import load_diffusion
+from mindanim.errors import ConfigError, InputError
+from tests.tiny import tiny_diffusion_folder
+
+
+@pytest.fixture(scope="module")
+def pipeline(diffusion_folder: Path) -> StableDiffusionPipeline:
+    pipeline = StableDiffusionPipeline.from_pretrained(diffusion_folder, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def frames(count: int, size: int = 32) -> torch.Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_sizes_come_from_the_configs(tmp_path: Path) -> None:
+    folder = tiny_diffusion_folder(
+        tmp_path, latent_channels=3, frame_size=48, prediction_type="v_prediction", text_width=24, tokens=12
+    )
+    backbone = load_diffusion(str(folder))
+    assert backbone.frame_size == 48 and backbone.latent_shape == (3, 6, 6)
+    assert (backbone.text_width, backbone.max_tokens) == (24, 12)
+    assert backbone.prediction_type == "v_prediction" and backbone.scaling_factor == 0.18215
+    assert backbone.scheduler_config["steps_offset"] == 1
+    assert backbone.encode_frames(frames(1, 48)).shape == (1, 3, 6, 6)
+
+
+def test_encode_is_the_posterior_mean(diffusion_folder: Path, pipeline: StableDiffusionPipeline) -> None:
+    pixels = pipeline.image_processor.preprocess(frames(3))
+    with torch.no_grad():
+        expected = pipeline.vae.encode(pixels).latent_dist.mean * pipeline.vae.config.scaling_factor
+    torch.testing.assert_close(load_diffusion(str(diffusion_folder)).encode_frames(frames(3)), expected)
+
+
+def test_decode_is_the_pipelines(diffusion_folder: Path, pipeline: StableDiffusionPipeline) -> None:
+    latents = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor, return_dict=False)[0]
+    expected = pipeline.image_processor.postprocess(decoded, output_type="pt")
+    torch.testing.assert_close(load_diffusion(str(diffusion_folder)).decode_latents(latents), expected)
+
+
+def test_text_is_the_pipelines(diffusion_folder: Path, pipeline: StableDiffusionPipeline) -> None:
+    backbone = load_diffusion(str(diffusion_folder))
+    texts = ["a large red ball over the sea", "", "words " * 30]
+    expected, empty = pipeline.encode_prompt(texts, "cpu", 1, do_classifier_free_guidance=True)
+    condition = backbone.encode_text(texts, backbone.max_tokens)
+    torch.testing.assert_close(condition, expected)
+    torch.testing.assert_close(condition[1], empty[0])
+
+
+def test_fewer_tokens_cut_the_text_and_keep_its_beginning(diffusion_folder: Path) -> None:
+    backbone = load_diffusion(str(diffusion_folder))
+    text = ["a large red ball over the sea and a small blue box"]
+    long, short = backbone.encode_text(text, 20), backbone.encode_text(text, 8)
+    assert short.shape == (1, 8, 16)
+    # The encoder is causal: tokens before the cut do not know of it; the last one is EOS instead of a word.
+    torch.testing.assert_close(short[:, :7], long[:, :7])
+    assert not torch.allclose(short[:, 7], long[:, 7], atol=1e-2)
+
+
+def test_first_token_is_the_same_for_every_text(diffusion_folder: Path) -> None:
+    states = load_diffusion(str(diffusion_folder)).encode_text(["a ball", "the sea and a box", ""], 20)
+    assert (states[:, 0] - states[:1, 0]).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("tokens", [1, 21, 77])
+def test_tokens_beyond_the_model_are_refused(diffusion_folder: Path, tokens: int) -> None:
+    with pytest.raises(ConfigError, match=str(tokens)):
+        load_diffusion(str(diffusion_folder)).encode_text(["a"], tokens)
+
+
+def test_batch_size_does_not_matter(diffusion_folder: Path) -> None:
+    backbone = load_diffusion(str(diffusion_folder))
+    whole = backbone.encode_frames(frames(5))
+    single = torch.cat([backbone.encode_frames(frame[None]) for frame in frames(5)])
+    torch.testing.assert_close(whole, single, atol=1e-6, rtol=1e-5)
+
+
+def test_half_precision_computes_in_it_and_returns_float32(diffusion_folder: Path) -> None:
+    exact, half = (load_diffusion(str(diffusion_folder), dtype=dtype) for dtype in (None, torch.bfloat16))
+    latents = half.encode_frames(frames(2))
+    assert next(half.unet.parameters()).dtype == torch.bfloat16 and latents.dtype == torch.float32
+    difference = (latents - exact.encode_frames(frames(2))).abs().max()
+    assert 0 < difference < 0.05 * latents.abs().max()
+
+
+def test_every_loader_call_has_a_unet_of_its_own(diffusion_folder: Path) -> None:
+    first, second = load_diffusion(str(diffusion_folder)), load_diffusion(str(diffusion_folder))
+    assert first.unet is first.unet and first.unet is not second.unet
+    assert not first.unet.training and not any(p.requires_grad for p in first.unet.parameters())
+
+
+def test_frames_must_fit_the_factor(diffusion_folder: Path) -> None:
+    with pytest.raises(InputError, match="multiples of 8"):
+        load_diffusion(str(diffusion_folder)).encode_frames(frames(1, 30))
+
+
+def test_incomplete_weights_are_refused(diffusion_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(diffusion_folder, broken)
+    file = broken / "text_encoder" / "model.safetensors"
+    state = load_file(file)
+    state.pop(next(name for name in state if "token_embedding" in name))
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="token_embedding"):
+        load_diffusion(str(broken)).encode_text(["a"], 20)
+
+
+def test_unreadable_weights_are_refused(diffusion_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(diffusion_folder, broken)
+    (broken / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"half a download")
+    with pytest.raises(InputError, match="AutoencoderKL"):
+        load_diffusion(str(broken)).encode_frames(frames(1))
+
+
+def test_other_model_families_are_refused(diffusion_folder: Path, tmp_path: Path) -> None:
+    inpainting = tmp_path / "inpainting"
+    shutil.copytree(diffusion_folder, inpainting)
+    config = json.loads((inpainting / "unet" / "config.json").read_text())
+    (inpainting / "unet" / "config.json").write_text(json.dumps(config | {"in_channels": 9}))
+    with pytest.raises(InputError, match="takes other channels"):
+        load_diffusion(str(inpainting))
+
+
+def test_loads_without_the_preferred_file_names(diffusion_folder: Path, tmp_path: Path) -> None:
+    """fp16 variants and .bin weights of older folders."""
+    older = tmp_path / "older"
+    shutil.copytree(diffusion_folder, older)
+    vae = older / "vae" / "diffusion_pytorch_model.safetensors"
+    vae.rename(vae.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    text = older / "text_encoder" / "model.safetensors"
+    torch.save(load_file(text), text.with_name("pytorch_model.bin"))
+    text.unlink()
+    new, old = load_diffusion(str(diffusion_folder)), load_diffusion(str(older))
+    torch.testing.assert_close(old.encode_frames(frames(1)), new.encode_frames(frames(1)))
+    torch.testing.assert_close(old.encode_text(["a ball"], 20), new.encode_text(["a ball"], 20))

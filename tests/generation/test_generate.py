@@ -1,0 +1,248 @@
+"""The stage on a tiny study of noise: what it writes, what it refuses, and what a kill costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from mindanim.artifacts import Artifact, Draft, Planned, Source, Workspace, produce
+from mindanim.config.fields import StageConfig
+from mindanim.errors import InputError, MindanimError
+from mindanim.generation import generator as generator_module
+from mindanim.stages.generate import generate
+from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
+from tests.tiny import tiny_diffusion_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("work")
+    make_study(work)
+    return work
+
+
+def run_stage(work: Path, label: str, *, run: dict[str, object] | None = None, **changes: object) -> Artifact:
+    return generate(config(work / "model", **changes), options(work, label=label, **(run or {})))
+
+
+@pytest.fixture(scope="session")
+def videos(work: Path) -> Artifact:
+    return run_stage(work, "", run={"batch": 3})
+
+
+def frames_of(artifact: Artifact) -> np.ndarray:
+    return np.stack([artifact.array(f"clips/{name}.npy") for name in artifact.table("clips.tsv")["clip_id"]])
+
+
+def stimuli_rows(work: Path, ids: list[str]) -> tuple[Artifact, list[int]]:
+    stimuli = Workspace.of(options(work)).read(options(work), "stimuli")
+    names = list(stimuli.table("clips.tsv")["clip_id"])
+    return stimuli, [names.index(name) for name in ids]
+
+
+def test_every_clip_has_its_frames_its_film_and_its_features(videos: Artifact) -> None:
+    clips = videos.table("clips.tsv")
+    assert list(clips["clip_id"]) == [f"test1-{n:04}" for n in range(1, TEST + 1)]
+    assert list(clips["caption"]) == [f"caption of {name}" for name in clips["clip_id"]]
+    frames = frames_of(videos)
+    assert frames.shape == (TEST, FRAMES, SIDE, SIDE, 3)
+    assert frames.dtype == np.uint8
+    assert frames.std() > 1, "not a constant picture"
+    assert videos.array("decoded_latents.npy").shape == (TEST, FRAMES, *LATENT)
+    assert videos.array("decoded_tokens.npy").shape[:2] == (TEST, TOKENS)
+    assert videos.facts["evaluations_per_clip"] == 2 * 2
+    assert videos.findings == []
+    for name in clips["clip_id"]:
+        with av.open(videos.file(f"view/{name}.mp4")) as film:
+            assert film.streams.video[0].average_rate == videos.facts["fps"] == FRAMES / 2
+            assert [f.to_ndarray(format="rgb24").shape for f in film.decode(video=0)] == [
+                (256, 256, 3)
+            ] * FRAMES
+    assert "DPM-Solver++" in " ".join(videos.manifest["methods"])
+
+
+def test_decoders_read_the_responses_of_their_own_clip(work: Path, videos: Artifact) -> None:
+    from mindanim import decoders
+
+    workspace, run = Workspace.of(options(work)), options(work)
+    responses = np.array(workspace.read(run, "fmri").array("test_responses.npy"))
+    semantic = decoders.load(workspace.stage(1, "semantic"))
+    structure = decoders.load(workspace.stage(1, "structure"))
+    expected = semantic.predict(responses[4:5])
+    np.testing.assert_allclose(videos.array("decoded_clip.npy")[4], expected["clip"][0], atol=1e-5)
+    np.testing.assert_allclose(videos.array("decoded_tokens.npy")[4], expected["text_tokens"][0], atol=2e-3)
+    first = structure.predict(responses[4:5])[0]
+    np.testing.assert_allclose(videos.array("decoded_latents.npy")[4, 0], first, atol=2e-3)
+
+
+def test_frames_do_not_depend_on_the_batch(work: Path, videos: Artifact) -> None:
+    alone = run_stage(work, "alone", run={"batch": 1})
+    together = run_stage(work, "together", run={"batch": TEST}, frames_at_once=2)
+    assert videos.identity == alone.identity == together.identity
+    for other in (alone, together):
+        difference = np.abs(frames_of(videos).astype(int) - frames_of(other))
+        assert difference.max() <= 1, "a grey level may turn where a value lies between two"
+        assert (difference > 0).mean() < 1e-3
+
+
+def test_a_chosen_part_has_the_same_frames_and_says_that_it_is_a_part(work: Path, videos: Artifact) -> None:
+    part = run_stage(work, "part", run={"batch": 3}, clips="2-3,test1-0006,7", limit=3)
+    assert list(part.table("clips.tsv")["clip_id"]) == ["test1-0002", "test1-0003", "test1-0006"]
+    difference = np.abs(frames_of(videos)[[1, 2, 5]].astype(int) - frames_of(part))
+    assert difference.max() <= 1
+    assert [finding["code"] for finding in part.findings] == ["subset"]
+
+
+def test_another_seed_gives_other_frames(work: Path, videos: Artifact) -> None:
+    other = run_stage(work, "seed", limit=1, seed=1)
+    assert np.abs(frames_of(videos)[:1].astype(int) - frames_of(other)).max() > 3
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mindanim.generation import render
+from tests.generation.study import config, options
+from mindanim.stages.generate import generate
+work, written, write_clip = Path(sys.argv[1]), [], render.write_clip
+def write_then_die(write, clip_id, frames, fps):
+    if len(written) == 3:
+        with write(f"view/{clip_id}.mp4") as path:
+            path.write_bytes(b"half a film")
+            os.kill(os.getpid(), signal.SIGKILL)
+    write_clip(write, clip_id, frames, fps)
+    written.append(clip_id)
+render.write_clip = write_then_die
+generate(config(work / "model"), options(work, label="killed", batch=2))
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(work: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(work)]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    (partial,) = (work / "noise/sub-01").glob(".videos-killed.partial-*")
+    before = {path.name: path.stat().st_mtime_ns for path in (partial / "clips").glob("test*.npy")}
+    assert len(before) == 3
+    resumed = run_stage(work, "killed")
+    whole = run_stage(work, "whole", run={"batch": 2})
+    assert resumed.facts["clips_at_a_time"] == 2, "the batches of the killed run"
+    for name, written in before.items():
+        assert resumed.file(f"clips/{name}").stat().st_mtime_ns == written, "a finished clip is never redone"
+    assert resumed.digest == whole.digest
+
+
+def test_oracle_takes_the_features_of_the_clip_itself(work: Path) -> None:
+    oracle = run_stage(work, "oracle", oracle=("all",))
+    stimuli, rows = stimuli_rows(work, list(oracle.table("clips.tsv")["clip_id"]))
+    np.testing.assert_array_equal(oracle.array("decoded_latents.npy"), stimuli.array("latents.npy")[rows])
+    np.testing.assert_array_equal(oracle.array("decoded_tokens.npy"), stimuli.array("text_tokens.npy")[rows])
+    np.testing.assert_array_equal(oracle.array("decoded_clip.npy"), stimuli.array("clip_text.npy")[rows, 0])
+    assert set(oracle.manifest["inputs"]) == {"fmri", "stimuli", "diffusion"}, "no decoder is needed"
+
+
+def test_without_a_feature_the_generator_gets_what_is_known_without_the_brain(work: Path) -> None:
+    bare = run_stage(work, "bare", without=("semantic", "structure", "motion"), limit=2)
+    stimuli, _ = stimuli_rows(work, [])
+    train = (stimuli.table("clips.tsv")["split"] == "train").to_numpy()
+    assert train.sum() == TRAIN
+    mean = stimuli.array("latents.npy")[train, 0].mean(axis=0, dtype=np.float64)
+    latents = bare.array("decoded_latents.npy")
+    np.testing.assert_array_equal(latents, np.broadcast_to(mean.astype(np.float16), latents.shape))
+    np.testing.assert_allclose(
+        bare.array("decoded_tokens.npy")[1], stimuli.array("empty_tokens.npy"), atol=2e-3
+    )
+    assert sum("ablation" in text for text in bare.manifest["methods"]) == 3
+
+
+def test_true_motion_is_added_to_the_decoded_first_frame(work: Path, videos: Artifact) -> None:
+    moved = run_stage(work, "moved", oracle=("motion",), limit=2)
+    stimuli, rows = stimuli_rows(work, list(moved.table("clips.tsv")["clip_id"]))
+    true = stimuli.array("latents.npy")[rows].astype(np.float64)
+    latents = moved.array("decoded_latents.npy").astype(np.float64)
+    np.testing.assert_allclose(latents[:, 0], videos.array("decoded_latents.npy")[:2, 0], atol=2e-3)
+    np.testing.assert_allclose(latents - latents[:, :1], true - true[:, :1], atol=1e-2)
+
+
+def test_no_brain_decodes_something_else(work: Path, videos: Artifact) -> None:
+    noise = run_stage(work, "noise", no_brain=True, limit=2)
+    assert np.abs(noise.array("decoded_clip.npy") - videos.array("decoded_clip.npy")[:2]).max() > 1e-2
+    assert any("floor" in text for text in noise.manifest["methods"])
+
+
+def test_the_released_sampler_runs(work: Path) -> None:
+    videos = run_stage(work, "released", sampler="released", released_steps=2, limit=1)
+    assert videos.facts["evaluations_per_clip"] == 6
+    assert "DDIM" in " ".join(videos.manifest["methods"])
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(work: Path) -> None:
+    with pytest.raises(Planned):
+        run_stage(work, "dry", run={"dry_run": True})
+    with pytest.raises(InputError, match="test1-9999"):
+        run_stage(work, "dry", run={"dry_run": True}, clips="test1-9999")
+    assert not list((work / "noise/sub-01").glob("*dry*"))
+
+
+def test_a_decoder_of_other_responses_is_refused(work: Path) -> None:
+    def build(draft: Draft) -> None:
+        fmri = Workspace.of(options(work)).read(options(work), "fmri")
+        draft.save_table("clips.tsv", fmri.table("clips.tsv"), units={})
+        draft.save_array("test_responses.npy", fmri.array("test_responses.npy"), axes="clip lag voxel")
+
+    run = options(work, label="other")
+    path = Workspace.of(run).place(run, "fmri")
+    inputs = {"made": Source("noise", "2")}
+    produce("fmri", path, config=StageConfig(), inputs=inputs, run=run, seed=None, build=build)
+    with pytest.raises(InputError, match=r"(?s)semantic decoder.*structure decoder.*motion decoder"):
+        run_stage(work, "mixed", run={"use": {"fmri": "other"}})
+
+
+def test_another_diffusion_model_than_the_encoders_is_refused(work: Path, tmp_path: Path) -> None:
+    other = tiny_diffusion_folder(tmp_path / "other", frame_size=SIDE, text_width=16, seed=5)
+    with pytest.raises(InputError, match="encoded by another diffusion model"):
+        run_stage(work, "other", diffusion=str(other))
+
+
+def test_too_little_memory_halves_the_batch_and_tells(
+    work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = generator_module.sdedit
+
+    def small(
+        network: object, schedule: object, latents: torch.Tensor, *rest: object, **named: object
+    ) -> object:
+        if len(latents) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(network, schedule, latents, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(generator_module, "sdedit", small)
+    halved = run_stage(work, "halved", run={"batch": TEST})
+    assert np.abs(frames_of(videos).astype(int) - frames_of(halved)).max() <= 1
+    assert "exceed the memory" in capsys.readouterr().err
+    monkeypatch.setattr(
+        generator_module,
+        "sdedit",
+        lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("none left")),
+    )
+    with pytest.raises(MindanimError, match="test1-0001 does not fit"):
+        run_stage(work, "none", run={"batch": 2})
+
+
+def test_frames_that_are_not_finite_are_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object, __: object, latents: torch.Tensor, *___: object, **____: object) -> torch.Tensor:
+        broken = latents.clone()
+        broken[1] = torch.nan
+        return broken
+
+    monkeypatch.setattr(generator_module, "sdedit", broken)
+    with pytest.raises(MindanimError, match="test1-0002 are not finite"):
+        run_stage(work, "nan", run={"batch": 3})

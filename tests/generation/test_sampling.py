@@ -1,0 +1,173 @@
+"""The samplers against closed forms: for Gaussian data the probability-flow ODE can be solved by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mindanim.generation.sampling import clip_noise, karras_schedule, released, sdedit, sdedit_start
+from mindanim.runtime import clip_generator
+
+CONFIG: dict[str, Any] = {
+    "_class_name": "DDIMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "prediction_type": "epsilon",
+}
+ALPHAS = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, dim=0)
+SHAPE = (3, 2, 4, 4, 4)
+TEXT, EMPTY = torch.zeros(3, 2, 1), torch.zeros(2, 1)
+
+
+class GaussianNetwork:
+    """The exact predictor for latents drawn from N(mean, spread^2); it knows the level by the timestep
+    alone.
+    """
+
+    def __init__(self, mean: float = 0.7, spread: float = 0.5, kind: str = "epsilon") -> None:
+        self.mean, self.spread, self.kind = mean, spread, kind
+        self.timesteps: list[int] = []
+        self.batches: list[int] = []
+
+    def __call__(self, latents: Tensor, timestep: Tensor | int, text: Tensor) -> Tensor:
+        self.timesteps.append(int(timestep))
+        self.batches.append(len(latents))
+        signal, noise = float(ALPHAS[int(timestep)] ** 0.5), float((1 - ALPHAS[int(timestep)]) ** 0.5)
+        total = signal**2 * self.spread**2 + noise**2
+        epsilon = noise * (latents - signal * self.mean) / total
+        if self.kind == "epsilon":
+            return epsilon
+        clean = (latents - noise * epsilon) / signal
+        return signal * epsilon - noise * clean
+
+    def exact(self, noisy: Tensor, signal: float, noise: float) -> Tensor:
+        """Where the ODE carries `noisy`: Gaussian marginals are mapped by shifting and scaling."""
+        spread = (signal**2 * self.spread**2 + noise**2) ** 0.5
+        return self.mean + self.spread * (noisy - signal * self.mean) / spread
+
+
+def draw(seed: int) -> Tensor:
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("strength", [0.25, 0.5, 0.75, 1.0])
+def test_sdedit_on_karras_levels_follows_the_ode_from_its_own_start(kind: str, strength: float) -> None:
+    network = GaussianNetwork(kind=kind)
+    config = CONFIG | {"prediction_type": kind}
+    latents, noise = 2 * draw(1), draw(2)
+    result = sdedit(network, config, latents, TEXT, EMPTY, noise, steps=40, strength=strength, guidance=1.0)
+    _, start = sdedit_start(karras_schedule(config, 40), strength)
+    noisy = start.signal * latents + start.noise * noise
+    expected = network.exact(noisy, start.signal, start.noise)
+    error = float((result - expected).abs().max() / expected.std())
+    assert error < 0.02, error
+
+
+def test_a_start_at_another_level_would_be_noticed() -> None:
+    """The same comparison with the noise level of a neighbouring step: far outside the bound above."""
+    network = GaussianNetwork()
+    latents, noise = 2 * draw(1), draw(2)
+    result = sdedit(network, CONFIG, latents, TEXT, EMPTY, noise, steps=40, strength=0.5, guidance=1.0)
+    for strength in (0.475, 0.525):
+        _, start = sdedit_start(karras_schedule(CONFIG, 40), strength)
+        expected = network.exact(start.signal * latents + start.noise * noise, start.signal, start.noise)
+        assert (result - expected).abs().max() / expected.std() > 0.1
+
+
+def test_the_solver_is_of_second_order() -> None:
+    """Doubling the steps of a schedule divides the error by four or more; first order would give two."""
+
+    def error(steps: int) -> float:
+        network, latents, noise = GaussianNetwork(), 2 * draw(1), draw(2)
+        result = sdedit(network, CONFIG, latents, TEXT, EMPTY, noise, steps=steps, strength=1.0, guidance=1.0)
+        _, start = sdedit_start(karras_schedule(CONFIG, steps), 1.0)
+        expected = network.exact(start.signal * latents + start.noise * noise, start.signal, start.noise)
+        return float((result - expected).pow(2).mean().sqrt())
+
+    assert error(20) / error(40) > 3.5
+
+
+def test_sdedit_runs_the_stated_share_of_the_steps_and_two_passes_only_with_guidance() -> None:
+    for strength, expected in ((1.0, 20), (0.75, 15), (0.6, 12), (0.01, 1)):
+        network = GaussianNetwork()
+        sdedit(network, CONFIG, draw(1), TEXT, EMPTY, draw(2), steps=20, strength=strength, guidance=1.0)
+        assert len(network.timesteps) == expected
+        assert network.timesteps == sorted(network.timesteps, reverse=True)
+        assert set(network.batches) == {3}
+    guided = GaussianNetwork()
+    sdedit(guided, CONFIG, draw(1), TEXT, EMPTY, draw(2), steps=20, strength=0.6, guidance=7.5)
+    assert guided.batches == [6] * 12
+
+
+def test_a_weak_start_keeps_the_latents_and_the_full_one_forgets_them() -> None:
+    latents, noise = draw(1), draw(2)
+    correlation = []
+    for strength in (0.05, 0.5, 1.0):
+        result = sdedit(
+            GaussianNetwork(), CONFIG, latents, TEXT, EMPTY, noise, steps=20, strength=strength, guidance=1.0
+        )
+        correlation.append(float(torch.corrcoef(torch.stack((result.flatten(), latents.flatten())))[0, 1]))
+    assert correlation[0] > 0.99
+    assert correlation[0] > correlation[1] > correlation[2]
+    assert abs(correlation[2]) < 0.25
+
+
+def test_guidance_extrapolates_from_the_empty_prompt() -> None:
+    class Conditioned(GaussianNetwork):
+        def __call__(self, latents: Tensor, timestep: Tensor | int, text: Tensor) -> Tensor:
+            return super().__call__(latents, timestep, text) + text[:, :1, :1, None, None]
+
+    guided = sdedit(
+        Conditioned(), CONFIG, draw(1), TEXT + 0.1, EMPTY + 0.02, draw(2), steps=8, strength=0.5, guidance=3.0
+    )
+    same = sdedit(
+        Conditioned(), CONFIG, draw(1), TEXT + 0.26, EMPTY, draw(2), steps=8, strength=0.5, guidance=1.0
+    )
+    torch.testing.assert_close(guided, same, rtol=1e-4, atol=1e-5)
+
+
+def test_released_visits_the_published_levels() -> None:
+    network = GaussianNetwork()
+    released(network, CONFIG, draw(1), TEXT, EMPTY, EMPTY, draw(2))
+    assert network.timesteps == list(range(1, 1000, 20)) + list(range(981, 0, -20))
+    assert network.batches == [3] * 50 + [6] * 50
+
+
+def test_released_inversion_reaches_the_top_of_the_ode() -> None:
+    """Without added noise, inversion and sampling together map Gaussian data nearly onto themselves."""
+    network, latents = GaussianNetwork(), 0.7 + 0.5 * draw(1)
+    kept = released(
+        network, CONFIG, latents, TEXT, EMPTY, EMPTY, torch.zeros(SHAPE), noise_timestep=0, guidance=1.0
+    )
+    signal = float(ALPHAS[0] ** 0.5)
+    assert (kept - latents).abs().max() < 0.12 + (1 - signal)
+    moved = released(network, CONFIG, latents, TEXT, EMPTY, EMPTY, draw(2), guidance=1.0)
+    assert (moved - latents).abs().max() > 0.3, "the noise becomes content: it is never removed as such"
+
+
+def test_noise_belongs_to_the_clip_and_has_the_stated_correlation() -> None:
+    shape = (8, 4, 16, 16)
+    ids = ["test1-0001", "test1-0002", "test1-0003"]
+
+    def noise(names: list[str], correlation: float) -> Tensor:
+        return clip_noise([clip_generator(5, name, "sampler") for name in names], shape, correlation)
+
+    together = noise(ids, 0.6)
+    assert torch.equal(together[1], noise(ids[1:2], 0.6)[0])
+    assert torch.equal(together.flip(0), noise(ids[::-1], 0.6))
+    frames = together.flatten(2)
+    for clip in frames:
+        between = torch.corrcoef(clip)
+        assert (between[~torch.eye(8, dtype=torch.bool)] - 0.6).abs().max() < 0.1
+    assert abs(float(together.std()) - 1) < 0.02
+    assert torch.equal(*[noise(ids, 1.0)[:, frame] for frame in (0, 7)])
+    assert abs(float(torch.corrcoef(noise(ids, 0.0)[0].flatten(1))[0, 1])) < 0.1
+    assert not torch.equal(together[0], together[1])

@@ -1,0 +1,84 @@
+"""Closed forms against drawn trials, and against chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindanim.metrics.nway import class_hits, hit_probability, identification_hits
+
+
+def drawn_trials(truth, logits, ways, truth_classes, trials, rng):
+    """The released procedure: draw distractors, win if any of the truth's classes beats them all."""
+    own = np.argsort(truth)[-truth_classes:]
+    others = np.setdiff1d(np.arange(len(truth)), own)
+    hits = 0
+    for _ in range(trials):
+        distractors = rng.choice(others, ways - 1, replace=False)
+        hits += any(logits[one] > logits[distractors].max() for one in own)
+    return hits / trials
+
+
+@pytest.mark.parametrize(("ways", "truth_classes"), [(2, 3), (50, 3), (50, 1), (7, 1)])
+def test_class_hits_are_what_drawn_trials_tend_to(ways, truth_classes):
+    rng = np.random.default_rng(0)
+    truth, logits = rng.standard_normal((2, 6, 60))
+    trials = 3000
+    exact = class_hits(truth, logits, ways, truth_classes)
+    drawn = [drawn_trials(*row, ways, truth_classes, trials, rng) for row in zip(truth, logits, strict=True)]
+    spread = np.sqrt(exact * (1 - exact) / trials)
+    assert np.all(np.abs(drawn - exact) <= 4.5 * spread + 1e-12)
+
+
+@pytest.mark.parametrize(("ways", "truth_classes"), [(2, 3), (50, 3), (2, 1), (50, 1)])
+def test_exchangeable_logits_score_chance(ways, truth_classes):
+    rng = np.random.default_rng(1)
+    truth, logits = rng.standard_normal((2, 20000, 60))
+    hits = class_hits(truth, logits, ways, truth_classes)
+    chance = truth_classes / (ways + truth_classes - 1)
+    assert abs(hits.mean() - chance) < 4 * hits.std() / np.sqrt(len(hits))
+
+
+def test_a_perfect_answer_always_hits():
+    truth = np.random.default_rng(2).standard_normal((10, 60))
+    assert np.array_equal(class_hits(truth, truth, 50), np.ones(10))
+
+
+def test_equal_logits_score_the_odds_of_random_tie_breaking():
+    # All answers equal: the best of the truth's classes ties with all distractors, so it wins 1 in N.
+    truth = np.arange(60.0)[None]
+    assert class_hits(truth, np.zeros((1, 60)), 50)[0] == pytest.approx(1 / 50)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 30), st.data())
+def test_hit_probability_is_hypergeometric(pool, data):
+    from scipy.stats import hypergeom
+
+    higher = data.draw(st.integers(0, pool))
+    ties = data.draw(st.integers(0, pool - higher))
+    ways = data.draw(st.integers(2, pool + 1))
+    behind = [hypergeom.pmf(0, pool, higher + k, ways - 1) for k in range(ties + 1)]
+    assert hit_probability(higher, ties, pool, ways) == pytest.approx(np.mean(behind), abs=1e-12)
+
+
+def test_pools_of_different_sizes_are_told_apart():
+    hits = hit_probability([1, 1], [0, 0], [4, 9], 2)
+    assert hits == pytest.approx([3 / 4, 8 / 9])
+
+
+def test_too_small_a_pool_is_an_error():
+    with pytest.raises(ValueError, match="50-way"):
+        hit_probability(0, 0, 48, 50)
+
+
+def test_identification_leaves_out_clips_of_the_same_caption():
+    similarity = np.array([[0.5, 0.9, 0.1], [0.0, 1.0, 0.2], [0.3, 0.2, 0.1]])
+    everyone = ~np.eye(3, dtype=bool)
+    without_first_two = everyone.copy()
+    without_first_two[0, 1] = without_first_two[1, 0] = False
+    own = np.array([[0, 0]])
+    assert identification_hits(similarity, everyone, own, 2)[0] == 0.5
+    assert identification_hits(similarity, without_first_two, own, 2)[0] == 1.0

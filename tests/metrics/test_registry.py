@@ -1,0 +1,99 @@
+"""Identifiers, refusals, and that the reference page names every metric."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mindanim.metrics.registry import GROUPS, Setting, catalogue, slug
+
+FULL = Setting(
+    clips=120,
+    frames=8,
+    height=64,
+    width=64,
+    image_classes=60,
+    video_classes=120,
+    video_frames=8,
+    clip_name="demo",
+    distractors=110,
+    decoded=frozenset({"clip", "latents"}),
+)
+
+
+def refused(setting):
+    return {refusal.id: refusal.reason for refusal in catalogue(setting)[1]}
+
+
+def test_everything_is_computed_where_everything_is_there():
+    metrics, refusals = catalogue(FULL)
+    assert refusals == []
+    ids = [metric.id for metric in metrics]
+    assert len(set(ids)) == len(ids)
+    assert {"2way.image", "50way.video.top1", "clipvideo.demo", "ssim.rgb7", "psnr.db", "hue.cosine"} < set(
+        ids
+    )
+    assert {"clip_pcc.adjacent", "epe.farneback64", "ae.farneback64", "flow.corr", "retrieval.top10"} < set(
+        ids
+    )
+    assert [metric.group for metric in metrics] == sorted((m.group for m in metrics), key=GROUPS.index)
+
+
+def test_chance_of_classification_is_three_in_n_plus_two():
+    chances = {metric.id: metric.chance for metric in catalogue(FULL)[0]}
+    assert chances["2way.image"] == 0.75 and chances["2way.image.top1"] == 0.5
+    assert chances["50way.video"] == pytest.approx(3 / 52) and chances["50way.video.top1"] == 0.02
+    assert chances["retrieval.top10"] == pytest.approx(10 / 120)
+
+
+@pytest.mark.parametrize(
+    ("change", "identifier", "reason"),
+    [
+        ({"video_classes": 51}, "50way.video", "52 classes"),
+        ({"video_classes": 49}, "50way.video.top1", "50 classes"),
+        ({"image_classes": 0}, "2way.image", "no image classifier"),
+        ({"video_frames": 16}, "2way.video", "takes 16 frames, the clips have 8"),
+        ({"clip_name": ""}, "clip_pcc.adjacent", "no CLIP model"),
+        ({"frames": 1, "video_frames": 1}, "flow.corr", "needs 2 frames"),
+        ({"height": 6}, "ssim.rgb7", "7 px window"),
+        ({"distractors": 40}, "feature.clip_text.50way", "49 clips of another caption"),
+        ({"clips": 100}, "retrieval.top100", "only 100 clips"),
+        ({"decoded": frozenset()}, "feature.latent.r", "no decoded latents"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_by_name(change, identifier, reason):
+    found = refused(replace(FULL, **change))
+    assert reason in found[identifier]
+
+
+def test_only_the_impossible_is_refused():
+    assert set(refused(replace(FULL, video_classes=51))) == {"50way.video"}
+
+
+def test_resolution_is_part_of_the_flow_errors_identifiers():
+    ids = {metric.id for metric in catalogue(replace(FULL, height=48))[0]}
+    assert {"epe.farneback48x64", "ae.farneback48x64"} < ids
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("demo", "demo"),
+        ("ViT-B-32-quickgelu/openai", "vitb32quickgeluopenai"),
+        ("/models/ViT-B-16/", "vitb16"),
+        ("hf-hub:timm/vit_base_patch16_clip_224.openai", "hfhubtimmvitbasepatch16clip224openai"),
+    ],
+)
+def test_model_names_in_identifiers(name, short):
+    assert slug(name) == short
+
+
+def test_the_reference_page_describes_every_metric():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
+    for metric in catalogue(FULL)[0]:
+        named = metric.id.replace("farneback64", "farneback<size>").replace(
+            "clipvideo.demo", "clipvideo.<name>"
+        )
+        assert f"`{named}`" in page, metric.id

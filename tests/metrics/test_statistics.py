@@ -1,0 +1,200 @@
+"""Levels of intervals and tests when neighbouring clips are alike, and the arithmetic of both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindanim.metrics.floors import plan_shuffles
+from mindanim.metrics.scored import Shuffled
+from mindanim.metrics.statistics import (
+    block_interval,
+    effect_size,
+    holm,
+    make_blocks,
+    shift_p,
+    sign_flip_p,
+)
+
+SEGMENTS = [f"test{segment}" for segment in (1, 2, 3) for _ in range(40)]
+
+
+def film_like(rng, sims, segments=3, clips=40, persistence=0.3):
+    """Scores with mean 0 as films give them, (sim, clip): half from scenes of 1 to 3 clips, half AR(1)."""
+    parts = []
+    for _ in range(segments):
+        lengths = rng.integers(1, 4, (sims, clips))
+        starts = np.cumsum(lengths, axis=1)
+        scene = (np.arange(clips)[None, :, None] >= starts[:, None, :]).sum(axis=2)
+        scenes = np.take_along_axis(rng.standard_normal((sims, clips)), scene, axis=1)
+        slow = np.empty((sims, clips))
+        slow[:, 0] = rng.standard_normal(sims)
+        for clip in range(1, clips):
+            fresh = rng.standard_normal(sims) * np.sqrt(1 - persistence**2)
+            slow[:, clip] = persistence * slow[:, clip - 1] + fresh
+        parts.append(np.sqrt(0.5) * (scenes + slow))
+    return np.concatenate(parts, axis=1)
+
+
+def test_intervals_keep_their_level_under_autocorrelated_scores():
+    rng = np.random.default_rng(0)
+    blocks = make_blocks(SEGMENTS)
+    misses = []
+    for scores in film_like(rng, 2000):
+        found = block_interval(scores, blocks, 400, rng)
+        misses.append(found.low > 0 or found.high < 0)
+    assert 0.04 <= np.mean(misses) <= 0.06
+
+
+def test_a_few_blocks_are_handled_by_students_t():
+    rng = np.random.default_rng(10)
+    short = ["a"] * 24 + ["b"] * 24
+    blocks = make_blocks(short)
+    assert blocks.max() + 1 < 8
+    found = [block_interval(scores, blocks, 100, rng) for scores in film_like(rng, 2000, 2, 24)]
+    assert 0.04 <= np.mean([one.low > 0 or one.high < 0 for one in found]) <= 0.065
+
+
+def test_clips_taken_as_independent_would_not_keep_it():
+    rng = np.random.default_rng(1)
+    every_clip = np.arange(len(SEGMENTS))
+    misses = [
+        abs(found.value) > 1.96 * found.se
+        for found in (block_interval(scores, every_clip, 100, rng) for scores in film_like(rng, 400))
+    ]
+    assert np.mean(misses) > 0.12
+
+
+def test_sign_flips_keep_their_level():
+    rng = np.random.default_rng(2)
+    blocks = make_blocks(SEGMENTS)
+    p = [sign_flip_p(scores, blocks, 299, rng) for scores in film_like(rng, 2000)]
+    assert 0.04 <= np.mean(np.array(p) <= 0.05) <= 0.06
+
+
+def pair_scores(rng, sims):
+    """(clip, clip) scores of autocorrelated truths and reconstructions without any relation between them."""
+    for truth, recon, easy, good in film_like(rng, 4 * sims).reshape(sims, 4, -1):
+        yield truth[:, None] * recon + 0.5 * easy[:, None] + 0.5 * good
+
+
+def test_shuffled_floor_and_circular_shifts_keep_their_level():
+    rng = np.random.default_rng(3)
+    plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 9)
+    blocks, rows = make_blocks(SEGMENTS), np.arange(120)[:, None]
+    above, shifts = [], []
+    for scores in pair_scores(rng, 1500):
+        own = np.diag(scores)
+        shuffled = Shuffled(scores[rows, plan.shifted], scores[rows, plan.partners], plan.partners)
+        found = block_interval(shuffled.differences(own), blocks, 200, rng)
+        difference = (own - shuffled.floor).mean()
+        above.append(difference - (found.high - found.value) > 0)
+        shifts.append(shift_p(own, shuffled.shifted, plan.runs, 299, rng))
+    # One-sided: 2.5 % of the intervals may lie above zero.
+    assert 0.01 <= np.mean(above) <= 0.035
+    assert 0.04 <= np.mean(np.array(shifts) <= 0.05) <= 0.06
+
+
+def test_a_real_relation_is_found():
+    rng = np.random.default_rng(4)
+    plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 9)
+    scores = next(pair_scores(rng, 1))
+    scores[np.arange(120), np.arange(120)] += 1.5
+    own, rows = np.diag(scores), np.arange(120)[:, None]
+    assert shift_p(own, scores[rows, plan.shifted], plan.runs, 999, rng) < 0.01
+
+
+def test_contributions_average_to_the_difference():
+    rng = np.random.default_rng(5)
+    captions = [str(clip // 3) for clip in range(120)]
+    plan = plan_shuffles(SEGMENTS, captions, 7)
+    scores = rng.standard_normal((120, 120))
+    rows = np.arange(120)[:, None]
+    shuffled = Shuffled(scores[rows, plan.shifted], scores[rows, plan.partners], plan.partners)
+    own = np.diag(scores)
+    assert shuffled.differences(own).mean() == pytest.approx((own - shuffled.floor).mean())
+
+
+def test_general_quality_of_truths_and_reconstructions_cancels():
+    truth, recon = np.random.default_rng(6).standard_normal((2, 120))
+    plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 39)
+    scores = truth[:, None] + recon[None]
+    rows = np.arange(120)[:, None]
+    shuffled = Shuffled(scores[rows, plan.shifted], scores[rows, plan.partners], plan.partners)
+    # What is left is of the order of one part in 39: a clip's own pair is not among its shuffles.
+    assert np.abs(shuffled.differences(np.diag(scores))).std() < 0.4 * np.std(truth + recon)
+
+
+def test_blocks_are_segments_where_there_are_enough():
+    many = [f"film{index // 5}" for index in range(50)]
+    assert make_blocks(many).tolist() == [index // 5 for index in range(50)]
+    assert np.bincount(make_blocks(SEGMENTS)).tolist() == [10] * 12
+    assert np.bincount(make_blocks(SEGMENTS, 8)).tolist() == [8] * 15
+    assert np.bincount(make_blocks(many, 5)).tolist() == [5] * 10
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 20))
+def test_blocks_never_cross_segments_and_cover_every_clip(sizes, length):
+    segments = [f"s{number:02d}" for number, size in enumerate(sizes) for _ in range(size)]
+    blocks = make_blocks(segments, length)
+    assert len(np.unique(blocks)) == blocks.max() + 1
+    for block in np.unique(blocks):
+        members = np.flatnonzero(blocks == block)
+        assert len({segments[member] for member in members}) == 1
+        assert np.array_equal(members, np.arange(members[0], members[-1] + 1))
+
+
+def test_mean_and_error_of_unequal_blocks():
+    scores = np.array([1.0, 2.0, 3.0, 10.0, np.nan])
+    found = block_interval(scores, np.array([0, 0, 1, 2, 2]), 100, np.random.default_rng(0))
+    assert (found.value, found.n, found.blocks) == (4.0, 4, 3)
+    rest = np.array([3.0 - 8.0, 3.0 - 4.0, 10.0 - 4.0])
+    assert found.se == pytest.approx(np.sqrt(3 / 2 * (rest**2).sum()) / 4)
+    # Three blocks: Student's t with two degrees of freedom.
+    assert found.high - found.value == pytest.approx(4.302652729911275 * found.se)
+
+
+def test_degenerate_sets():
+    rng = np.random.default_rng(0)
+    one = block_interval(np.array([2.0, 4.0]), np.zeros(2, int), 100, rng)
+    assert (one.value, one.low, one.se) == (3.0, None, None)
+    none = block_interval(np.full(3, np.nan), np.arange(3), 100, rng)
+    assert none.n == 0 and np.isnan(none.value)
+    same = block_interval(np.ones(80), make_blocks(["a"] * 80), 100, rng)
+    assert (same.value, same.low, same.high) == (1, 1, 1)
+    assert sign_flip_p(np.full(3, np.nan), np.arange(3), 99, rng) is None
+    assert shift_p(np.ones(1), np.empty((1, 0)), np.zeros(1, int), 99, rng) is None
+
+
+def test_sign_flips_are_exact_with_few_blocks():
+    differences = np.array([1.0, 2.0, 3.0])
+    assert sign_flip_p(differences, np.arange(3), 99, np.random.default_rng(0)) == 1 / 8
+    assert sign_flip_p(-differences, np.arange(3), 99, np.random.default_rng(0)) == 1
+    assert sign_flip_p(differences, np.arange(3), 99, np.random.default_rng(0), two_sided=True) == 2 / 8
+
+
+def test_shifts_are_enumerated_when_they_are_few():
+    own, shifted = np.array([3.0, 3.0]), np.array([[1.0, 0.0], [2.0, 4.0]])
+    runs = np.array([0, 1])
+    # Of the nine combinations only (0, 3 -> 4) beats the true one.
+    assert shift_p(own, shifted, runs, 99, np.random.default_rng(0)) == 2 / 9
+
+
+def test_holm_is_what_statsmodels_and_r_give():
+    adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": None, "e": 0.005})
+    assert adjusted == {
+        "a": pytest.approx(0.03),
+        "b": pytest.approx(0.06),
+        "c": pytest.approx(0.06),
+        "d": None,
+        "e": pytest.approx(0.02),
+    }
+
+
+def test_effect_size_is_over_blocks():
+    differences = np.array([1.0, 1.0, 3.0, 3.0])
+    assert effect_size(differences, np.array([0, 0, 1, 1])) == pytest.approx(2 / np.sqrt(2))
+    assert effect_size(np.ones(4), np.arange(4)) is None

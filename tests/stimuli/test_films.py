@@ -1,0 +1,92 @@
+"""The film reader against PyAV, and on files that are not what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mindanim.errors import InputError
+from mindanim.stimuli.films import FilmFile
+from tests.stimuli.filming import constant, number_of, variable, write_film
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "films"
+
+
+def decoded(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times and frames as PyAV gives them, from the first frame on."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    times = np.array([frame.time for frame in frames])
+    return times - times[0], np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
+
+
+@pytest.mark.parametrize(
+    "times", [constant(30, 3), constant(60, 3), variable(4), [500 + t for t in constant(25, 2)]]
+)
+def test_times_and_frames_are_exact(tmp_path: Path, times: list[float]) -> None:
+    film = FilmFile(write_film(tmp_path / "film.mp4", times))
+    expected_times, expected = decoded(film.path)
+    np.testing.assert_allclose(film.times, expected_times, atol=1e-4)
+    np.testing.assert_allclose(film.times, (np.round(times) - round(times[0])) / 1000, atol=1e-4)
+    frames = film.read(range(len(film)))
+    assert [number_of(frame) for frame in frames] == list(range(len(times)))
+    assert np.abs(frames.astype(int) - expected).max() <= 3
+    assert film.size == (64, 80) and film.end_s == pytest.approx(
+        film.times[-1] + np.median(np.diff(film.times))
+    )
+
+
+def test_random_access_in_any_order(tmp_path: Path) -> None:
+    film = FilmFile(write_film(tmp_path / "film.mp4", variable(4)))
+    wanted = np.random.default_rng(1).permutation(len(film))[:40].tolist()
+    assert [number_of(frame) for frame in film.read(wanted)] == wanted
+    assert [number_of(frame) for frame in film.read([5, 5, 6])] == [5, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["flower.mp4", "friday.mp4"])
+def test_real_films(name: str) -> None:
+    path = REAL / name
+    if not path.is_file():
+        pytest.skip(f"{path}: the CC0 films are not on this machine")
+    film = FilmFile(path)
+    times, frames = decoded(path)
+    np.testing.assert_allclose(film.times, times, atol=1e-4)
+    some = list(range(0, len(film), 7))
+    differences = np.abs(film.read(some).astype(int) - frames[some])
+    assert (
+        differences.mean() < 3
+    )  # colour conversion rounds differently; another frame would differ by far more
+
+
+def test_cut_short_after_the_index(tmp_path: Path) -> None:
+    whole = write_film(tmp_path / "film.mp4", constant(30, 8))
+    data = whole.read_bytes()
+    whole.write_bytes(data[: int(0.6 * len(data))])
+    with pytest.raises(InputError, match=r"film.mp4 is damaged or cut short after [2-6]\.\d\d s"):
+        FilmFile(whole)
+
+
+def test_damaged_in_the_middle(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mp4", constant(30, 8))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = np.random.default_rng(0).bytes(400)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"film.mp4 is damaged or cut short after \d\.\d\d s"):
+        FilmFile(path).read(range(240))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a film at all" * 50])
+def test_not_a_film(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="film.mp4 is not a readable film"):
+        FilmFile(path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere.mp4 is missing"):
+        FilmFile(tmp_path / "nowhere.mp4")
