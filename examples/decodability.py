@@ -113,7 +113,7 @@ class Ridge:
         return fit, held, values, vectors, self.kernel[np.ix_(held, fit)] @ vectors
 
     def predict(self, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Fit ``y``, with the strength of least squared error over held-out films, and predict for ``new``."""
+        """Fit ``y`` with the strength that errs least on held-out films; predict for ``new``."""
         errors = np.zeros(len(self.strengths))
         for fit, held, values, vectors, across in self.folds:
             mean = y[fit].mean(0)

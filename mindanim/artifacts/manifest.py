@@ -25,6 +25,28 @@ from mindanim.config.run import RunOptions
 _NOT_REPLAYED = {"work", "force", "dry_run", "offline"}
 UNSET = "none"
 
+MANIFEST_KEYS = {
+    "schema_version": "version of this layout",
+    "kind": "kind of artifact; also the folder's name, before any label",
+    "identity": "hash of kind, seed, the options that decide the result, and the inputs' identities",
+    "dataset, subject, label": "what it is about",
+    "command": "command line, or Python call, that made it",
+    "version, commit": "of mindanim; the commit is null when not known and ends in +changes for edited code",
+    "seed": "seed of all randomness, null where there is none",
+    "environment": "Python, platform, packages, threads, processes, GPU",
+    "run": "device, precision, folders and the other shared options",
+    "config": "every option of the stage: value, origin, and whether it is part of the identity",
+    "inputs": "per input: an artifact's kind, relative path, identity, content digest and options; "
+    "or a source's name, identity and detail",
+    "started, finished": "times in UTC",
+    "sessions": "how many runs it took; more than one when it was stopped and continued",
+    "versions": "versions of mindanim that took part",
+    "outputs": "per file: bytes, sha256 and, where they apply, shape, dtype, axes, unit, rows, columns",
+    "methods": "sentences for a methods section",
+    "findings": "audit findings and warnings: code, text, data",
+    "facts": "small facts that `mindanim show` prints",
+}
+
 
 def describe_invocation(
     plan: Plan,

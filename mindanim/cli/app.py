@@ -23,8 +23,7 @@ _HELPERS = {
     "show": "Show an artifact and its lineage, or list all artifacts.",
     "doctor": "Check this machine: Python, torch, devices, weights, data.",
 }
-_SUMMARIES = {name: stage.summary for name, stage in STAGES.items()} | _HELPERS
-Command = Callable[[Mapping[str, Any]], None]
+SUMMARIES = {name: stage.summary for name, stage in STAGES.items()} | _HELPERS
 _CONTEXT = {"help_option_names": ["--help", "-h"]}
 _HELP = """Reconstruct videos from human brain activity.
 
@@ -52,7 +51,7 @@ def _run(words: Sequence[str], wanted: str | None) -> None:
 
 
 def _usage_error(error: Any, wanted: str | None) -> UsageError:
-    command = f"mindanim {wanted}" if wanted in _SUMMARIES else "mindanim"
+    command = f"mindanim {wanted}" if wanted in SUMMARIES else "mindanim"
     option = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
     if wanted in STAGES and option:
         from mindanim.config.run import RunOptions
@@ -81,36 +80,41 @@ def build_app(wanted: str | None = None) -> typer.Typer:
     for name in (*_FIRST_SEVEN, *_HELPERS, *[name for name in STAGES if name not in _FIRST_SEVEN]):
         panel = STAGES_PANEL if name in _FIRST_SEVEN else HELPERS_PANEL
         function = _command(name) if complete or name == wanted else _unused
-        app.command(name, help=_SUMMARIES[name], rich_help_panel=panel, context_settings=_CONTEXT)(function)
+        app.command(name, help=SUMMARIES[name], rich_help_panel=panel, context_settings=_CONTEXT)(function)
     return app
 
 
-def _command(name: str) -> Callable[..., None]:
-    parameters, run = _stage_command(name) if name in STAGES else _helper_command(name)
+def command_parameters(name: str) -> list[Parameter]:
+    """The options and arguments of the command `name`."""
+    from mindanim.cli.options import stage_parameters
 
+    if name in STAGES:
+        return stage_parameters(STAGES[name])
+    parameters: list[Parameter] = import_module(f"mindanim.cli.{name}").parameters()
+    return parameters
+
+
+def _command(name: str) -> Callable[..., None]:
     def command(**given: Any) -> None:
         console.set_verbosity(
             console.QUIET if given["quiet"] else console.VERBOSE if given["verbose"] else console.NORMAL
         )
-        run_guarded(lambda: run(given), debug=bool(given["debug"]))
+        run_guarded(lambda: _carry_out(name, given), debug=bool(given["debug"]))
 
     # typer reads the options off the function's signature and annotations.
+    parameters = command_parameters(name)
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
-def _stage_command(name: str) -> tuple[list[Parameter], Command]:
-    from mindanim.cli.options import stage_parameters
+def _carry_out(name: str, given: Mapping[str, Any]) -> None:
     from mindanim.cli.run import run_stage
 
-    return stage_parameters(STAGES[name]), lambda given: run_stage(name, given)
-
-
-def _helper_command(name: str) -> tuple[list[Parameter], Command]:
-    module = import_module(f"mindanim.cli.{name}")
-    parameters: list[Parameter] = module.parameters()
-    return parameters, module.run
+    if name in STAGES:
+        run_stage(name, given)
+    else:
+        import_module(f"mindanim.cli.{name}").run(given)
 
 
 def _unused() -> None:

@@ -17,11 +17,12 @@ T = TypeVar("T")
 
 TERMINATED = 143
 
+_AGAIN = "Make room and run the same command again; it continues where it stopped."
 _OF_THE_SYSTEM = {
     errno.EACCES: "Check the permissions, or choose another folder with --work.",
     errno.EROFS: "The file system is read-only: choose another folder with --work.",
-    errno.ENOSPC: "The disk is full: make room and run the same command again; it continues where it stopped.",
-    errno.EDQUOT: "The quota is used up: make room and run the same command again; it continues where it stopped.",
+    errno.ENOSPC: f"The disk is full. {_AGAIN}",
+    errno.EDQUOT: f"The quota is used up. {_AGAIN}",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,19 @@ from mindanim.metrics.nway import identification_hits
 _CHUNK = 64
 
 
+class LatentRows(Protocol):
+    """Latents read one clip at a time, each (frame, channel, height, width)."""
+
+    def __getitem__(self, index: int, /) -> NDArray[np.floating]: ...
+
+
 @dataclass(frozen=True)
 class Latents:
     """Decoded and true latents, (clip, frame, channel, height, width), and the training clips' mean first
     frame."""
 
-    decoded: NDArray[np.floating]
-    true: NDArray[np.floating]
+    decoded: LatentRows
+    true: LatentRows
     mean_first: NDArray[np.float64]
 
 

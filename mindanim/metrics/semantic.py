@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mindanim.backbones import ClipBackbone, ImageClassifier, VideoClassifier
 
 
+_PAIRS = 256
+"""Pairs whose logits are gathered at a time: 8 frames of 1,000 classes each make 16 MB."""
+
+
 @dataclass(frozen=True)
 class Networks:
     """The frozen networks to look through; any may be missing."""
@@ -90,9 +94,11 @@ def _score(name: str, truth: Answers, recon: Answers, pairs: NDArray[np.intp]) -
         true_logits, logits = _there(truth.video_logits), _there(recon.video_logits)
         return class_hits(true_logits[first], logits[second], ways, classes)
     true_logits, logits = _there(truth.image_logits), _there(recon.image_logits)
-    hits = [class_hits(true_logits[one][None], logits[other][None], ways, classes) for one, other in pairs]
-    result: NDArray[np.float64] = np.concatenate(hits).mean(axis=1)
-    return result
+    hits = [
+        class_hits(true_logits[some[:, 0]], logits[some[:, 1]], ways, classes).mean(axis=1)
+        for some in np.split(pairs, range(_PAIRS, len(pairs), _PAIRS))
+    ]
+    return np.concatenate(hits)
 
 
 def recognised(truth: Answers, recon: Answers) -> NDArray[np.bool_] | None:

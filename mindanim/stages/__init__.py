@@ -24,7 +24,6 @@ class Stage:
     networks: whether it computes with torch, so that device and precision mean something.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
-    optional_dataset: whether it can do without one.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Stage:
     networks: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
-    optional_dataset: bool = False
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""
@@ -99,7 +97,6 @@ STAGES = {
             "Videos and ground truth -> metrics with floors, uncertainty and a report.",
             "mindanim.config.evaluation:EvaluateConfig",
             "mindanim.stages.evaluate:evaluate",
-            optional_dataset=True,
         ),
         Stage(
             "simulate",

@@ -53,13 +53,11 @@ def _complete(stage: Stage, run: RunOptions) -> tuple[RunOptions, dict[str, str]
     found: dict[str, str] = {}
     if run.dataset is None and stage.dataset:
         run = run.model_copy(update={"dataset": stage.dataset})
-    elif run.dataset is None and not (stage.optional_dataset and len(datasets(run.work)) != 1):
+    elif run.dataset is None:
         run = find_dataset(run)
         found["dataset"] = f"the only one in {run.work}"
-    if run.dataset is None:
-        return run, found
     _check_name(run)
-    if stage.per_subject and run.subject is None and not stage.optional_dataset:
+    if stage.per_subject and run.subject is None:
         raise UsageError(f"{stage.name} works on one subject.", mend="Add --subject NUMBER.")
     if stage.data == "reads" and (data := find_data(run)):
         run = run.model_copy(update={"data": data[0]})

@@ -93,7 +93,7 @@ def test_last_frame_may_end_a_little_early() -> None:
 def test_resize_is_pillows() -> None:
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 256, (9, 16, 3), dtype=np.uint8))
-    frame = np.asarray(small.resize((160, 90), Image.Resampling.BICUBIC))
+    frame = np.array(small.resize((160, 90), Image.Resampling.BICUBIC))
     cropped = Sampling(2, 32).resize(frame[None])[0]
     expected = Image.fromarray(frame[:, 35:125]).resize((32, 32), Image.Resampling.BICUBIC)
     assert np.abs(cropped.astype(int) - np.asarray(expected)).max() <= 1

@@ -1,1 +1,1 @@
-"""Training of the small frozen backbones that the package ships, on frames and captions of the simulated world."""
+"""Training of the small frozen backbones that ship with the package, on the simulated world alone."""

@@ -62,7 +62,7 @@ def pixels(frames: Any) -> torch.Tensor:
 
 def train_image_classifier(
     pool: Pool,
-    steps: int = 8000,
+    steps: int = 1150,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -78,8 +78,9 @@ def train_image_classifier(
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         clip, frame = rng.integers(len(pool.frames), size=96), rng.integers(FRAMES, size=96)
-        output = student.network.vit(pixels(pool.frames[clip, frame]).to(device))
-        tokens = output.last_hidden_state
+        with torch.autocast(device, torch.bfloat16):
+            output = student.network.vit(pixels(pool.frames[clip, frame]).to(device))
+        tokens = output.last_hidden_state.float()
         logits = student.network.classifier(tokens[:, 0])
         thing, ground = _index(things[clip], device), _index(grounds[clip], device)
         coverage = pool.coverage[clip, frame].reshape(len(clip), -1)
@@ -100,7 +101,7 @@ def train_image_classifier(
 def train_video_classifier(
     pool: Pool,
     start: ViTForImageClassification,
-    steps: int = 4000,
+    steps: int = 1600,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -120,7 +121,9 @@ def train_video_classifier(
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         clip = rng.integers(len(pool.frames), size=32)
-        tokens = student.network.videomae(pixels(pool.frames[clip]).to(device)).last_hidden_state
+        with torch.autocast(device, torch.bfloat16):
+            output = student.network.videomae(pixels(pool.frames[clip]).to(device))
+        tokens = output.last_hidden_state.float()
         whole = student.network.fc_norm(tokens.mean(1))
         logits = student.network.classifier(whole)
         thing, motion = _index(things[clip], device), _index(motions[clip], device)

@@ -20,7 +20,7 @@ from transformers import ViTForImageClassification
 from mindanim.simulation.backbones.classifiers import PIXEL_MEAN, PIXEL_STD, pixels
 from mindanim.simulation.backbones.data import FRAMES, PATCH, SIZE, Pool
 from mindanim.simulation.backbones.loop import Record, Schedule, fit
-from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer
+from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer, tokens
 
 WIDTH = 128
 BATCH = 128
@@ -55,7 +55,7 @@ def config(start: ViTForImageClassification) -> dict[str, Any]:
 def train_clip(
     pool: Pool,
     start: ViTForImageClassification,
-    steps: int = 1500,
+    steps: int = 400,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -71,8 +71,10 @@ def train_clip(
     def loss(rng: np.random.Generator) -> torch.Tensor:
         clip, frame = rng.integers(len(pool.frames), size=BATCH), rng.integers(FRAMES, size=BATCH)
         caption = torch.from_numpy(number[clip])
-        image = network.encode_image(pixels(pool.frames[clip, frame]).to(device), normalize=True)
-        text = network.encode_text(coded[caption].to(device), normalize=True)
+        with torch.autocast(device, torch.bfloat16):
+            image = network.encode_image(pixels(pool.frames[clip, frame]).to(device))
+            text = network.encode_text(coded[caption].to(device))
+        image, text = functional.normalize(image.float(), dim=-1), functional.normalize(text.float(), dim=-1)
         logits = network.logit_scale.exp().clamp(max=100) * image @ text.T
         # Frames with the same caption are not each other's negatives: they share the match.
         same = (caption[:, None] == caption[None, :]).to(device, logits.dtype)
@@ -115,12 +117,6 @@ def build(start: ViTForImageClassification) -> CLIP:
             target[f"{here}.attn.in_proj_{end}"] = torch.cat(parts)
     network.visual.load_state_dict(target)
     return network
-
-
-def tokens(captions: list[str]) -> torch.Tensor:
-    """Captions coded and padded with EOS, ``(caption, token) int64``."""
-    coded = build_tokenizer()(captions, padding="max_length", max_length=TOKENS, truncation=True)
-    return torch.tensor(coded.input_ids)
 
 
 def export_clip(network: CLIP, start: ViTForImageClassification, folder: Path) -> None:

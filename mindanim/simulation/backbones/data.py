@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from mindanim.simulation import world
 
 TRAINING_SEED = 1_000_000
-"""First seed of the training scenes. Studies use seeds below it; scenes for the card and the tests start at the next."""
+"""First seed of the training scenes. Studies use seeds below it."""
 HELD_OUT_SEED = 2_000_000
+"""First seed of the scenes on which the networks are measured."""
 
 FRAMES = 8
 CLIP_S = 2.0
@@ -27,9 +28,9 @@ ATTRIBUTES = ("object", "colour", "background", "size", "motion")
 class Pool:
     """Clips with their truth.
 
-    ``frames (clip, frame, height, width, rgb) uint8``; ``coverage (clip, frame, row, column) float16`` the object's share
-    of each 8 px patch; ``flow (clip, frame, row, column, 2) float16`` the mean true flow of each patch, px/s;
-    ``attributes (clip, 5) int64`` in the order of :data:`ATTRIBUTES`; one caption per clip.
+    ``frames (clip, frame, height, width, rgb) uint8``; ``coverage (clip, frame, row, column) float16`` the
+    object's share of each 8 px patch; ``flow (clip, frame, row, column, 2) float16`` the mean true flow of each
+    patch, px/s; ``attributes (clip, 5) int64`` in the order of :data:`ATTRIBUTES`; one caption per clip.
     """
 
     frames: NDArray[np.uint8]

@@ -5,6 +5,7 @@ It never sees two frames together: what moves in a reconstruction cannot come fr
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from mindanim.simulation.backbones.data import FRAMES, Pool
 from mindanim.simulation.backbones.loop import Record, Schedule, fit
-from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer
+from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer, tokens
 from mindanim.simulation.backbones.vae import LATENT_CHANNELS, encode
 
 TEXT_WIDTH = 96
@@ -63,12 +64,6 @@ class TextToImage(nn.Module):
         )
 
 
-def tokenize(texts: list[str]) -> torch.Tensor:
-    """Token ids ``(text, TOKENS)``, padded with the end token as in SD-1.x."""
-    ids = build_tokenizer()(texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt").input_ids
-    return torch.as_tensor(ids)
-
-
 def scheduler() -> DDIMScheduler:
     """The noise schedule of SD-1.x, with velocity prediction (Salimans & Ho 2022)."""
     return DDIMScheduler(
@@ -111,13 +106,13 @@ def train_diffusion(
     """Train text encoder and UNet on single frames."""
     torch.manual_seed(seed)
     network = TextToImage().to(device)
-    tokens, empty = tokenize(pool.captions), tokenize([""])[0]
+    coded, empty = tokens(pool.captions), tokens([""])[0]
     schedule = scheduler()
     alphas = schedule.alphas_cumprod.to(device)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         clip, frame = rng.integers(len(latents), size=BATCH), rng.integers(FRAMES, size=BATCH)
-        text = torch.where(torch.from_numpy(rng.random(BATCH) < UNCONDITIONAL)[:, None], empty, tokens[clip])
+        text = torch.where(torch.from_numpy(rng.random(BATCH) < UNCONDITIONAL)[:, None], empty, coded[clip])
         clean = torch.from_numpy(latents[clip, frame]).float().to(device)
         time = torch.from_numpy(rng.integers(len(alphas), size=BATCH)).to(device)
         noise = torch.randn(clean.shape, device=device)
@@ -133,15 +128,19 @@ def train_diffusion(
     return averaged, record  # type: ignore[return-value]
 
 
-def pipeline(vae: Any, network: TextToImage) -> StableDiffusionPipeline:
-    """Everything in one diffusers pipeline, without a safety checker: it draws toys."""
-    return StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=network.text,
+def export_diffusion(vae: Any, network: TextToImage, folder: Path) -> None:
+    """Write the diffusers folder, fp16, that ``StableDiffusionPipeline.from_pretrained`` reads.
+
+    There is no safety checker: the model draws toys.
+    """
+    pipeline = StableDiffusionPipeline(
+        vae=copy.deepcopy(vae),
+        text_encoder=copy.deepcopy(network.text),
         tokenizer=build_tokenizer(),
-        unet=network.unet,
+        unet=copy.deepcopy(network.unet),
         scheduler=scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    pipeline.to(dtype=torch.float16).save_pretrained(folder)

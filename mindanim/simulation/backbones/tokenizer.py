@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mindanim.simulation import world
 
 if TYPE_CHECKING:
+    import torch
     from transformers import CLIPTokenizer
 
 TOKENS = 20
@@ -46,6 +47,14 @@ def build_tokenizer(length: int = TOKENS) -> CLIPTokenizer:
     return CLIPTokenizer(
         vocab={token: index for index, token in enumerate(vocabulary)}, merges=merges, model_max_length=length
     )
+
+
+def tokens(captions: list[str]) -> torch.Tensor:
+    """Captions coded and padded with EOS, ``(caption, token) int64``."""
+    import torch
+
+    coded = build_tokenizer()(captions, padding="max_length", max_length=TOKENS, truncation=True)
+    return torch.tensor(coded.input_ids)
 
 
 def _join(pieces: list[str], merge: tuple[str, str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The autoencoder: 64 px frames to an 8 x 8 grid of latents, in two phases.
 
-Encoder and decoder learn together; then the encoder is frozen, so that the latents are final and the diffusion model
-can learn on them, while the decoder goes on.
+Encoder and decoder learn together; then the encoder is frozen, so that the latents are final and the
+diffusion model can learn on them, while the decoder goes on.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _batch(pool: Pool, rng: np.random.Generator, device: str) -> torch.Tensor:
 
 
 def _loss(network: Any, frames: torch.Tensor, sample: bool) -> torch.Tensor:
-    """Absolute, squared and structural error of the reconstruction, and the pull of the posterior to a normal."""
+    """Absolute, squared and structural error of the reconstruction, and the posterior's pull to a normal."""
     with torch.autocast(frames.device.type, torch.bfloat16):
         posterior = network.encode(frames).latent_dist
         decoded = network.decode(posterior.sample() if sample else posterior.mean).sample

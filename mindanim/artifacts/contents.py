@@ -1,0 +1,129 @@
+"""What lies in an artifact of each kind: the contract between the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from mindanim.artifacts.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class Content:
+    """One output; its name may be a pattern. always: whether every artifact of the kind has it."""
+
+    name: str
+    axes: str
+    dtype: str
+    meaning: str
+    always: bool = True
+
+
+_CLIP_TABLE = "one row per clip, in the order of the arrays"
+
+CONTENTS: dict[str, tuple[Content, ...]] = {
+    "fmri": (
+        Content(
+            "train_responses.npy",
+            "clip lag voxel",
+            "float32",
+            "mean over repeats, z-scored by training statistics",
+        ),
+        Content(
+            "train_repeats.npy",
+            "repeat clip lag voxel",
+            "float32",
+            "single repeats; NaN where one is missing",
+        ),
+        Content("test_responses.npy", "clip lag voxel", "float32", "as above, of the test clips"),
+        Content("test_repeats.npy", "repeat clip lag voxel", "float32", "as above, of the test clips"),
+        Content("clips.tsv", "", "table", f"{_CLIP_TABLE}, training clips first"),
+        Content(
+            "voxels.tsv",
+            "",
+            "table",
+            "one row per cortical vertex: place, region, reliability, noise ceiling",
+        ),
+        Content("reliability.dscalar.nii", "", "CIFTI", "reliability on the cortex"),
+        Content("mask.dscalar.nii", "", "CIFTI", "which vertices were selected"),
+        Content("figures/qc.png", "", "image", "reliability and noise ceiling at a glance"),
+    ),
+    "stimuli": (
+        Content("clips.tsv", "", "table", f"{_CLIP_TABLE}, with its caption"),
+        Content(
+            "latents.npy",
+            "clip frame channel height width",
+            "float16",
+            "latents times the VAE's scaling factor",
+        ),
+        Content(
+            "clip_image.npy",
+            "clip view feature",
+            "float32",
+            "CLIP of the middle frame; view 0 is not augmented",
+        ),
+        Content(
+            "clip_text.npy",
+            "clip view feature",
+            "float32",
+            "CLIP of the caption; view 0 is the caption as it is",
+        ),
+        Content(
+            "text_tokens.npy",
+            "clip token feature",
+            "float16",
+            "text condition of the diffusion model; token 0 is BOS",
+        ),
+        Content("empty_tokens.npy", "token feature", "float16", "the same of the empty prompt"),
+        Content("test_frames.npy", "clip frame height width rgb", "uint8", "frames of the test clips"),
+    ),
+    "semantic": (),
+    "structure": (),
+    "motion": (),
+    "videos": (
+        Content(
+            "clips/*.npy", "frame height width rgb", "uint8", "one reconstruction per clip, named by clip_id"
+        ),
+        Content("view/*.mp4", "", "film", "the same to look at, at the true frame rate"),
+        Content("decoded_clip.npy", "clip feature", "float32", "decoded CLIP vector"),
+        Content("decoded_tokens.npy", "clip token feature", "float32", "decoded text condition"),
+        Content(
+            "decoded_latents.npy", "clip frame channel height width", "float32", "what the sampler began with"
+        ),
+        Content("clips.tsv", "", "table", _CLIP_TABLE),
+        Content("figures/contact_sheet.png", "", "image", "some clips, truth above reconstruction"),
+    ),
+    "evaluation": (
+        Content("metrics.json", "", "JSON", "every score with floors, interval, chance, n; versioned"),
+        Content("per_clip.tsv", "", "table", "one row per clip, one column per metric"),
+        Content("table.md", "", "text", "the scores as a table"),
+        Content("report.html", "", "HTML", "one self-contained page"),
+        Content("figures/*", "", "image", "figures of the report", always=False),
+    ),
+}
+_DECODER = (
+    Content("weights.safetensors", "", "safetensors", "the decoder's arrays"),
+    Content("decoder.json", "", "JSON", "class, constructor arguments and shapes"),
+    Content("history.tsv", "", "table", "losses and scores per epoch"),
+    Content("figures/curves.png", "", "image", "the same, drawn"),
+    Content("penalties.tsv", "", "table", "error by ridge penalty; of linear decoders", always=False),
+)
+CONTENTS |= {kind: _DECODER for kind in ("semantic", "structure", "motion")}
+
+
+def departures(artifact: Artifact) -> list[str]:
+    """In what an artifact differs from what its kind promises, one sentence per file."""
+    declared = CONTENTS[artifact.kind]
+    found = []
+    for content in declared:
+        names = [name for name in artifact.outputs if fnmatch(name, content.name)]
+        if content.always and not names:
+            found.append(f"{content.name} is absent")
+        for name in names:
+            entry = artifact.outputs[name]
+            if content.axes and entry.get("axes", content.axes) != content.axes:
+                found.append(f"{name} has axes '{entry['axes']}' instead of '{content.axes}'")
+            if content.axes and entry.get("dtype") != content.dtype:
+                found.append(f"{name} is {entry.get('dtype')} instead of {content.dtype}")
+    strangers = [name for name in artifact.outputs if not any(fnmatch(name, c.name) for c in declared)]
+    return [*found, *(f"{name} is not declared" for name in strangers)]

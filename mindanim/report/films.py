@@ -1,0 +1,90 @@
+"""Clips inside a page: a film strip per video, which a style sheet plays frame by frame."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from mindanim.report.model import ClipView, Frames
+
+LARGEST_PX = 160
+_QUALITIES = (92, 80, 65, 50, 35)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """All frames of a video side by side in one image.
+
+    source: data URI. frames: how many. width, height: of one frame, px. lossless: whether pixels are exact.
+    """
+
+    name: str
+    source: str
+    frames: int
+    width: int
+    height: int
+    lossless: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip ready for the page: `main` are truth and reconstruction, `others` what stands beside them."""
+
+    view: ClipView
+    main: tuple[Strip, Strip]
+    others: tuple[Strip, ...]
+
+
+def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
+    """Encode the clips so that all of them together stay within `budget_bytes`.
+
+    Frames larger than 160 px are reduced; strips are WebP, lossless as long as each keeps to its equal share of the
+    budget, otherwise of the highest quality that does.
+    """
+    videos = sum(2 + len(view.others) for view in views)
+    share = budget_bytes // max(videos, 1)
+    return [
+        Shown(
+            view,
+            (
+                strip("Ground truth", view.truth, share),
+                strip("Reconstruction", view.reconstruction, share),
+            ),
+            tuple(strip(name, frames, share) for name, frames in view.others.items()),
+        )
+        for view in views
+    ]
+
+
+def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
+    """One video, (frame, height, width, rgb) uint8, as a strip of at most about `budget_bytes` of text."""
+    height, width = frames.shape[1:3]
+    factor = min(1.0, LARGEST_PX / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    sheet = Image.new("RGB", (size[0] * len(frames), size[1]))
+    for number, frame in enumerate(frames):
+        image = Image.fromarray(frame)
+        sheet.paste(
+            image if factor == 1 else image.resize(size, Image.Resampling.LANCZOS), (number * size[0], 0)
+        )
+    allowed = budget_bytes * 3 // 4  # base64 writes three bytes as four characters
+    data, lossless = _webp(sheet, None), True
+    for quality in _QUALITIES:
+        if len(data) <= allowed:
+            break
+        data, lossless = _webp(sheet, quality), False
+    source = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
+    return Strip(name, source, len(frames), *size, lossless and factor == 1)
+
+
+def _webp(image: Image.Image, quality: int | None) -> bytes:
+    out = io.BytesIO()
+    if quality is None:
+        image.save(out, "WEBP", lossless=True, quality=60, method=4)
+    else:
+        image.save(out, "WEBP", quality=quality, method=4)
+    return out.getvalue()

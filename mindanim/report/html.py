@@ -1,0 +1,149 @@
+"""report.html: one file that opens anywhere, without a network, and explains itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindanim.report import figures, words
+from mindanim.report.films import Shown, strips
+from mindanim.report.model import ClipView, Curve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PAGE = Path(__file__).parent / "page"
+_FILM_BYTES = 14_000_000
+_HIGHLIGHTS = 3
+_COLUMNS = 10
+_ASSUMED_FPS = 4.0
+
+
+def write_report(
+    path: Path,
+    *,
+    metrics: dict[str, Any],
+    per_clip: pd.DataFrame,
+    clips: Sequence[ClipView],
+    curves: Sequence[Curve],
+    provenance: Sequence[Mapping[str, Any]],
+    methods: Sequence[str],
+    findings: Sequence[Mapping[str, Any]],
+    fps: float | None = None,
+    score_name: str = "",
+) -> None:
+    """Write a self-contained page: summary, clips, scores with floors, motion test, training, audit, provenance.
+
+    metrics: the content of metrics.json. per_clip: its table, one row per clip with `clip_id`, `segment` and a
+    column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
+    findings: records with `text`, beside those in `metrics["audit"]`.
+    fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
+    score_name: the name of `ClipView.score`.
+
+    Raises InputError when the metrics were written by another version of the schema.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    words.check_version(metrics)
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": words.number, "interval": words.interval}
+    page = environment.get_template("report.html").render(
+        title=words.title(metrics),
+        metrics=metrics,
+        headline=words.headline(metrics["scores"]),
+        summary=words.summary(metrics),
+        floors=words.FLOORS,
+        groups=_groups(metrics["scores"]),
+        sections=_sections(clips),
+        fps=fps or _ASSUMED_FPS,
+        fps_known=fps is not None,
+        score_name=score_name,
+        motion=_motion(metrics),
+        curves=[
+            (curve, drawing) for curve in curves if (drawing := figures.training_curve(curve)) is not None
+        ],
+        table=_per_clip(per_clip, metrics["scores"]),
+        audit=_unique([finding["text"] for finding in (*metrics["audit"], *findings)]),
+        provenance=provenance,
+        fields=_unique([name for record in provenance for name in record]),
+        methods=methods,
+        mark=figures.mark,
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Title and rows of each group of scores, each row with its bar."""
+    rows = []
+    for group, title in words.GROUPS.items():
+        found = [score for score in scores if score["group"] == group]
+        if found:
+            rows.append((title, [score | _cells(score) for score in found]))
+    return rows
+
+
+def _cells(score: dict[str, Any]) -> dict[str, Any]:
+    blind = not words.looks_at_the_truth(score)
+    verdict = "not judged" if blind else "above" if score["above_floor"] else "not above"
+    return {"bar": figures.score_bar(score), "verdict": verdict}
+
+
+def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
+    """Best, median and worst clips, and the rest, best first."""
+    ranked = sorted(clips, key=lambda view: -math.inf if math.isnan(view.score) else view.score, reverse=True)
+    shown = strips(ranked, _FILM_BYTES)
+    if len(shown) <= 3 * _HIGHLIGHTS:
+        return [("All clips, best first", shown)] if shown else []
+    start = (len(shown) - _HIGHLIGHTS) // 2
+    middle = slice(start, start + _HIGHLIGHTS)
+    rest = shown[_HIGHLIGHTS:start] + shown[middle.stop : -_HIGHLIGHTS]
+    sections = [
+        ("Best", shown[:_HIGHLIGHTS]),
+        ("Median", shown[middle]),
+        ("Worst", shown[-_HIGHLIGHTS:]),
+    ]
+    return [*sections, (f"The other {len(rest)} clips, best first", rest)] if rest else sections
+
+
+def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """One entry per measure and set of clips for which the frame-order test was computed."""
+    test = metrics.get("motion_test") or {}
+    entries = []
+    for measure, name, lower in (("flow.corr", "Flow correlation", False), ("epe", "End-point error", True)):
+        for which in ("all", "correct"):
+            found = test.get(measure) or {}
+            found = found if which == "all" else found.get("correct") or {}
+            if not found.get("null"):
+                continue
+            clips = "all clips" if which == "all" else "clips whose content was recognised"
+            title = f"{name}, {clips}"
+            drawing = figures.histogram(found["null"], found["value"], lower, title)
+            entries.append({"title": title, "drawing": drawing, **found})
+    return entries
+
+
+def _per_clip(per_clip: pd.DataFrame, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Head and rows of the table of clips: the first scores of each group, at most ten."""
+    by_group: dict[str, list[dict[str, Any]]] = {}
+    for score in scores:
+        if score["id"] in per_clip:
+            by_group.setdefault(score["group"], []).append(score)
+    most = max(1, _COLUMNS // max(len(by_group), 1))
+    chosen = [score for found in by_group.values() for score in found[:most]]
+    rows = [
+        (clip["clip_id"], clip["segment"], [_none_for_nan(clip[score["id"]]) for score in chosen])
+        for clip in per_clip.to_dict("records")
+    ]
+    return {"scores": chosen, "rows": rows}
+
+
+def _none_for_nan(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _unique(items: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(items))

@@ -1,0 +1,45 @@
+"""What a report is made of, beside the content of metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """One clip to be shown.
+
+    score: what best, median and worst are chosen by; higher is better, NaN sorts last.
+    truth, reconstruction: (frame, height, width, rgb) uint8.
+    others: name -> frames to show beside them (oracle, no-brain, frozen, ...); sizes may differ.
+    """
+
+    clip_id: str
+    caption: str
+    score: float
+    truth: Frames
+    reconstruction: Frames
+    others: Mapping[str, Frames] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The training of one decoder.
+
+    history: one row per validated epoch with columns `epoch`, `train_loss` and `val_loss`; others are ignored.
+    best_epoch: the one whose weights were kept, if that is known.
+    """
+
+    name: str
+    history: pd.DataFrame
+    best_epoch: int | None = None

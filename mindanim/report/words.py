@@ -1,0 +1,154 @@
+"""What the numbers say, in plain words: above their floor or not, and what would have scored better for free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mindanim.errors import InputError
+
+SCHEMA_VERSION = 1
+GROUPS = {
+    "semantic": "What was seen",
+    "pixel": "How it looked",
+    "motion": "How it moved",
+    "feature": "Decoded features, before any generator",
+}
+FLOORS = {
+    "shuffled": "the same reconstructions paired with other clips",
+    "mean-image": "the mean training image",
+    "gray": "a gray image",
+    "frozen": "the first reconstructed frame, held still",
+    "nearest-train": "the training clip whose features are nearest",
+    "no-brain": "videos generated from noise instead of responses",
+}
+_FREE = ("gray", "mean-image", "frozen", "no-brain")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sentence of the summary. tone: good, bad, or plain."""
+
+    tone: str
+    title: str
+    text: str
+
+
+def check_version(metrics: dict[str, Any]) -> None:
+    """InputError when metrics.json is of a schema that this report does not know."""
+    if metrics["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"These metrics have schema version {metrics['schema_version']}; the report reads {SCHEMA_VERSION}.",
+            why="They were written by another version of mindanim.",
+            mend="Evaluate again: mindanim evaluate --force",
+        )
+
+
+def title(metrics: dict[str, Any]) -> str:
+    """The dataset, the subject and the label."""
+    label = f", {metrics['label']}" if metrics["label"] else ""
+    subject = "" if metrics["subject"] is None else f", subject {metrics['subject']}"
+    return f"{metrics['dataset']}{subject}{label}"
+
+
+def headline(scores: Sequence[dict[str, Any]]) -> str:
+    """The summary in one sentence."""
+    judged = judged_scores(scores)
+    above = [score for score in judged if score["above_floor"]]
+    if not judged:
+        return "No score here has a floor to stand against."
+    floor = "what the same videos reach when they are paired with other clips"
+    if not above:
+        return f"None of the {len(judged)} scores lies reliably above {floor}."
+    if len(above) == len(judged):
+        return f"All {len(judged)} scores lie reliably above {floor}."
+    return f"{len(above)} of {len(judged)} scores lie reliably above {floor}."
+
+
+def summary(metrics: dict[str, Any]) -> list[Line]:
+    """What is above its floor and what is not, group by group, and the warnings that go with it."""
+    lines = []
+    for group, name in GROUPS.items():
+        scores = [score for score in judged_scores(metrics["scores"]) if score["group"] == group]
+        if scores:
+            lines.append(_group_line(name, scores))
+    lines += [line for line in (_order_line(metrics), _free_line(metrics["scores"])) if line is not None]
+    if metrics["subset"]:
+        text = f"Only a part of the test set was scored ({metrics['subset']}); the whole may score otherwise."
+        lines.append(Line("bad", "A subset", text))
+    return lines
+
+
+def judged_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores that compare with the truth; the consistency of a video with itself says nothing about the brain."""
+    return [score for score in scores if score["value"] is not None and looks_at_the_truth(score)]
+
+
+def looks_at_the_truth(score: dict[str, Any]) -> bool:
+    """False for metrics of the reconstruction alone, whose pairing with a clip means nothing."""
+    return not str(score["id"]).startswith("clip_pcc.")
+
+
+def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
+    above = [score["name"] for score in scores if score["above_floor"]]
+    below = [score["name"] for score in scores if not score["above_floor"]]
+    if not below:
+        return Line("good", name, f"above the floor in every score ({_listed(above)}).")
+    if not above:
+        return Line("bad", name, f"not above the floor in any score ({_listed(below)}).")
+    return Line("plain", name, f"above the floor: {_listed(above)}; not above it: {_listed(below)}.")
+
+
+def _order_line(metrics: dict[str, Any]) -> Line | None:
+    test = metrics.get("motion_test") or {}
+    found = test.get("flow.corr") or test.get("epe")
+    if not found or found.get("p_set") is None:
+        return None
+    measure = "flow correlation" if test.get("flow.corr") else "end-point error"
+    orders = len(found["null"])
+    if found["p_set"] <= 0.05:
+        text = f"the decoded frame order agrees better with the truth than {orders} shuffled ones"
+        return Line("good", "Order of frames", f"{text} ({measure}, p = {number(found['p_set'])}).")
+    text = "shuffling the frames does no reliable harm: no evidence that motion was decoded"
+    return Line("bad", "Order of frames", f"{text} ({measure}, p = {number(found['p_set'])}).")
+
+
+def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
+    """Floors that need no brain and yet beat the reconstructions."""
+    beaten = []
+    for floor in _FREE:
+        names = [score["name"] for score in judged_scores(scores) if _beats(score["floors"].get(floor))]
+        if names:
+            beaten.append(f"{FLOORS[floor]} scores better in {_listed(names)}")
+    if not beaten:
+        return None
+    return Line("bad", "Better for nothing", "; ".join(beaten) + ".")
+
+
+def _beats(floor: dict[str, Any] | None) -> bool:
+    return floor is not None and floor["difference"] is not None and floor["difference"] < 0
+
+
+def _listed(names: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, a real minus sign, and a dash for nothing."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    text = f"{value:.3g}"
+    if "e" in text:
+        text = f"{value:,.0f}" if abs(value) >= 1 else f"{value:.1e}"
+    elif abs(value) < 1:
+        text = f"{value:.3f}" if abs(value) >= 0.1 else text
+    return text.replace("-", "−")
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """Two numbers with a dash between them."""
+    return "–" if ends is None else f"{number(ends[0])} to {number(ends[1])}"

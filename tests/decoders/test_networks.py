@@ -1,0 +1,216 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders import SPEC, WEIGHTS, Shapes, build, describe, load, save_weights
+from mindanim.decoders.masks import causal, first_only, sparse_causal
+from mindanim.decoders.motion import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
+from mindanim.decoders.semantic import SemanticMlp
+from mindanim.decoders.structure import StructureMlp
+from mindanim.errors import InputError
+from tests.decoders.planted import SHAPES
+
+PAPER = Shapes(response=(1, 4500), clip=(512,), tokens=(20, 768), latents=(8, 4, 64, 64))
+SMALL_CMG = {"width": 8, "heads": 2, "feedforward": 6, "fmri_width": 10}
+MLP = {"decoder": "mlp", "head_widths": [12]}
+
+
+def trainable(kind: str, spec: dict[str, object], shapes: Shapes) -> int:
+    with torch.device("meta"):
+        decoder = build(kind, spec, shapes)
+    return sum(parameter.numel() for parameter in decoder.parameters())
+
+
+def test_paper_settings_give_the_published_sizes() -> None:
+    assert trainable("semantic", TrainSemanticConfig().spec(), PAPER) == pytest.approx(72.3e6, rel=0.005)
+    assert trainable("structure", TrainStructureConfig().spec(), PAPER) == pytest.approx(23.5e6, rel=0.005)
+    # Published: 335.8 M, of which the 67 M queries and keys of the single-token memory never learn.
+    cmg = trainable("motion", TrainMotionConfig().spec(), PAPER)
+    assert cmg == pytest.approx(335.8e6 - 67.1e6, rel=0.005)
+    with_keys = trainable("motion", TrainMotionConfig(memory_tokens=2).spec(), PAPER)
+    assert with_keys - cmg - 769 * 16384 == pytest.approx(67.1e6, rel=0.005)
+
+
+def test_decoder_architectures() -> None:
+    semantic = build("semantic", MLP, SHAPES)
+    assert isinstance(semantic, SemanticMlp)
+    vectors, tokens = semantic(torch.randn(5, 60))
+    assert vectors.shape == (5, 8) and tokens.shape == (5, 9)
+    assert [type(layer).__name__ for layer in semantic.head] == ["LayerNorm", "GELU", "Linear"] * 2
+    wide = build("semantic", MLP | {"width": 20}, SHAPES)
+    assert isinstance(wide, SemanticMlp) and wide(torch.randn(5, 60))[0].shape == (5, 8)
+    structure = build("structure", {"decoder": "mlp", "width": 16}, SHAPES)
+    assert isinstance(structure, StructureMlp)
+    assert structure(torch.randn(5, 60)).shape == (5, SHAPES.latent_size)
+    assert structure.trunk[1].p == 0.2 and len(structure.trunk) == 4
+
+
+def test_predictions_have_the_promised_shapes() -> None:
+    responses = np.random.default_rng(0).standard_normal((7, 2, 30)).astype(np.float32)
+    semantic = build("semantic", MLP, SHAPES)
+    semantic.first_token.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    found = semantic.predict(responses)
+    assert found["clip"].shape == (7, 8) and found["text_tokens"].shape == (7, 4, 3)
+    assert found["text_tokens"][:, 0].tolist() == [[1.0, 2.0, 3.0]] * 7
+    structure = build("structure", {"decoder": "ridge"}, SHAPES)
+    first = structure.predict(responses)
+    assert first.shape == (7, 2, 4, 4) and first.dtype == torch.float32
+    for spec in ({"decoder": "cmg", **SMALL_CMG}, {"decoder": "ridge"}, {"decoder": "transport", "grid": [4, 4]}):
+        start = torch.randn(7, 2, 4, 4)
+        motion = build("motion", spec, SHAPES)
+        clips = motion.predict(responses, start)
+        assert clips.shape == (7, 4, 2, 4, 4) and torch.equal(clips[:, 0], start)
+        motion.predict_batch = 3
+        torch.testing.assert_close(motion.predict(responses, start), clips)
+
+
+def test_responses_of_another_shape_are_refused() -> None:
+    decoder = build("structure", {"decoder": "ridge"}, SHAPES)
+    with pytest.raises(InputError, match="2 lags x 30 voxels, not 3 lags x 20 voxels"):
+        decoder.predict(np.zeros((4, 3, 20), np.float32))
+    motion = build("motion", {"decoder": "ridge"}, SHAPES)
+    with pytest.raises(InputError, match="first frames"):
+        motion.predict(np.zeros((4, 2, 30), np.float32), torch.zeros(4, 2, 8, 8))
+
+
+def test_unknown_decoders_are_refused() -> None:
+    with pytest.raises(InputError, match="did you mean 'ridge'"):
+        build("structure", {"decoder": "rigde"}, SHAPES)
+    with pytest.raises(InputError, match="depth"):
+        build("structure", {"decoder": "mlp", "depth": 3}, SHAPES)
+
+
+@pytest.mark.parametrize("mask", [causal(5), first_only(5), sparse_causal(5, 0.5), None])
+def test_attention_equals_an_explicit_loop(mask: torch.Tensor | None) -> None:
+    torch.manual_seed(0)
+    attention = Attention(token=6, width=8, heads=2)
+    tokens = torch.randn(2, 5, 6)
+    source = tokens if mask is not None else torch.randn(2, 3, 6)
+    q, k, v = attention.query(tokens), attention.key(source), attention.value(source)
+    mixed = torch.zeros(2, 5, 8)
+    for clip in range(2):
+        for head in (slice(0, 4), slice(4, 8)):
+            for i in range(5):
+                seen = [j for j in range(source.shape[1]) if mask is None or bool(mask[i, j])]
+                scores = torch.stack([(q[clip, i, head] @ k[clip, j, head]) / 2.0 for j in seen])
+                for weight, j in zip(scores.softmax(0), seen, strict=True):
+                    mixed[clip, i, head] += weight * v[clip, j, head]
+    torch.testing.assert_close(attention(tokens, source, mask), attention.out(mixed))
+
+
+def test_one_memory_token_equals_cross_attention_to_it() -> None:
+    torch.manual_seed(1)
+    full, added = Attention(6, 8, 2), ProjectedMemory(6, 8)
+    added.value.load_state_dict(full.value.state_dict())
+    added.out.load_state_dict(full.out.state_dict())
+    tokens, memory = torch.randn(3, 5, 6), torch.randn(3, 1, 6)
+    torch.testing.assert_close(added(tokens, memory), full(tokens, memory))
+
+
+@pytest.mark.parametrize("memory_tokens", [1, 3])
+@pytest.mark.parametrize("target", ["frame", "difference"])
+def test_generator_never_looks_ahead(memory_tokens: int, target: str) -> None:
+    torch.manual_seed(2)
+    cmg = build("motion", {"decoder": "cmg", "target": target, "memory_tokens": memory_tokens, **SMALL_CMG}, SHAPES)
+    assert isinstance(cmg, FrameTokenCmg)
+    cmg.eval()
+    tokens, memory = torch.randn(2, 3, 32), cmg.memory(torch.randn(2, 60))
+    assert memory.shape == (2, memory_tokens, 32)
+    out = cmg(tokens, memory, causal(3))
+    later = tokens.clone()
+    later[:, 2] += 1.0
+    changed = (cmg(later, memory, causal(3)) - out).abs().amax((0, 2))
+    assert float(changed[:2].max()) == 0 and float(changed[2]) > 0
+
+
+def test_rollout_feeds_frames_back() -> None:
+    torch.manual_seed(3)
+    cmg = build("motion", {"decoder": "cmg", **SMALL_CMG}, SHAPES)
+    assert isinstance(cmg, FrameTokenCmg)
+    cmg.eval()
+    responses, first = torch.randn(2, 60), torch.randn(2, 32)
+    later = cmg.follow(responses, first)
+    whole = torch.cat([first[:, None], later], dim=1)
+    # With a causal mask one pass over the finished clip gives every frame again.
+    again = cmg(whole[:, :-1], cmg.memory(responses), causal(3))
+    torch.testing.assert_close(again, later)
+    released = build("motion", {"decoder": "cmg", "rollout_mask": "first", **SMALL_CMG}, SHAPES)
+    released.load_state_dict(cmg.state_dict())
+    other = released.eval().follow(responses, first)
+    torch.testing.assert_close(other[:, :2], later[:, :2])
+    assert float((other[:, 2] - later[:, 2]).abs().max()) > 1e-4
+
+
+def test_difference_target_adds_to_the_given_first_frame() -> None:
+    torch.manual_seed(4)
+    cmg = build("motion", {"decoder": "cmg", "target": "difference", **SMALL_CMG}, SHAPES)
+    assert isinstance(cmg, FrameTokenCmg)
+    latents = torch.randn(50, 4, 32)
+    cmg.fit_scalers(latents)
+    torch.testing.assert_close(cmg.later(latents), latents[:, 1:] - latents[:, :1])
+    scaled = cmg.later_scaler.apply_to(cmg.later(latents))
+    torch.testing.assert_close(scaled.std(0, correction=0), torch.ones(3, 32))
+    with torch.no_grad():
+        cmg.head.weight.zero_()
+        cmg.head.bias.zero_()
+    first = torch.randn(2, 32)
+    expected = first[:, None] + cmg.later(latents).mean(0)
+    torch.testing.assert_close(cmg.eval().follow(torch.randn(2, 60), first), expected)
+
+
+def test_sinusoids() -> None:
+    codes = sinusoids(5, 6)
+    assert codes.shape == (5, 6)
+    assert codes[0].tolist() == [0, 1, 0, 1, 0, 1]
+    assert float(codes[3, 0]) == pytest.approx(np.sin(3)) and float(codes[3, 3]) == pytest.approx(
+        np.cos(3 / 10000 ** (2 / 6))
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("semantic", MLP),
+        ("semantic", {"decoder": "ridge", "ranks": {"tokens": 4}}),
+        ("structure", {"decoder": "mlp", "width": 16}),
+        ("structure", {"decoder": "ridge", "rank": 5}),
+        ("motion", {"decoder": "cmg", "target": "difference", "memory_tokens": 2, **SMALL_CMG}),
+        ("motion", {"decoder": "ridge", "rank": 5}),
+        ("motion", {"decoder": "transport", "grid": [4, 4], "rank": 3, "gain": 2.0}),
+    ],
+)
+def test_decoders_survive_the_disk(kind: str, spec: dict[str, object], tmp_path: Path) -> None:
+    import json
+
+    torch.manual_seed(5)
+    decoder = build(kind, spec, SHAPES)
+    for value in decoder.state_dict().values():
+        value.copy_(torch.randn_like(value))
+    save_weights(decoder, tmp_path / WEIGHTS)
+    (tmp_path / SPEC).write_text(json.dumps(describe(decoder)))
+    loaded = load(tmp_path)
+    responses = torch.randn(3, 2, 30)
+    first = [torch.randn(3, 2, 4, 4)] if kind == "motion" else []
+    before, after = decoder.predict(responses, *first), loaded.predict(responses, *first)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    assert loaded.parameter_count() == decoder.parameter_count()
+
+
+def test_broken_decoder_folders_are_named(tmp_path: Path) -> None:
+    import json
+
+    with pytest.raises(InputError, match="no decoder"):
+        load(tmp_path)
+    decoder = build("structure", {"decoder": "ridge"}, SHAPES)
+    save_weights(decoder, tmp_path / WEIGHTS)
+    wrong = describe(decoder) | {"shapes": dataclasses.asdict(SHAPES) | {"response": [1, 30]}}
+    (tmp_path / SPEC).write_text(json.dumps(wrong))
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path)
+    (tmp_path / SPEC).write_text(json.dumps(wrong | {"format": 99}))
+    with pytest.raises(InputError, match="format 99"):
+        load(tmp_path)

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import PredefinedSplit
+
+from mindanim.decoders.ridge import LinearMap, assign_folds, fit_ridge, reduce, relevance, solve
+
+ALPHAS = (0.01, 0.1, 1.0, 10.0)
+
+
+def problem(features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((60, features))
+    y = x[:, :3] @ rng.standard_normal((3, 4)) + rng.standard_normal((60, 4)) + 2.0
+    return x, y, np.repeat([f"seg{segment}" for segment in range(6)], 10)
+
+
+@pytest.mark.parametrize("features", [5, 200])
+def test_solution_is_sklearns(features: int) -> None:
+    x, y, _ = problem(features)
+    centred = x - x.mean(0)
+    unit = (centred**2).sum() / len(x)
+    fit = solve(x, y, 0.3)
+    reference = Ridge(alpha=0.3 * unit).fit(x, y)
+    np.testing.assert_allclose(fit.coefficients.T, reference.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(fit.predict(x), reference.predict(x), rtol=1e-6)
+
+
+def test_penalty_is_the_one_sklearn_chooses_over_segments() -> None:
+    # With features of equal norm in every fold, relative and absolute penalties agree closely.
+    x, y, segments = problem(200)
+    fit = fit_ridge(x, y, segments, alphas=ALPHAS, folds=3)
+    folds = assign_folds(segments, 3)
+    errors = []
+    for alpha in ALPHAS:
+        squared = np.empty_like(y)
+        for fold in range(3):
+            out = folds == fold
+            unit = ((x[~out] - x[~out].mean(0)) ** 2).sum() / (~out).sum()
+            squared[out] = (Ridge(alpha=alpha * unit).fit(x[~out], y[~out]).predict(x[out]) - y[out]) ** 2
+        errors.append(squared.mean())
+    np.testing.assert_allclose(fit.errors, errors, rtol=1e-6)
+    assert fit.alpha == ALPHAS[int(np.argmin(errors))]
+    unit = ((x - x.mean(0)) ** 2).sum() / len(x)
+    chosen = RidgeCV(alphas=np.array(ALPHAS) * unit, cv=PredefinedSplit(folds)).fit(x, y).alpha_
+    assert fit.alpha == pytest.approx(chosen / unit)
+
+
+def test_out_of_fold_predictions_do_not_know_their_segment() -> None:
+    x, y, segments = problem(30)
+    fit = fit_ridge(x, y, segments, alphas=(0.1,), folds=6, relevance_power=1.0)
+    out = segments == "seg2"
+    alone = solve(x[~out], y[~out], 0.1, 1.0).predict(x[out])
+    np.testing.assert_allclose(fit.out_of_fold[out], alone, rtol=1e-6)
+
+
+def test_folds_keep_segments_whole() -> None:
+    segments = np.repeat(["b", "a", "d", "c", "e"], 3)
+    folds = assign_folds(segments, 2)
+    assert folds.tolist() == [0] * 9 + [1] * 6
+    with pytest.raises(ValueError, match="two"):
+        assign_folds(["a", "a"], 2)
+
+
+def test_relevance_finds_the_voxels_that_know() -> None:
+    x, y, segments = problem(400, seed=3)
+    weight = relevance(x - x.mean(0), y - y.mean(0), 1.0)
+    assert weight[:3].min() > 5 * np.median(weight[3:])
+    np.testing.assert_array_equal(relevance(x, y, 0.0), np.ones(400))
+    plain = fit_ridge(x, y, segments, alphas=ALPHAS, folds=6)
+    weighted = fit_ridge(x, y, segments, alphas=ALPHAS, folds=6, relevance_power=1.0)
+    assert weighted.errors.min() < 0.8 * plain.errors.min()
+
+
+def test_components_are_sklearns() -> None:
+    rng = np.random.default_rng(5)
+    y = (rng.standard_normal((30, 8)) @ rng.standard_normal((8, 50)) + 1).astype(np.float32)
+    reduced = reduce(y, 4)
+    reference = PCA(4, svd_solver="full").fit(y)
+    restored = reference.inverse_transform(reference.transform(y))
+    np.testing.assert_allclose(reduced.restore(reduced.scores), restored, atol=1e-4)
+    assert reduced.rank == 4 and reduce(y, 50).rank is None
+    np.testing.assert_allclose(reduce(y, 50).restore(reduce(y, 50).scores), y, atol=1e-6)
+
+
+@pytest.mark.parametrize("components", [3, 100])
+def test_linear_map_predicts_as_the_fit(components: int) -> None:
+    x, y, _ = problem(20)
+    target = reduce(y.astype(np.float32), components)
+    fit = solve(x, target.scores, 0.1)
+    linear = LinearMap(20, 4, target.rank)
+    linear.set(fit, target)
+    expected = target.restore(fit.predict(x))
+    np.testing.assert_allclose(
+        linear(torch.from_numpy(x.astype(np.float32))).numpy(), expected, rtol=1e-4, atol=1e-5
+    )
