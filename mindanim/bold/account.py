@@ -13,7 +13,7 @@ from mindanim.config.preprocess import PreprocessConfig
 
 SIGNIFICANT = 0.05
 _CORRECTIONS = {
-    "fdr": "false discovery rate (Benjamini-Hochberg)",
+    "fdr": "Benjamini-Hochberg false discovery rate",
     "bonferroni": "Bonferroni-corrected",
     "none": "uncorrected",
 }

@@ -26,8 +26,8 @@ _SPLINE_SPARE = 2
 class Timing:
     """The film times a set of clips needs.
 
-    times_s ``(time,)``: distinct film times, ascending, seconds. index ``(clip, lag)``: position in
-    ``times_s``.
+    times_s: ``(time,)`` distinct film times, ascending, seconds.
+    index: ``(clip, lag)`` position in ``times_s``.
     """
 
     times_s: Float
@@ -45,8 +45,9 @@ class Timing:
 class Sampling:
     """How to read film times from a run.
 
-    window: the volumes involved. positions ``(time,)``: film times in volumes, counted from the window's
-    first volume. clamped: number of times beyond the run that were moved to its first or last volume.
+    window: the volumes involved.
+    positions: ``(time,)`` film times in volumes, counted from the window's first volume.
+    clamped: number of times beyond the run that were moved to its first or last volume.
     """
 
     window: slice
@@ -77,8 +78,7 @@ class Sampling:
 
 
 def positions(times_s: Float, start_s: float, tr_s: float) -> Float:
-    """Film times in volumes of a run whose volume 0 was acquired at film time ``start_s``; on-grid times are
-    exact."""
+    """Film times in volumes of a run whose volume 0 was acquired at film time ``start_s``."""
     exact = (times_s - start_s) / tr_s
     nearest = np.rint(exact)
     return np.where(np.abs(exact - nearest) <= _ON_GRID, nearest, exact)

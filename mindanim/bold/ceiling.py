@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
-_MOST_SPLITS = 200
+_MOST_SPLITS = 400
 
 
 def spearman_brown(correlation: Float, factor: float) -> Float:
@@ -19,11 +19,10 @@ def spearman_brown(correlation: Float, factor: float) -> Float:
 
 
 def split_half(repeats: Float) -> Float:
-    """Reliability ``(voxel,)`` of the mean over repeats: correlation of two halves, stepped up to all
-    repeats.
+    """Reliability ``(voxel,)`` of the mean over repeats: correlation of two halves, stepped up to all.
 
     repeats ``(repeat, voxel, time)``, at least two. The correlation is the mean over all ways to form two
-    equal halves (with an odd number one repeat stays out in turn); of more than 200 ways a fixed random
+    equal halves (with an odd number one repeat stays out in turn); of more than 400 ways a fixed random
     sample is taken. All splits come from one repeat-by-repeat covariance per voxel. NaN where a half is
     constant.
     """
@@ -43,14 +42,13 @@ def split_half(repeats: Float) -> Float:
 
 
 def noise_ceiling(reliability: Float) -> Float:
-    """Highest correlation a noise-free prediction can be expected to reach: the root of the reliability, 0 if
-    negative."""
+    """Highest correlation to expect of a noise-free prediction: root of the reliability, 0 if negative."""
     return np.sqrt(np.clip(reliability, 0.0, 1.0))
 
 
 def _splits(count: int, half: int) -> tuple[Float, Float]:
     """Pairs of disjoint halves as weights ``(split, repeat)``."""
-    if comb(count, half) * comb(count - half, half) // 2 <= _MOST_SPLITS * 2:
+    if comb(count, half) * comb(count - half, half) // 2 <= _MOST_SPLITS:
         halves = [
             (one, other)
             for one in combinations(range(count), half)

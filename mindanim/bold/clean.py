@@ -43,8 +43,7 @@ def drift_basis(model: Drift, volumes: int, tr_s: float, *, order: int = 4, peri
 
 
 def remove_drift(signal: Float, basis: Float) -> Float:
-    """The residual ``(voxel, volume)`` of a least-squares fit of the basis; equals subtracting the fitted
-    polynomial."""
+    """The residual ``(voxel, volume)`` of a least-squares fit of the basis."""
     return signal - (signal @ basis.T) @ basis
 
 
@@ -55,8 +54,7 @@ def deviation(residual: Float) -> Float:
 
 
 def flaws(signal: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which time series ``(voxel,)`` hold values that are not finite, and which of the others are
-    constant."""
+    """Which time series ``(voxel,)`` are not finite throughout, and which of the others are constant."""
     low, high = signal.min(1), signal.max(1)
     non_finite = ~(np.isfinite(low) & np.isfinite(high))
     low[non_finite] = high[non_finite] = 0.0

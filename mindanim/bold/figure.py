@@ -1,5 +1,4 @@
-"""The quality-control figure of a preprocessing: what was cleaned, chosen and left out, and when responses
-are read."""
+"""The quality-control figure: what was cleaned, chosen and left out, and when responses are read."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ _GREY, _BLUE, _LIGHT_BLUE, _ORANGE = "0.72", "#2f6db3", "#7fa9d6", "#d9782d"
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What the figure shows. excluded: reason to number of vertices; ceiling ``(voxel,)`` of the chosen
-    voxels."""
+    """What the figure shows. excluded: vertices by reason; ceiling: ``(voxel,)`` of the chosen ones."""
 
     title: str
     plan: Plan
@@ -99,7 +97,7 @@ def _reliability(axes: Axes, quality: Quality) -> None:
 
 
 def _timing(axes: Axes, quality: Quality) -> None:
-    """The first clips of a film on top; below, for every start a run may have, its volumes and what is read."""
+    """The first clips on top; below, for every start a run may have, its volumes and which are read."""
     plan, tr_s = quality.plan, quality.plan.segments[0].runs[0].facts.tr_s
     clips = plan.segments[0].clips[:_CLIPS_SHOWN]
     end = clips[-1].onset_s + max(*plan.lags_s, 0) + 2 * tr_s
@@ -131,6 +129,7 @@ def _timing(axes: Axes, quality: Quality) -> None:
         yticks=[1, *(-0.55 * row for row in range(len(names)))],
         yticklabels=["clips", *(f"volumes of\n{name}" for name in names)],
         ylim=(-0.55 * len(names) + 0.15, 1.3),
+        xticks=np.arange(0, end + tr_s / 2, tr_s),
         xlim=(min(-1.0, *(start - 1 for start in starts)), end + tr_s / 2),
     )
     axes.spines[["left", "top", "right"]].set_visible(False)

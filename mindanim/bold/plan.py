@@ -1,10 +1,9 @@
-"""Which volumes of which runs make up which clips' responses: everything that is decided before data are
-read."""
+"""Which volumes of which runs make up which responses: all that is decided before data are read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from mindanim.bold.align import Float, Sampling, Timing, outside, sampling
 from mindanim.bold.clean import deviation, drift_basis, flaws, remove_drift
-from mindanim.bold.read import BoldRun, Cortex, RunReader
+from mindanim.bold.read import TR_TOLERANCE, BoldRun, Cortex, RunReader
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 
@@ -40,8 +39,7 @@ class RunFacts(Protocol):
 
 
 class ClipFacts(Protocol):
-    """What is needed of a study's clip; the onset is film time in seconds, see
-    :class:`mindanim.studies.Clip`."""
+    """What is needed of a study's clip; ``onset_s`` is film time, see :class:`mindanim.studies.Clip`."""
 
     @property
     def clip_id(self) -> str: ...
@@ -79,8 +77,7 @@ class PlannedRun:
 
 @dataclass(frozen=True, eq=False)
 class Cleaned:
-    """Detrended signal ``(voxel, volume)`` of a run's window, its deviation, and its flaws, each
-    ``(voxel,)``."""
+    """Detrended signal ``(voxel, volume)`` of a run's window; its deviation and flaws, each ``(voxel,)``."""
 
     residual: Float
     deviation: Float
@@ -103,9 +100,9 @@ class PlannedSegment:
 class Plan:
     """All segments, training first, over one common cortex.
 
-    dropped: clips left out because their response lies outside a run. clamped: samples taken from a run's
-    first or last volume instead, over all runs. tr_mismatches: runs whose header states another TR than the
-    study, if that was allowed.
+    dropped: clips left out because their response lies outside a run.
+    clamped: samples taken from a run's first or last volume instead, over all runs.
+    tr_mismatches: runs whose header states another TR than the study, where that was allowed.
     """
 
     cortex: Cortex
@@ -113,7 +110,7 @@ class Plan:
     segments: tuple[PlannedSegment, ...]
     dropped: tuple[str, ...] = ()
     clamped: int = 0
-    tr_mismatches: tuple[str, ...] = field(default=())
+    tr_mismatches: tuple[str, ...] = ()
 
     def of(self, split: str) -> list[PlannedSegment]:
         """The segments of a split."""
@@ -161,7 +158,7 @@ def make_plan(
             except MindanimError as error:
                 problems.append(error)
                 continue
-            if abs(bold.tr_s - run.tr_s) > 1e-3 * run.tr_s:
+            if abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
                 mismatches.append(run.name)
             planned.append(_plan_run(run, bold, timing, config))
         segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), timing, tuple(planned)))
@@ -192,8 +189,7 @@ def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
         f"The responses of {len(beyond)} clips lie outside their run: {shown}.",
         f"They are read {lags} s after the clip's onset, before the run's first or after its last volume.",
         "Choose other lags, or say what to do: --set edge=drop leaves these clips out, --set edge=nearest "
-        "takes the "
-        "nearest volume.",
+        "takes the nearest volume.",
     )
 
 

@@ -1,5 +1,4 @@
-"""Reading CIFTI runs: axes parsed once per set of brain models, data memory-mapped, cortex by the file's own
-axis."""
+"""Reading CIFTI runs: cortex by the file's own axis, parsed once for all runs; data memory-mapped."""
 
 from __future__ import annotations
 
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from nibabel.cifti2.cifti2_axes import BrainModelAxis
 
 HEMISPHERES = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
-_TR_TOLERANCE = 1e-3
+TR_TOLERANCE = 1e-3
+"""Relative difference of repetition times up to which they count as the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,7 @@ class Cortex:
 
 @dataclass(frozen=True, eq=False)
 class BoldRun:
-    """An opened run. ``data (volume, grayordinate)`` is a memory map; the file keeps each time series
-    together."""
+    """An opened run. ``data (volume, grayordinate)`` is a memory map, each time series in one piece."""
 
     path: Path
     tr_s: float
@@ -80,8 +79,7 @@ class BoldRun:
 
 
 class RunReader:
-    """Opens the runs of a study. Most of the time nibabel needs goes into brain models, which runs share:
-    they are kept."""
+    """Opens the runs of a study, and keeps the brain models they share: parsing those is what takes time."""
 
     def __init__(self) -> None:
         self._cortex: dict[bytes, Cortex] = {}
@@ -131,20 +129,7 @@ class RunReader:
             1.0 if slope is None else float(slope),
             0.0 if intercept is None else float(intercept),
         )
-        if volumes is not None and run.volumes != volumes:
-            raise InputError(
-                f"{path} has {run.volumes} volumes.",
-                f"The study declares {volumes}; with another number the timing is unknown.",
-                "Get the run again, or leave it out with --allow-partial.",
-            )
-        if tr_s is not None and abs(file_tr - tr_s) > _TR_TOLERANCE * tr_s:
-            raise InputError(
-                f"{path} states a repetition time of {file_tr:g} s.",
-                f"The study declares {tr_s:g} s; with the wrong one every response belongs to another "
-                f"moment.",
-                "If the study is right, correct the headers (wb_command -cifti-change-timestep FILE COLUMN "
-                f"{tr_s:g}); otherwise this is another study.",
-            )
+        _check_declared(run, volumes, tr_s)
         return run
 
     def _brain_models(self, path: Path, models: bytes) -> Cortex:
@@ -171,6 +156,21 @@ class RunReader:
                 columns, cortex.name.astype(str), cortex.vertex.astype(np.int64), cortex
             )
         return self._cortex[key]
+
+
+def _check_declared(run: BoldRun, volumes: int | None, tr_s: float | None) -> None:
+    if volumes is not None and run.volumes != volumes:
+        raise InputError(
+            f"{run.path} has {run.volumes} volumes.",
+            f"The study declares {volumes}; with another number the timing is unknown.",
+            "Get the run again, or leave it out with --allow-partial.",
+        )
+    if tr_s is not None and abs(run.tr_s - tr_s) > TR_TOLERANCE * tr_s:
+        raise InputError(
+            f"{run.path} states a repetition time of {run.tr_s:g} s.",
+            f"The study declares {tr_s:g} s; with the wrong one every response belongs to another moment.",
+            "If the header is wrong, trust the study: --set check_tr=false; otherwise this is another study.",
+        )
 
 
 def _broken(path: Path, why: str) -> InputError:

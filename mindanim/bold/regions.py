@@ -57,8 +57,7 @@ def read_regions(path: Path, cortex: Cortex) -> NDArray[np.str_]:
 
 
 def in_regions(regions: NDArray[np.str_], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Which vertices ``(voxel,)`` lie in one of the wanted regions, named with or without hemisphere and in
-    any case.
+    """Which vertices ``(voxel,)`` lie in a wanted region, named in any case, with or without hemisphere.
 
     Raises ConfigError for a name the atlas does not have.
     """

@@ -1,5 +1,4 @@
-"""Second pass over the runs: the chosen voxels' responses to every clip, by repeat and averaged,
-standardised."""
+"""Second pass over the runs: the chosen voxels' standardised responses to every clip."""
 
 from __future__ import annotations
 
@@ -23,8 +22,8 @@ OpenArray = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
 class Responses:
     """The arrays of one split, float32, in units of the standard deviation over clips.
 
-    mean ``(clip, lag, voxel)``: average over repeats. repeats ``(repeat, clip, lag, voxel)``: NaN where a
-    repeat is missing; their average over what is there equals ``mean``.
+    mean: ``(clip, lag, voxel)`` average over repeats.
+    repeats: ``(repeat, clip, lag, voxel)``, NaN where a repeat is missing; ``mean`` is their average.
     """
 
     mean: NDArray[np.float32]
@@ -41,9 +40,10 @@ def extract(
 ) -> dict[str, Responses]:
     """Fill the response arrays of both splits.
 
-    columns: chosen voxels. training_sd ``(voxel,)``: deviation of the detrended signal over the training
-    runs, for all of the cortex. open_array: makes ``(name, shape)`` float32 arrays, memory-mapped as a rule.
-    ``advance`` is called once per run.
+    columns: chosen voxels.
+    training_sd: ``(voxel,)`` deviation of the detrended training runs, for all of the cortex.
+    open_array: makes a float32 array of a name and shape, memory-mapped as a rule.
+    advance: called once per run.
 
     A training run is divided by its own deviation. A test run is divided by that of the training runs, or,
     with ``standardize="transductive"``, by its own. Averages over repeats are then z-scored per lag and
@@ -104,8 +104,7 @@ def _run_responses(
 
 
 def _statistics(plan: Plan, split: str, mean: NDArray[np.float32]) -> tuple[Float, Float]:
-    """Mean and deviation over clips, ``(lag, voxel)`` float64, a segment at a time; a deviation of 0 becomes
-    1."""
+    """Mean and deviation over clips, ``(lag, voxel)`` float64; a deviation of 0 becomes 1."""
     segments = [rows for _, rows in rows_of(plan, split)]
     clips = max(len(mean), 1)
     centre = sum((mean[rows].sum(0, dtype=np.float64) for rows in segments), np.zeros(mean.shape[1:])) / clips
@@ -115,8 +114,7 @@ def _statistics(plan: Plan, split: str, mean: NDArray[np.float32]) -> tuple[Floa
 
 
 def ceiling(plan: Plan, split: str, repeats: NDArray[np.float32]) -> Float:
-    """Noise ceiling ``(voxel,)`` of a split's averaged responses: mean over segments and lags; NaN without
-    repeats.
+    """Noise ceiling ``(voxel,)`` of a split's averaged responses; NaN without repeats.
 
     repeats ``(repeat, clip, lag, voxel)``. Segments with one run say nothing about it and are left out.
     """

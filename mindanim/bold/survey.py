@@ -25,11 +25,10 @@ class Survey:
     """What the training runs, and the mere validity of the test runs, say about every cortical vertex.
 
     segments: names of the training segments with two or more repeats that entered the reliability.
-    correlation ``(segment, voxel)``: mean correlation of the repeats of each of them; NaN where it is
-    undefined. variance ``(voxel,)``: mean over training runs of the detrended signal's variance, in the
-    file's unit squared. non_finite, constant ``(voxel,)``: number of runs, of either split, in which a vertex
-    is not finite or constant. samples: run name -> ``(volume, voxel)`` cleaned, standardised signal of some
-    vertices, for the audit.
+    correlation: ``(segment, voxel)`` mean correlation of the repeats of each of them; NaN where undefined.
+    variance: ``(voxel,)`` mean over training runs of the detrended signal's variance, file's unit squared.
+    non_finite, constant: ``(voxel,)`` number of runs, of either split, in which a vertex is so.
+    samples: run name -> ``(volume, voxel)`` cleaned, standardised signal of some vertices, for the audit.
     """
 
     segments: tuple[str, ...]
@@ -49,10 +48,12 @@ class Survey:
 class Selection:
     """The chosen voxels and why.
 
-    reliability ``(voxel,)``: mean over segments of the repeats' correlation. t, p: of its test; adjusted: p
-    corrected for the number of candidates. candidates ``(voxel,)``: usable and within the wanted regions.
-    columns: indices into the cortex of the chosen ones, ascending. passed: number of candidates that passed
-    the threshold, before the limit.
+    reliability: ``(voxel,)`` mean over segments of the repeats' correlation.
+    t, p: ``(voxel,)`` of its test; p is NaN where a vertex is no candidate.
+    adjusted: ``(voxel,)`` p corrected for the number of candidates.
+    candidates: ``(voxel,)`` which vertices are usable and within the wanted regions.
+    columns: indices into the cortex of the chosen ones, ascending.
+    passed: number of candidates that passed the threshold, before the limit.
     """
 
     reliability: Float
@@ -65,16 +66,14 @@ class Selection:
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """Slices of at most 1,024 voxels: memory does not grow with the mesh, and a block's work stays in the
-    cache."""
+    """Slices of at most 1,024 voxels, so that memory does not grow with the mesh."""
     return (slice(start, min(start + VOXELS_AT_ONCE, count)) for start in range(0, count, VOXELS_AT_ONCE))
 
 
 def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = lambda: None) -> Survey:
     """Read every run once, block by block.
 
-    ``advance`` is called once per segment. Raises ConfigError where reliability is asked for but cannot be
-    had.
+    advance: called once per segment. Raises ConfigError where reliability is asked for but cannot be had.
     """
     voxels = len(plan.cortex)
     non_finite, constant = np.zeros((2, voxels), dtype=np.int64)
@@ -124,8 +123,10 @@ def _survey_block(
     non_finite: NDArray[np.int64],
     constant: NDArray[np.int64],
 ) -> Float:
-    """Add a training segment's runs to the sums of a block; the correlation ``(voxel,)`` of its repeats, NaN
-    for one run."""
+    """Add a training segment's runs to the sums of a block.
+
+    Returns the correlation ``(voxel,)`` of its repeats, NaN where there is one run only.
+    """
     repeats = []
     for run in segment.runs:
         cleaned = run.cleaned(block)
@@ -191,19 +192,19 @@ def _nothing(
     found: Survey, candidates: NDArray[np.bool_], adjusted: Float, config: PreprocessConfig
 ) -> InputError:
     if not candidates.any():
+        others = f"; none of the others lies in {', '.join(config.roi)}" if config.roi else ""
+        flawed = int((~found.usable).sum())
         return InputError(
             "No usable voxel is left.",
-            f"{int((~found.usable).sum())} of {len(candidates)} vertices are constant or not finite in some "
-            f"run" + (f"; none of the others lies in {', '.join(config.roi)}." if config.roi else "."),
+            f"{flawed} of {len(candidates)} vertices are constant or not finite in some run{others}.",
             "Look at the runs named by: mindanim doctor --dataset; or choose other regions.",
         )
     smallest = float(np.nanmin(adjusted)) if np.isfinite(adjusted).any() else float("nan")
     return InputError(
         f"No voxel of {int(candidates.sum())} responds reliably (smallest {config.correction} p "
         f"{smallest:.2g}).",
-        f"The threshold is alpha = {config.alpha:g} over {len(found.segments)} segments. Either the runs "
-        f"are short or few, "
-        "or they do not belong to the film, or the timing is wrong.",
+        f"The threshold is alpha = {config.alpha:g} over {len(found.segments)} segments. Either the runs are "
+        "short or few, or they do not belong to the film, or the timing is wrong.",
         "Check lag and runs; then --set correction=none, a larger --alpha, or --alpha 1 for the best "
         "whatever their p.",
     )

@@ -86,7 +86,9 @@ def shown_default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
-    return "none" if value is None else "" if value in ("", {}, False) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return "none" if value is None else "" if value in ("", {}) else str(value)
 
 
 def _option(

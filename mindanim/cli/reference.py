@@ -54,8 +54,13 @@ def _cli() -> str:
 
 def _flag_row(parameter: Parameter) -> tuple[str, str, str]:
     info = get_args(parameter.annotation)[1]
-    names = ", ".join(f"`{name}`" for name in info.param_decls or (parameter.name.upper(),))
-    return names, f"`{info.metavar}`" if info.metavar else "", info.help.replace(r"\[", "[")
+    # Inside Annotated, typer keeps the first name where a default would stand.
+    names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+    return (
+        ", ".join(f"`{name}`" for name in names or [parameter.name.upper()]),
+        f"`{info.metavar}`" if info.metavar else "",
+        info.help.replace(r"\[", "["),
+    )
 
 
 def _config() -> str:
@@ -66,7 +71,8 @@ def _config() -> str:
         "`--set option=value`, in a TOML file given with `--config`, by an environment variable "
         "(`MINDANIM_<STAGE>_<OPTION>`, or `MINDANIM_<OPTION>` for the shared ones), and by a recipe. "
         "`mindanim <stage> --explain` prints each value and where it comes from.",
-        "In texts, several values are separated by commas, and `none` stands for no value. Options marked * do not change the result and are not part of an artifact's identity.",
+        "In texts, several values are separated by commas, and `none` stands for no value. "
+        "Options marked * do not change the result and are not part of an artifact's identity.",
         "## Shared by all stages",
         _options(RunOptions.model_fields, shared=True),
     ]
@@ -107,8 +113,9 @@ def _artifacts() -> str:
         _NOTE,
         "A stage writes one folder: `<work>/<dataset>/sub-01/<kind>[-label]/`, or, for what is common to all "
         "subjects, `<work>/<dataset>/stimuli[-label]/`. Beside the outputs below, each folder holds "
-        "`manifest.json`, `config.toml` (all options; give it to `--config` to do the same again) and `log.txt`. "
-        "A folder without `manifest.json` is not an artifact. Tables are TSV with `n/a` for missing values, arrays are .npy.",
+        "`manifest.json`, `config.toml` (all options; for `--config`, to do the same again) and `log.txt`. "
+        "A folder without `manifest.json` is not an artifact. Tables are TSV with `n/a` for missing values, "
+        "arrays are .npy.",
     ]
     for kind, contents in CONTENTS.items():
         rows = [

@@ -25,10 +25,16 @@ from numpy.typing import NDArray
 from mindanim import console, runtime
 from mindanim.metrics import motion
 from mindanim.metrics.floors import Clips
-from mindanim.metrics.statistics import sign_flip_p
+from mindanim.metrics.statistics import Resampling, sign_flip_p
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
 """What is tested, and the sign that makes more of it better."""
+
+CORRECT = "clips whose reconstruction's best class is among the truth's three best in half of the frames"
+NOTE = (
+    "p: share of frame orders that fit the truth at least as well as the decoded one. Smooth motion of any "
+    "kind can pass on end-point error; only motion that agrees with the truth beats its own reversal."
+)
 
 OrderScores = dict[str, NDArray[np.float64]]
 """Scores of one clip per metric, (2 + permutation,): true order, reversed, permuted; NaN where undefined."""
@@ -103,6 +109,30 @@ def score_test_set(
             results.append(scores)
             followed.advance()
     return results
+
+
+def motion_test(
+    clips: Sequence[OrderScores],
+    correct: NDArray[np.bool_] | None,
+    blocks: NDArray[np.intp],
+    resampling: Resampling,
+) -> dict[str, Any]:
+    """`motion_test` of metrics.json: both metrics, over all clips and (`correct`) over those recognised.
+
+    correct: (clip,) bool, or None when that is not known. The p value of each clip is in `per_clip`, None
+    where it is undefined.
+    """
+    found: dict[str, Any] = {"permutations": len(clips[0]["epe"]) - 2, "correct_rule": CORRECT, "note": NOTE}
+    for metric in METRICS:
+        rng = resampling.rng(metric, "frame order")
+        tested = set_test(clips, metric, blocks, resampling.permutations, rng)
+        tested["per_clip"] = [order_p(clip[metric], metric) for clip in clips]
+        tested["correct"] = None
+        if correct is not None:
+            some = [clip for clip, right in zip(clips, correct, strict=True) if right]
+            tested["correct"] = set_test(some, metric, blocks[correct], resampling.permutations, rng)
+        found[metric] = tested
+    return found
 
 
 def set_test(

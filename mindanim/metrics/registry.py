@@ -7,6 +7,7 @@ comparable only where identifiers, versions, clips, frames, resolution and backb
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,11 +79,11 @@ class Setting:
     decoded: frozenset[str] = frozenset()
 
 
-def catalogue(setting: Setting) -> tuple[list[Metric], list[Refusal]]:
-    """All metrics that can be computed in a setting, in the order of the tables, and those that cannot."""
-    from mindanim.metrics import definitions as of
+def catalogue(setting: Setting, groups: Collection[Group] = GROUPS) -> tuple[list[Metric], list[Refusal]]:
+    """The metrics of some groups, in the order of the tables: those a setting allows, and the others."""
+    from mindanim.metrics import definitions
 
-    entries = [*of.semantic(setting), *of.pixel(setting), *of.motion(setting), *of.feature(setting)]
+    entries = [entry for group in GROUPS if group in groups for entry in getattr(definitions, group)(setting)]
     metrics = [metric for metric, reason in entries if not reason]
     return metrics, [Refusal(metric.id, reason) for metric, reason in entries if reason]
 

@@ -12,7 +12,7 @@ from mindanim import console
 from mindanim.metrics.features import FeatureScorer
 from mindanim.metrics.floors import Clips, Frozen, Shuffles
 from mindanim.metrics.judge import Judge, Scores
-from mindanim.metrics.semantic import Answers
+from mindanim.metrics.semantic import recognised
 
 
 class OneClip:
@@ -89,10 +89,9 @@ class Scored:
     floors: dict[str, Scores]
     ceiling: Scores | None
     recognised: NDArray[np.bool_] | None
-    answers: Answers
 
 
-def score_test_set(
+def score_clips(
     judge: Judge,
     clips: Clips,
     features: FeatureScorer | None,
@@ -107,8 +106,6 @@ def score_test_set(
     floors that are one clip for all, (frame, height, width, rgb) uint8. others: floors with videos of their
     own. ceiling: the oracle's videos, if there are any.
     """
-    from mindanim.metrics.semantic import recognised
-
     count = len(judge.truth)
     same = np.arange(count)
     diagonal = np.stack([same, same], axis=1)
@@ -129,7 +126,7 @@ def score_test_set(
     for name, other in others.items():
         floors[name] = _score_contender(judge, other, diagonal, name)
     top = None if ceiling is None else _score_contender(judge, ceiling, diagonal, "ceiling")
-    return Scored(own, shuffled, floors, top, recognised(judge.answers, answers), answers)
+    return Scored(own, shuffled, floors, top, recognised(judge.answers, answers))
 
 
 def _score_contender(judge: Judge, other: Contender, pairs: NDArray[np.intp], title: str) -> Scores:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim import runtime
+
 ENOUGH_SEGMENTS = 8
 """From so many segments on, a block is a segment."""
 SHORTEST, LONGEST, BLOCKS_WANTED = 8, 40, 12
@@ -40,6 +42,25 @@ class Interval:
     blocks: int
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """How uncertainty is computed.
+
+    blocks: (clip,), the block of each clip. runs: (clip,), the segment within which clips were shifted.
+    bootstraps, permutations: how many. seed: of both; each metric and floor has numbers of its own.
+    """
+
+    blocks: NDArray[np.intp]
+    runs: NDArray[np.intp]
+    bootstraps: int
+    permutations: int
+    seed: int
+
+    def rng(self, *names: str) -> np.random.Generator:
+        """The random numbers of one metric and floor, the same whatever else is computed."""
+        return runtime.named_rng(self.seed, *names)
+
+
 def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.intp]:
     """The block of each clip, (clip,) int from 0.
 
@@ -58,6 +79,19 @@ def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.int
             blocks[part] = made
             made += 1
     return blocks
+
+
+def block_rule(segments: Sequence[str], blocks: NDArray[np.intp]) -> str:
+    """What a block is, in words, for the tables."""
+    sizes = np.bincount(blocks)
+    if len(np.unique(blocks)) == len(set(segments)):
+        return f"film segments of {_span(sizes)} clips"
+    return f"stretches of {_span(sizes)} consecutive clips within {len(set(segments))} segments"
+
+
+def _span(sizes: NDArray[np.intp]) -> str:
+    low, high = int(sizes.min()), int(sizes.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def block_interval(

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim import runtime
 from mindanim.metrics.registry import Metric
 from mindanim.metrics.scored import Scored, Shuffled
-from mindanim.metrics.statistics import block_interval, holm, shift_p, sign_flip_p
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How uncertainty is computed.
-
-    blocks: (clip,), the block of each clip. runs: (clip,), the segment within which clips were shifted.
-    bootstraps, permutations: how many. seed: of both; each metric and floor has numbers of its own.
-    """
-
-    blocks: NDArray[np.intp]
-    runs: NDArray[np.intp]
-    bootstraps: int
-    permutations: int
-    seed: int
-
-    def rng(self, *names: str) -> np.random.Generator:
-        """The random numbers of one metric and floor, the same whatever else is computed."""
-        return runtime.named_rng(self.seed, *names)
+from mindanim.metrics.statistics import Resampling, block_interval, holm, shift_p, sign_flip_p
 
 
 def summarise(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from mindanim.report.words import number
 _BAR = (240, 26)
 _PLOT = (420, 190)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 30
+_LOSSES = ("train_loss", "val_loss")
 _OTHER_FLOORS = ("mean-image", "gray", "frozen", "nearest-train", "no-brain")
 
 
 def score_bar(score: dict[str, Any]) -> Markup:
-    """One score on a line of its own, with interval, chance, floors and ceiling; right is better on every bar."""
+    """One score with its interval, chance, floors and ceiling on a line; right is better on every bar."""
     width, height = _BAR
     middle, marks = height / 2, _marks(score)
     low, high = _span([value for _, _, values in marks for value in values], score)
@@ -28,7 +29,7 @@ def score_bar(score: dict[str, Any]) -> Markup:
         place = (value - low) / (high - low)
         return 8 + (width - 16) * (1 - place if score["direction"] == "lower" else place)
 
-    parts = [f'<line class="axis" x1="8" x2="{width - 8}" y1="{middle}" y2="{middle}"/>']
+    parts = [_line("axis", 8, middle, width - 8, middle)]
     for kind, name, values in marks:
         label = f"{name}: {' to '.join(number(value) for value in values)}"
         at = sorted(round(x(value), 1) for value in values)
@@ -42,9 +43,7 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
     """The scores of permuted frame orders, and that of the true one."""
     width, height = _PLOT
     counts, edges = np.histogram(null, bins=min(40, max(8, round(math.sqrt(len(null))))))
-    low, high = min(edges[0], value), max(edges[-1], value)
-    pad = 0.06 * (high - low) or 1.0
-    low, high = low - pad, high + pad
+    low, high = _with_room(min(edges[0], value), max(edges[-1], value))
 
     def x(at: float) -> float:
         return _LEFT + (width - _LEFT - _RIGHT) * (at - low) / (high - low)
@@ -52,26 +51,13 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
     base, room = height - _BOTTOM, height - _BOTTOM - _TOP - 14
     parts = []
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
-        tall = room * count / counts.max()
-        w = max(x(right) - x(left) - 1, 1)
-        parts.append(
-            f'<rect class="null" x="{x(left):.1f}" y="{base - tall:.1f}" width="{w:.1f}" height="{tall:.1f}"/>'
-        )
-    parts += _x_axis(low, high, x, width, base)
-    at = x(value)
-    anchor = "end" if at > width / 2 else "start"
-    shift = -5 if anchor == "end" else 5
-    parts.append(f'<line class="true" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{base}"/>')
-    parts.append(
-        f'<text class="label" x="{at + shift:.1f}" y="{_TOP + 9}" text-anchor="{anchor}">true order '
-        f"{number(value)}</text>"
-    )
-    better = "←" if lower_is_better else "→"
-    parts.append(
-        f'<text class="tick" x="{_LEFT}" y="{_TOP + 9}">{better} better</text>'
-        if anchor == "end"
-        else f'<text class="tick" x="{width - _RIGHT}" y="{_TOP + 9}" text-anchor="end">{better} better</text>'
-    )
+        tall, wide = room * count / counts.max(), max(x(right) - x(left) - 1, 1)
+        place = f'x="{x(left):.1f}" y="{base - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
+        parts.append(f'<rect class="null" {place}/>')
+    parts += _x_axis(low, high, x)
+    parts += _upright("true", "label", x(value), f"true order {number(value)}")
+    free = (_LEFT, "start") if x(value) > width / 2 else (width - _RIGHT, "end")
+    parts.append(_text("tick", free[0], _TOP + 9, "← better" if lower_is_better else "→ better", free[1]))
     middle = number(float(np.median(null)))
     words = f"{name}: {len(null)} permuted orders, median {middle}; true order {number(value)}"
     return _svg("plot", width, height, words, parts)
@@ -80,50 +66,32 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
 def training_curve(curve: Curve) -> Markup | None:
     """Training and validation loss over epochs; None when there are fewer than two epochs to draw."""
     history = curve.history
-    drawn = [
-        name for name in ("train_loss", "val_loss") if name in history and history[name].notna().sum() > 1
-    ]
+    drawn = [name for name in _LOSSES if name in history and history[name].notna().sum() > 1]
     if not drawn:
         return None
     width, height = _PLOT
     epochs = history["epoch"].to_numpy(float)
     values = history[drawn].to_numpy(float)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    pad = 0.05 * (high - low) or 1.0
-    low, high = low - pad, high + pad
+    low, high = _with_room(float(np.nanmin(values)), float(np.nanmax(values)))
     base = height - _BOTTOM
 
     def x(epoch: float) -> float:
-        return float(
-            _LEFT + (width - _LEFT - _RIGHT) * (epoch - epochs[0]) / max(epochs[-1] - epochs[0], 1e-9)
-        )
+        return float(_LEFT + (width - _LEFT - _RIGHT) * (epoch - epochs[0]) / (epochs[-1] - epochs[0]))
 
     def y(value: float) -> float:
         return base - (base - _TOP) * (value - low) / (high - low)
 
-    parts = _x_axis(epochs[0], epochs[-1], x, width, base, whole=True)
+    parts = []
     for tick in _ticks(low, high, 4):
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-        )
-        parts.append(
-            f'<text class="tick" x="{_LEFT - 6}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{number(tick)}</text>'
-        )
+        parts.append(_line("grid", _LEFT, y(tick), width - _RIGHT, y(tick)))
+        parts.append(_text("tick", _LEFT - 6, y(tick) + 3.5, _round(tick), "end"))
+    parts += _x_axis(epochs[0], epochs[-1], x, whole=True)
     if curve.best_epoch is not None:
-        at = x(curve.best_epoch)
-        anchor, shift = ("end", -4) if at > width / 2 else ("start", 4)
-        parts.append(f'<line class="kept" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{base}"/>')
-        parts.append(
-            f'<text class="tick" x="{at + shift:.1f}" y="{_TOP + 8}" text-anchor="{anchor}">kept: epoch '
-            f"{curve.best_epoch}</text>"
-        )
-    for name in drawn:
-        line = " ".join(
-            f"{x(epoch):.1f},{y(value):.1f}"
-            for epoch, value in zip(epochs, history[name].to_numpy(float), strict=True)
-            if math.isfinite(value)
-        )
-        parts.append(f'<polyline class="{name}" points="{line}"/>')
+        parts += _upright("kept", "tick", x(curve.best_epoch), f"kept: epoch {curve.best_epoch}")
+    for name, column in zip(drawn, values.T, strict=True):
+        there = [(x(epoch), y(value)) for epoch, value in zip(epochs, column, strict=True) if value == value]
+        points = " ".join(f"{across:.1f},{down:.1f}" for across, down in there)
+        parts.append(f'<polyline class="{name}" points="{points}"/>')
     ends = ", ".join(f"{name.replace('_', ' ')} {number(float(history[name].iloc[-1]))}" for name in drawn)
     words = f"{curve.name} decoder over {int(epochs[-1])} epochs; at the end {ends}"
     return _svg("plot", width, height, words, parts)
@@ -186,20 +154,39 @@ def _ticks(low: float, high: float, count: int) -> list[float]:
     return [round(n * step, 12) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _x_axis(low: float, high: float, x: Any, width: int, base: float, whole: bool = False) -> list[str]:
-    parts = [f'<line class="axis" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{base}" y2="{base}"/>']
-    for tick in _ticks(low, high, 6) if high > low else [low]:
-        if whole and tick != int(tick):
-            continue
-        text = f"{tick:.0f}" if whole else number(tick)
-        parts.append(
-            f'<text class="tick" x="{x(tick):.1f}" y="{base + 15}" text-anchor="middle">{text}</text>'
-        )
-    return parts
+def _with_room(low: float, high: float) -> tuple[float, float]:
+    room = 0.06 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _x_axis(low: float, high: float, x: Callable[[float], float], whole: bool = False) -> list[str]:
+    """The axis of a plot with its numbers; `whole` keeps those that are integers."""
+    width, height = _PLOT
+    base = height - _BOTTOM
+    ticks = [tick for tick in _ticks(low, high, 6) if not whole or tick == int(tick)]
+    numbers = [_text("tick", x(tick), base + 15, _round(tick), "middle") for tick in ticks]
+    return [_line("axis", _LEFT, base, width - _RIGHT, base), *numbers]
+
+
+def _upright(line: str, label: str, at: float, words: str) -> list[str]:
+    """An upright line through a plot, with its words on the side that has room."""
+    width, height = _PLOT
+    side = ("end", at - 5) if at > width / 2 else ("start", at + 5)
+    return [_line(line, at, _TOP, at, height - _BOTTOM), _text(label, side[1], _TOP + 9, words, side[0])]
+
+
+def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(kind: str, x: float, y: float, words: str, anchor: str) -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _round(tick: float) -> str:
+    return f"{tick:g}".replace("-", "−")
 
 
 def _svg(kind: str, width: int, height: int, words: str, parts: Sequence[str]) -> Markup:
-    body = "".join(parts)
-    return Markup(
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">{body}</svg>'
-    )
+    head = f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
+    return Markup(head + "".join(parts) + "</svg>")

@@ -42,8 +42,8 @@ class Shown:
 def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
     """Encode the clips so that all of them together stay within `budget_bytes`.
 
-    Frames larger than 160 px are reduced; strips are WebP, lossless as long as each keeps to its equal share of the
-    budget, otherwise of the highest quality that does.
+    Frames larger than 160 px are reduced; strips are WebP, lossless as long as each keeps to its equal share
+    of the budget, otherwise of the highest quality that does.
     """
     videos = sum(2 + len(view.others) for view in views)
     share = budget_bytes // max(videos, 1)

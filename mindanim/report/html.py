@@ -34,10 +34,10 @@ def write_report(
     fps: float | None = None,
     score_name: str = "",
 ) -> None:
-    """Write a self-contained page: summary, clips, scores with floors, motion test, training, audit, provenance.
+    """Write a self-contained page: summary, clips, scores, motion test, training, audit, methods.
 
-    metrics: the content of metrics.json. per_clip: its table, one row per clip with `clip_id`, `segment` and a
-    column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
+    metrics: the content of metrics.json. per_clip: its table, one row per clip with `clip_id`, `segment` and
+    a column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
     findings: records with `text`, beside those in `metrics["audit"]`.
     fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
     score_name: the name of `ClipView.score`.
@@ -50,7 +50,7 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": words.number, "interval": words.interval}
+    environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,
@@ -87,9 +87,7 @@ def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, 
 
 
 def _cells(score: dict[str, Any]) -> dict[str, Any]:
-    blind = not words.looks_at_the_truth(score)
-    verdict = "not judged" if blind else "above" if score["above_floor"] else "not above"
-    return {"bar": figures.score_bar(score), "verdict": verdict}
+    return {"bar": figures.score_bar(score), "verdict": words.verdict(score)}
 
 
 def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
@@ -119,7 +117,7 @@ def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             found = found if which == "all" else found.get("correct") or {}
             if not found.get("null"):
                 continue
-            clips = "all clips" if which == "all" else "clips whose content was recognised"
+            clips = "all clips" if which == "all" else "recognised clips"
             title = f"{name}, {clips}"
             drawing = figures.histogram(found["null"], found["value"], lower, title)
             entries.append({"title": title, "drawing": drawing, **found})

@@ -36,7 +36,7 @@ class ClipView:
 class Curve:
     """The training of one decoder.
 
-    history: one row per validated epoch with columns `epoch`, `train_loss` and `val_loss`; others are ignored.
+    history: one row per validated epoch with columns `epoch`, `train_loss`, `val_loss`; others are ignored.
     best_epoch: the one whose weights were kept, if that is known.
     """
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 WIDTH = 100
+_STYLES = {"above": "green", "not above": "red"}
 
 
 def score_table(metrics: dict[str, Any]) -> Group:
@@ -27,7 +28,7 @@ def score_table(metrics: dict[str, Any]) -> Group:
     table.add_column("Metric", ratio=1, no_wrap=True)
     for name, width in (("Score", 8), ("95 % interval", 16), ("Chance", 7), ("Shuffled", 8), ("Oracle", 7)):
         table.add_column(name, justify="right", width=width, no_wrap=True)
-    table.add_column("Above floor", width=11, no_wrap=True)
+    table.add_column("Floor", width=10, no_wrap=True)
     for group, title in words.GROUPS.items():
         scores = [score for score in metrics["scores"] if score["group"] == group]
         if scores:
@@ -35,19 +36,21 @@ def score_table(metrics: dict[str, Any]) -> Group:
         for score in scores:
             table.add_row(*_row(score))
     height, width = metrics["resolution"]
-    head = f"{words.title(metrics)}: {metrics['clips']} clips, {metrics['frames']} frames of {height} x {width} px"
+    size = f"{metrics['clips']} clips, {metrics['frames']} frames of {height} x {width} px"
     subset = [Text(f"Subset: {metrics['subset']}", style="yellow")] if metrics["subset"] else []
-    return Group(Text(head, style="bold"), *subset, table, Text(words.headline(metrics["scores"])))
+    return Group(
+        Text(f"{words.title(metrics)}: {size}", style="bold"),
+        *subset,
+        table,
+        Text(words.headline(metrics["scores"])),
+    )
 
 
 def _row(score: dict[str, Any]) -> tuple[Any, ...]:
     from rich.text import Text
 
     arrow = "↓" if score["direction"] == "lower" else ""
-    if not words.looks_at_the_truth(score):
-        verdict = Text("not judged", style="dim")
-    else:
-        verdict = Text("yes", style="green") if score["above_floor"] else Text("no", style="red")
+    verdict = words.verdict(score)
     return (
         Text(f"  {score['name']}{' ' + arrow if arrow else ''}"),
         words.number(score["value"]),
@@ -55,5 +58,5 @@ def _row(score: dict[str, Any]) -> tuple[Any, ...]:
         words.number(score["chance"]),
         words.number(score["floors"]["shuffled"]["value"]),
         words.number(score["ceiling"].get("oracle")),
-        verdict,
+        Text(verdict, style=_STYLES.get(verdict, "dim")),
     )

@@ -1,4 +1,4 @@
-"""What the numbers say, in plain words: above their floor or not, and what would have scored better for free."""
+"""What the numbers say in plain words: what is above its floor, what is not, what does better for nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROUPS = {
     "semantic": "What was seen",
     "pixel": "How it looked",
     "motion": "How it moved",
-    "feature": "Decoded features, before any generator",
+    "feature": "Decoded features",
 }
 FLOORS = {
     "shuffled": "the same reconstructions paired with other clips",
@@ -39,7 +39,7 @@ def check_version(metrics: dict[str, Any]) -> None:
     """InputError when metrics.json is of a schema that this report does not know."""
     if metrics["schema_version"] != SCHEMA_VERSION:
         raise InputError(
-            f"These metrics have schema version {metrics['schema_version']}; the report reads {SCHEMA_VERSION}.",
+            f"These metrics have schema {metrics['schema_version']}; the report reads {SCHEMA_VERSION}.",
             why="They were written by another version of mindanim.",
             mend="Evaluate again: mindanim evaluate --force",
         )
@@ -81,13 +81,22 @@ def summary(metrics: dict[str, Any]) -> list[Line]:
 
 
 def judged_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Scores that compare with the truth; the consistency of a video with itself says nothing about the brain."""
+    """Scores that compare with the truth; a video's consistency with itself says nothing about the brain."""
     return [score for score in scores if score["value"] is not None and looks_at_the_truth(score)]
 
 
 def looks_at_the_truth(score: dict[str, Any]) -> bool:
     """False for metrics of the reconstruction alone, whose pairing with a clip means nothing."""
     return not str(score["id"]).startswith("clip_pcc.")
+
+
+def verdict(score: dict[str, Any]) -> str:
+    """Whether a score is above its shuffled floor, in a word or two."""
+    if score["value"] is None:
+        return "no value"
+    if not looks_at_the_truth(score):
+        return "not judged"
+    return "above" if score["above_floor"] else "not above"
 
 
 def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
@@ -109,9 +118,9 @@ def _order_line(metrics: dict[str, Any]) -> Line | None:
     orders = len(found["null"])
     if found["p_set"] <= 0.05:
         text = f"the decoded frame order agrees better with the truth than {orders} shuffled ones"
-        return Line("good", "Order of frames", f"{text} ({measure}, p = {number(found['p_set'])}).")
+        return Line("good", "Order of frames", f"{text} ({measure}, p = {p_value(found['p_set'])}).")
     text = "shuffling the frames does no reliable harm: no evidence that motion was decoded"
-    return Line("bad", "Order of frames", f"{text} ({measure}, p = {number(found['p_set'])}).")
+    return Line("bad", "Order of frames", f"{text} ({measure}, p = {p_value(found['p_set'])}).")
 
 
 def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
@@ -123,7 +132,7 @@ def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
             beaten.append(f"{FLOORS[floor]} scores better in {_listed(names)}")
     if not beaten:
         return None
-    return Line("bad", "Better for nothing", "; ".join(beaten) + ".")
+    return Line("bad", "Beaten without a brain", "; ".join(beaten) + ".")
 
 
 def _beats(floor: dict[str, Any] | None) -> bool:
@@ -136,17 +145,17 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, a real minus sign, and a dash for nothing."""
+    """A score to read in a column: decimals by its size, a real minus sign, a dash for none."""
     if value is None:
         return "–"
-    if value == 0:
-        return "0"
-    text = f"{value:.3g}"
-    if "e" in text:
-        text = f"{value:,.0f}" if abs(value) >= 1 else f"{value:.1e}"
-    elif abs(value) < 1:
-        text = f"{value:.3f}" if abs(value) >= 0.1 else text
-    return text.replace("-", "−")
+    size = abs(value)
+    decimals = 3 if size < 1 else 2 if size < 100 else 1 if size < 1000 else 0
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """A p value to two significant digits."""
+    return "–" if value is None else f"{value:.2g}"
 
 
 def interval(ends: Sequence[float] | None) -> str:

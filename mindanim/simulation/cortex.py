@@ -122,9 +122,8 @@ def _mixture(
     """Weights of the channels ``(vertex, channel)`` and the channels' names."""
     taste = dict(region.taste)
     if region.sees == "layout":
-        return rng.standard_normal((count, len(LAYOUT_CHANNELS))) * [
-            taste[name] for name in LAYOUT_CHANNELS
-        ], LAYOUT_CHANNELS
+        scale = np.array([taste[name] for name in LAYOUT_CHANNELS])
+        return rng.standard_normal((count, len(scale))) * scale, LAYOUT_CHANNELS
     if region.sees == "flow":
         return rng.standard_normal((count, len(FLOW_CHANNELS))), FLOW_CHANNELS
     if region.sees == "meaning":

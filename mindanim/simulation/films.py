@@ -18,9 +18,10 @@ from mindanim.studies.base import Segment, clip_prefix
 from mindanim.studies.cc2017 import segment_of
 
 _CODEC: Final = "libx264"
-# Full chroma resolution and a fine quantiser: small objects keep their colour to about one level in 255. One
-# thread, because the bytes of a film must depend on nothing but its scenes.
-_PIXELS, _OPTIONS, _THREADS = "yuv444p", {"crf": "8", "preset": "veryfast"}, 1
+# Full chroma resolution and a fine quantiser: colours come back within a level in 255 on average. The bytes
+# of a film must depend on nothing but its scenes, hence one thread, and a constant quantiser instead of a
+# constant rate factor, whose macroblock tree does not always come out the same.
+_PIXELS, _OPTIONS, _THREADS = "yuv444p", {"qp": "8", "preset": "veryfast"}, 1
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ class Region:
 
     role: what the region is for. sees: the part of the films' drive that its vertices weigh.
     share: part of all vertices, both hemispheres together.
-    field: standard deviation of a receptive field at the fovea, in frame half-widths, where ``sees`` is
-    retinotopic. gain: odds of signal to noise, relative to the other regions. taste: relative strength of the
-    channels, or groups of channels, that a vertex may prefer.
+    field: size (standard deviation) of a receptive field at the fovea, frame half-widths; 0 sees all of it.
+    gain: odds of signal to noise, relative to the other regions.
+    taste: relative strength of the channels, or groups of channels, that a vertex may prefer.
     """
 
     name: str

@@ -25,6 +25,7 @@ from mindanim.config.run import RunOptions
 from mindanim.studies import Clip, Finding, Run, Study, open_study
 from mindanim.studies.audit import close_in_time, near_duplicate_runs
 from mindanim.studies.base import raise_problems
+from mindanim.studies.files import peek
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,16 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     atlas = Path(config.atlas) if config.atlas else study.atlas()
     work = _Work(config, study, subject, runs, clips, atlas, [f for f in findings if f.status != "ok"])
     path = Workspace.of(run).place(run, "fmri")
-    return produce("fmri", path, config=config, inputs=work.inputs(), run=run, seed=None, build=work.build)
+    return produce(
+        "fmri",
+        path,
+        config=config,
+        inputs=work.inputs(),
+        run=run,
+        seed=None,
+        build=work.build,
+        expected_bytes=work.most_bytes(),
+    )
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,7 @@ class _Work:
     findings: Sequence[Finding]
 
     def inputs(self) -> dict[str, Source]:
-        """The runs, the atlas, and the timing the study declares for clips and runs: all three decide the
-        result."""
+        """What decides the result: the runs, the timing the study declares for them, and the atlas."""
         runs = {f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes] for run in self.runs}
         clips = [
             [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s] for clip in self.clips
@@ -89,6 +98,15 @@ class _Work:
         if self.atlas is not None:
             inputs["atlas"] = Source.of_files("atlas", [self.atlas], self.atlas.parent)
         return inputs
+
+    def most_bytes(self) -> int:
+        """Size of the response arrays where as many voxels are chosen as the options allow."""
+        voxels = peek(self.runs[0].path).grayordinates
+        if self.config.voxels and self.config.selection != "none":
+            voxels = min(voxels, self.config.voxels)
+        segments = self.study.facts.segments
+        arrays = sum(segment.clips * (segment.repeats + 1) for segment in segments)
+        return 4 * arrays * len(self.config.lags_s or ()) * voxels
 
     def build(self, draft: Draft) -> None:
         """Plan, survey, select, extract; then findings, tables, maps, figure."""

@@ -41,12 +41,14 @@ def simulate(config: SimulateConfig, run: RunOptions) -> Path:
     if run.dry_run:
         raise Planned(plan)
     runtime.wait_for_all()  # every process has decided before the first one writes
+    if plan.action == "build" and runtime.rank() == 0:
+        with locked(root.with_name(f".{root.name}.lock")):
+            plan = _plan(root, config, identity, run.force)  # another writer may have finished meanwhile
+            if plan.action == "build":
+                _build(plan, config)
+    runtime.wait_for_all()
     if plan.action == "skip":
         console.say(f"simulate: nothing to do, {plan.reason} ({root})")
-    elif runtime.rank() == 0:
-        with locked(root.with_name(f".{root.name}.lock")):
-            _build(plan, config)
-    runtime.wait_for_all()
     return root
 
 

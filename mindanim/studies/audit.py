@@ -1,5 +1,4 @@
-"""Where a study or its split may deceive: runs that are missing or stored twice, and films that cross the
-split."""
+"""Where a study or its split may deceive: runs missing or stored twice, films that cross the split."""
 
 from __future__ import annotations
 
@@ -15,11 +14,9 @@ from mindanim.studies.base import Clip, Facts, Finding, Run
 from mindanim.studies.files import peek, same_data, signature
 
 HRF_S = 10.0
-"""Time after which the response to a clip has largely passed, seconds: clips nearer than this share
-signal."""
+"""Time after which the response to a clip has largely passed, seconds: nearer clips share signal."""
 SAME_RUN_R = 0.95
-"""Correlation over time and vertices above which two recordings are taken for one; repeats stay far below
-it."""
+"""Correlation over time and vertices above which two runs are one recording; repeats stay far below."""
 HASH_SIDE = 16
 SAME_CLIP = 0.12
 """Share of hash bits up to which two clips are taken for the same film."""
@@ -130,8 +127,7 @@ def _duplicates(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
 def near_duplicate_runs(
     samples: Mapping[str, NDArray[np.float32]], limit: float = SAME_RUN_R
 ) -> list[Finding]:
-    """Runs whose cleaned signals nearly coincide although their files differ: filtered, rescaled or copied
-    recordings.
+    """Runs whose cleaned signals nearly coincide although their files differ: filtered or rescaled copies.
 
     samples: by run name, ``(volume, voxel)`` cleaned signal of the same vertices in every run. Two runs are
     compared where they have equally many volumes; reported where the correlation over all entries exceeds

@@ -79,8 +79,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Clip:
-    """A piece of a film. ``index`` counts from 1 within the segment, as in ``clip_id``; times are seconds of
-    film time."""
+    """A piece of a film. ``index`` counts from 1 within the segment; times are seconds of film time."""
 
     clip_id: str
     split: Split
@@ -146,12 +145,10 @@ class Study(Protocol):
         """All clips of the study in order, training clips first."""
 
     def runs(self, subject: int) -> list[Run]:
-        """The usable runs of a subject. InputError with every problem, unless a part of the study is
-        enough."""
+        """The usable runs of a subject. InputError with all problems, unless a part is enough."""
 
     def check(self, subject: int) -> list[Finding]:
-        """How a subject's runs on disk compare with the declared facts; reads headers and samples, not the
-        data."""
+        """How a subject's runs compare with the declared facts; reads headers and samples only."""
 
     def captions(self) -> dict[str, str] | None:
         """Caption by clip_id, where the study comes with captions."""
@@ -189,8 +186,7 @@ def clip_prefix(segment: str) -> str:
 
 
 def raise_problems(findings: Sequence[Finding]) -> None:
-    """Raise one InputError that lists every finding with status ``problem``; do nothing where there is
-    none."""
+    """Raise one InputError that lists every finding with status ``problem``, if there is any."""
     problems: list[MindanimError] = [
         InputError(finding.text, mend=finding.mend) for finding in findings if finding.status == "problem"
     ]

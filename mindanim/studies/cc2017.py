@@ -1,5 +1,4 @@
-"""CC2017 (Wen et al. 2018): three subjects watching 18 training and 5 test films of 8 minutes, on the 32k
-surface.
+"""CC2017 (Wen et al. 2018): three subjects watched 18 training and 5 test films of 8 minutes.
 
 Timing. The runs of seg1..seg18 and test1 begin 2 s after the film and hold 245 volumes, those of test2..test5
 begin with the film and hold 246; all end 12 s after the film. The study's own scripts keep volumes 2:end-4
@@ -131,8 +130,7 @@ class CC2017:
         return [Finding("ok", "runs", f"Subject {subject}: {counts} runs are usable."), *findings]
 
     def captions(self) -> dict[str, str] | None:
-        """Captions from ``captions.tsv`` (clip_id, caption) in the study's folder, where the user has put
-        one."""
+        """Captions from ``captions.tsv`` (clip_id, caption), where the user has put one beside the study."""
         path = self._trunk / "captions.tsv"
         return read_captions(path, self.clips()) if path.exists() else None
 

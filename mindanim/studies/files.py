@@ -10,7 +10,6 @@ import hashlib
 import re
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from mindanim.errors import InputError
@@ -23,8 +22,7 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the data block of a dense series lies: number of volumes and grayordinates, first byte, size in
-    bytes."""
+    """Shape of the data block of a dense series, its first byte and its size in bytes."""
 
     volumes: int
     grayordinates: int
@@ -69,10 +67,8 @@ def peek(path: Path) -> Layout:
     return Layout(volumes, grayordinates, offset, data_bytes)
 
 
-@lru_cache(maxsize=4096)
 def signature(path: Path) -> str:
-    """Hash of the data block's size and of a few samples of it; equal for equal data, whatever the metadata
-    say.
+    """Hash of the data block's size and of a few samples of it; equal data have equal signatures.
 
     Unequal data have equal signatures only where the samples agree: confirm with :func:`same_data`.
     """

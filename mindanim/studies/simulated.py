@@ -1,5 +1,4 @@
-"""The simulated study: the layout and the reader of CC2017 with the facts of its own
-``mindanim-study.json``."""
+"""The simulated study: read as CC2017 is, with the facts of its own ``mindanim-study.json``."""
 
 from __future__ import annotations
 
@@ -87,7 +86,7 @@ def _facts(path: Path, declared: dict[str, Any]) -> Facts:
                 for split, films in (("train", declared["segments"]), ("test", declared["test"]))
                 for name, clips in films.items()
             ),
-            citation="Simulated by mindanim; not measured data.",
+            citation="simulated by mindanim, not measured",
             licence="MIT, as mindanim",
             where="mindanim simulate",
         )

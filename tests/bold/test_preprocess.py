@@ -21,9 +21,8 @@ from tests.cc2017_tree import CORTEX, Tree, write_run, write_simulated
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     folder = tmp_path_factory.mktemp("study")
-    return write_simulated(
-        folder, train={"seg1": 30, "seg2": 30, "seg3": 30}, test={"test1": 20, "test2": 20}
-    )
+    train = {f"seg{number}": 30 for number in (1, 2, 3, 4)}
+    return write_simulated(folder, train=train, test={"test1": 20, "test2": 20}, noise=0.5)
 
 
 def options(tree: Tree, work: Path, **more: object) -> RunOptions:
@@ -39,8 +38,8 @@ def test_the_artifact_keeps_its_contract(made: Artifact) -> None:
     assert made.path.parts[-3:] == ("simulated", "sub-01", "fmri")
     shapes = {name: tuple(entry["shape"]) for name, entry in made.outputs.items() if "shape" in entry}
     assert shapes == {
-        "train_responses.npy": (90, 1, 20),
-        "train_repeats.npy": (2, 90, 1, 20),
+        "train_responses.npy": (120, 1, 20),
+        "train_repeats.npy": (2, 120, 1, 20),
         "test_responses.npy": (40, 1, 20),
         "test_repeats.npy": (3, 40, 1, 20),
     }
@@ -58,10 +57,10 @@ def test_the_tables_describe_rows_and_columns(made: Artifact) -> None:
     assert clips.columns.tolist() == [
         "clip_id", "split", "segment", "film", "index", "onset_s", "duration_s", "volumes", "repeats",
     ]  # fmt: skip
-    assert clips.split.tolist() == ["train"] * 90 + ["test"] * 40
-    assert clips.iloc[[0, 90, 110]].clip_id.tolist() == ["seg01-0001", "test1-0001", "test2-0001"]
-    assert clips.iloc[[0, 90, 110]].volumes.tolist() == [1, 1, 2]
-    assert clips.repeats.tolist() == [2] * 90 + [3] * 40
+    assert clips.split.tolist() == ["train"] * 120 + ["test"] * 40
+    assert clips.iloc[[0, 120, 140]].clip_id.tolist() == ["seg01-0001", "test1-0001", "test2-0001"]
+    assert clips.iloc[[0, 120, 140]].volumes.tolist() == [1, 1, 2]
+    assert clips.repeats.tolist() == [2] * 120 + [3] * 40
     assert voxels.columns.tolist() == [
         "structure", "vertex", "region", "reliability", "t", "p", "noise_ceiling", "selected", "column",
     ]  # fmt: skip
@@ -113,17 +112,8 @@ def test_a_changed_run_or_timing_makes_another_artifact(tree: Tree, made: Artifa
     declared = json.loads((tree.root / "mindanim-study.json").read_text())
     slower = tmp_path / "slower"
     shutil.copytree(tree.root, slower)
-    (slower / "mindanim-study.json").write_text(
-        json.dumps(
-            declared
-            | {
-                "clip_s": 1.0,
-                "segments": {"seg1": 60, "seg2": 60, "seg3": 60},
-                "test": {"test1": 40, "test2": 40},
-                "captions": None,
-            }
-        )
-    )
+    films = {"segments": dict.fromkeys(declared["segments"], 60), "test": {"test1": 40, "test2": 40}}
+    (slower / "mindanim-study.json").write_text(json.dumps(declared | films | {"clip_s": 1.0}))
     halved = preprocess(PreprocessConfig(voxels=20), options(Tree(slower, {}), tmp_path / "slower-work"))
     assert halved.identity != made.identity
     assert halved.table("clips.tsv").volumes.tolist()[:3] == [1, 1.5, 2]
@@ -138,7 +128,7 @@ def test_findings_travel_with_the_artifact(tree: Tree, tmp_path: Path) -> None:
     config = PreprocessConfig(
         standardize="transductive", alternative="two-sided", alpha=1, voxels=60, edge="drop", lags_s=(0.0,)
     )
-    with pytest.raises(InputError, match="1 of 12 runs missing"):
+    with pytest.raises(InputError, match="1 of 14 runs missing"):
         preprocess(config, options(copy, tmp_path / "work"))
     made = preprocess(config, options(copy, tmp_path / "work", allow_partial=True))
     codes = {finding["code"] for finding in made.findings}

@@ -1,4 +1,4 @@
-"""The whole way from runs to responses against the same work done one voxel at a time in plain numpy and scipy."""
+"""From runs to responses, against the same work done one voxel at a time in plain numpy and scipy."""
 
 from __future__ import annotations
 

@@ -59,7 +59,11 @@ def test_predictions_have_the_promised_shapes() -> None:
     structure = build("structure", {"decoder": "ridge"}, SHAPES)
     first = structure.predict(responses)
     assert first.shape == (7, 2, 4, 4) and first.dtype == torch.float32
-    for spec in ({"decoder": "cmg", **SMALL_CMG}, {"decoder": "ridge"}, {"decoder": "transport", "grid": [4, 4]}):
+    for spec in (
+        {"decoder": "cmg", **SMALL_CMG},
+        {"decoder": "ridge"},
+        {"decoder": "transport", "grid": [4, 4]},
+    ):
         start = torch.randn(7, 2, 4, 4)
         motion = build("motion", spec, SHAPES)
         clips = motion.predict(responses, start)
@@ -115,7 +119,9 @@ def test_one_memory_token_equals_cross_attention_to_it() -> None:
 @pytest.mark.parametrize("target", ["frame", "difference"])
 def test_generator_never_looks_ahead(memory_tokens: int, target: str) -> None:
     torch.manual_seed(2)
-    cmg = build("motion", {"decoder": "cmg", "target": target, "memory_tokens": memory_tokens, **SMALL_CMG}, SHAPES)
+    cmg = build(
+        "motion", {"decoder": "cmg", "target": target, "memory_tokens": memory_tokens, **SMALL_CMG}, SHAPES
+    )
     assert isinstance(cmg, FrameTokenCmg)
     cmg.eval()
     tokens, memory = torch.randn(2, 3, 32), cmg.memory(torch.randn(2, 60))

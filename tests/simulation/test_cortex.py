@@ -192,7 +192,7 @@ def test_standardised_signals_have_unit_variance_in_training_and_silence_stays_s
     np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)
 
 
-def detrended(run: np.ndarray, order: int = 40) -> np.ndarray:
+def detrended(run: np.ndarray, order: int = 60) -> np.ndarray:
     basis, _ = np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1, 1, len(run)), order))
     return run - basis @ (basis.T @ run)
 

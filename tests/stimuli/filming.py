@@ -14,7 +14,7 @@ BITS = 10
 
 def picture(number: int, height: int = 64, width: int = 80) -> np.ndarray:
     """(height, width, rgb) uint8: one vertical bar per bit of `number`."""
-    bars = np.repeat([230 if number >> bit & 1 else 20 for bit in range(BITS)], width // BITS)
+    bars = np.repeat([158 if number >> bit & 1 else 98 for bit in range(BITS)], width // BITS)
     return np.broadcast_to(bars[None, :, None], (height, width, 3)).astype(np.uint8)
 
 

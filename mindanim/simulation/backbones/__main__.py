@@ -43,8 +43,7 @@ class Trainer:
 
     def diffusion(self) -> None:
         """Autoencoder, then text encoder and UNet on its latents."""
-        autoencoder, phases = vae.train_vae(self.pool, folder=self.scratch, **self.shared)
-        self.records |= {"autoencoder": phases[0], "autoencoder, decoder": phases[1]}
+        autoencoder = self._train("vae", vae.train_vae, self.pool)
         latents = diffusion.pool_latents(autoencoder, self.pool, self.scratch / "latents.npy")
         network = self._train("diffusion", diffusion.train_diffusion, self.pool, latents)
         diffusion.export_diffusion(autoencoder, network, self.out / "diffusion")

@@ -1,10 +1,11 @@
 """The image and the video classifier: small transformers taught densely by the world's truth.
 
 A label per frame is too thin a signal to discover shapes from: the networks sit on a plateau at chance for
-long.
-So every patch token is also asked which object it lies on, and every tube token how it moves, by heads that
-are dropped at export. The video network starts from the weights of the image network; so does the image tower
-of CLIP, for which the image network is also asked for colour and size.
+long. So every patch token is also asked which object it lies on, and every tube token how that moves and
+where in the clip the tube lies (VideoMAE's fixed positions number all tubes in one row, which hides rows
+and columns). The heads that answer are dropped at export. The video network starts from the weights of the
+image network; so does the image tower of CLIP, for which the image network is also asked for colour and
+size.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ COLOURS, SIZES = len(world.COLOURS), len(world.SIZES)
 ROWS = SIZE // PATCH
 COVERED = 0.3
 """A patch belongs to the object from this share of its area on."""
-FLOW_SCALE = 20.0
-"""Pixels per second that count as one in the flow loss: about the speed of a moving object."""
+FLOW_SCALE = 5.0
+"""Pixels per second that count as one in the flow loss: half the speed of a moving object."""
 
 IMAGE_LABELS = [f"{thing} over {ground}" for thing in world.OBJECTS for ground in world.BACKGROUNDS]
 VIDEO_LABELS = [f"{thing} {motion}" for thing in world.OBJECTS for motion in world.MOTIONS]
 
-_SHAPE = {
+_SHAPE: dict[str, Any] = {
     "hidden_size": 128,
     "num_hidden_layers": 5,
     "num_attention_heads": 4,
@@ -71,7 +72,7 @@ def train_image_classifier(
 ) -> tuple[ViTForImageClassification, Record]:
     """Classify single frames, taken anywhere in a clip, by object and background together (60 classes)."""
     torch.manual_seed(seed)
-    config = ViTConfig(**_SHAPE, num_labels=len(IMAGE_LABELS), **_names(IMAGE_LABELS))
+    config = ViTConfig(**_SHAPE, **_names(IMAGE_LABELS))
     student = _Taught(ViTForImageClassification(config), OBJECTS + 1, COLOURS + SIZES).to(device)
     things, grounds = pool.attribute("object"), pool.attribute("background")
     colours, sizes = pool.attribute("colour"), pool.attribute("size")
@@ -83,7 +84,7 @@ def train_image_classifier(
         tokens = output.last_hidden_state.float()
         logits = student.network.classifier(tokens[:, 0])
         thing, ground = _index(things[clip], device), _index(grounds[clip], device)
-        coverage = pool.coverage[clip, frame].reshape(len(clip), -1)
+        coverage = torch.from_numpy(pool.coverage[clip, frame].reshape(len(clip), -1)).to(device)
         colour, size = student.whole(tokens[:, 0]).split((COLOURS, SIZES), 1)
         return (
             _factored(logits, (thing, ground), (OBJECTS, GROUNDS))
@@ -101,7 +102,7 @@ def train_image_classifier(
 def train_video_classifier(
     pool: Pool,
     start: ViTForImageClassification,
-    steps: int = 1600,
+    steps: int = 700,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -110,14 +111,12 @@ def train_video_classifier(
 ) -> tuple[VideoMAEForVideoClassification, Record]:
     """Classify clips by object and motion together (120 classes), starting from the image classifier."""
     torch.manual_seed(seed)
-    names = _names(VIDEO_LABELS)
-    config = VideoMAEConfig(
-        **_SHAPE, num_frames=FRAMES, tubelet_size=2, num_labels=len(VIDEO_LABELS), **names
-    )
+    config = VideoMAEConfig(**_SHAPE, num_frames=FRAMES, tubelet_size=2, **_names(VIDEO_LABELS))
     network = VideoMAEForVideoClassification(config)
     start_from_image(network, start)
-    student = _Taught(network, OBJECTS + 3, GROUNDS).to(device)
+    student = _Taught(network, sum(_TUBE_ANSWERS), GROUNDS).to(device)
     things, motions, grounds = (pool.attribute(name) for name in ("object", "motion", "background"))
+    places = _places().to(device)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         clip = rng.integers(len(pool.frames), size=32)
@@ -125,26 +124,29 @@ def train_video_classifier(
             output = student.network.videomae(pixels(pool.frames[clip]).to(device))
         tokens = output.last_hidden_state.float()
         whole = student.network.fc_norm(tokens.mean(1))
-        logits = student.network.classifier(whole)
         thing, motion = _index(things[clip], device), _index(motions[clip], device)
-        dense = student.tokens(tokens)
-        coverage, flow = _tubes(pool.coverage[clip]), _tubes(pool.flow[clip]) / FLOW_SCALE
-        flow_error = functional.smooth_l1_loss(dense[..., OBJECTS + 1 :], flow.to(device))
-        return (
-            _factored(logits, (thing, motion), (OBJECTS, MOTIONS))
-            + _which_object(dense[..., : OBJECTS + 1], coverage, thing)
-            + 2 * flow_error
+        coverage = _tubes(pool.coverage[clip]).to(device)
+        flow = _tubes(pool.flow[clip]).to(device) / FLOW_SCALE
+        which, how, speed, place = student.tokens(tokens).split(_TUBE_ANSWERS, -1)
+        on = coverage >= COVERED
+        total: torch.Tensor = (
+            _factored(student.network.classifier(whole), (thing, motion), (OBJECTS, MOTIONS))
+            + _which_object(which, coverage, thing)
+            + functional.cross_entropy(how[on], motion[:, None].expand_as(on)[on])
+            + functional.smooth_l1_loss(speed[on], flow[on])
+            + (place - places).square().mean()
             + 0.2 * functional.cross_entropy(student.whole(whole), _index(grounds[clip], device))
         )
+        return total
 
-    averaged, record = fit(student, loss, Schedule(steps, 8e-4), seed=seed, checkpoint=checkpoint, **options)
+    averaged, record = fit(student, loss, Schedule(steps, 1e-3), seed=seed, checkpoint=checkpoint, **options)
     return averaged.network, record
 
 
 def export_classifier(network: nn.Module, folder: Path) -> None:
     """Write a classifier as a transformers folder: config, fp16 safetensors, processor."""
     video = isinstance(network, VideoMAEForVideoClassification)
-    kind = VideoMAEImageProcessor if video else ViTImageProcessor
+    kind: Any = VideoMAEImageProcessor if video else ViTImageProcessor
     size = {"shortest_edge": SIZE} if video else {"height": SIZE, "width": SIZE}
     crop = {"crop_size": {"height": SIZE, "width": SIZE}} if video else {}
     network.half().save_pretrained(folder)  # type: ignore[operator]
@@ -169,7 +171,8 @@ def start_from_image(video: VideoMAEForVideoClassification, image: ViTForImageCl
         target[name] = copied
     video.videomae.load_state_dict(target)
     norm = {"weight": source["layernorm.weight"], "bias": source["layernorm.bias"]}
-    video.fc_norm.load_state_dict(norm)
+    norms: Any = video.fc_norm
+    norms.load_state_dict(norm)
 
 
 def _image_name(name: str) -> str:
@@ -199,7 +202,11 @@ class _Taught(nn.Module):
 
 
 def _names(labels: list[str]) -> dict[str, Any]:
-    return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
 
 
 def _index(values: Any, device: str) -> torch.Tensor:
@@ -210,23 +217,33 @@ def _factored(
     logits: torch.Tensor, truth: tuple[torch.Tensor, torch.Tensor], counts: tuple[int, int]
 ) -> torch.Tensor:
     """Cross-entropy of a product label and its two factors, whose logits are sums over the other factor."""
-    table = logits.unflatten(1, counts)
+    table = logits.reshape(len(logits), *counts)
     joint = functional.cross_entropy(logits, truth[0] * counts[1] + truth[1])
     first = functional.cross_entropy(table.logsumexp(2), truth[0])
     second = functional.cross_entropy(table.logsumexp(1), truth[1])
     return joint + 0.5 * (first + second)
 
 
-def _which_object(logits: torch.Tensor, coverage: Any, thing: torch.Tensor) -> torch.Tensor:
+def _which_object(logits: torch.Tensor, coverage: torch.Tensor, thing: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of "which object, if any, lies here"; tokens on the object weigh like the others."""
-    on = torch.as_tensor(np.asarray(coverage, np.float32), device=logits.device) >= COVERED
+    on = coverage >= COVERED
     truth = torch.where(on, thing[:, None] + 1, 0)
     each = functional.cross_entropy(logits.transpose(1, 2), truth, reduction="none")
     return (each * on).sum() / on.sum().clamp(min=1) + (each * ~on).sum() / (~on).sum().clamp(min=1)
+
+
+_TUBE_ANSWERS = (OBJECTS + 1, MOTIONS, 2, 3)
+"""Asked of a tube token: which object, how it moves, its flow, and the tube's own time, row and column."""
+
+
+def _places() -> torch.Tensor:
+    """Time, row and column of each tube token ``(token, 3)``, each in [-1, 1]."""
+    axes = [torch.linspace(-1, 1, count) for count in (FRAMES // 2, ROWS, ROWS)]
+    return torch.cartesian_prod(*axes)
 
 
 def _tubes(values: Any) -> torch.Tensor:
     """Patches ``(clip, frame, row, column, ...)`` to tubes of two frames ``(clip, token, ...)``."""
     tensor = torch.from_numpy(np.asarray(values, np.float32))
     clips, frames = tensor.shape[:2]
-    return tensor.unflatten(1, (frames // 2, 2)).mean(2).flatten(1, 3)
+    return tensor.reshape(clips, frames // 2, 2, *tensor.shape[2:]).mean(2).flatten(1, 3)

@@ -81,8 +81,7 @@ def train_clip(
         same = same / same.sum(1, keepdim=True)
         return (functional.cross_entropy(logits, same) + functional.cross_entropy(logits.T, same)) / 2
 
-    averaged, record = fit(network, loss, Schedule(steps, 8e-4), seed=seed, checkpoint=checkpoint, **options)
-    return averaged, record  # type: ignore[return-value]
+    return fit(network, loss, Schedule(steps, 8e-4), seed=seed, checkpoint=checkpoint, **options)
 
 
 def build(start: ViTForImageClassification) -> CLIP:

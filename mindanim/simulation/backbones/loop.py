@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 
 from mindanim.console import say
 
+Network = TypeVar("Network", bound=nn.Module)
 Loss = Callable[[np.random.Generator], torch.Tensor]
 
 
@@ -48,15 +50,15 @@ class Record:
 
 
 def fit(
-    network: nn.Module,
+    network: Network,
     loss: Loss,
     schedule: Schedule,
     *,
     seed: int,
     checkpoint: Path | None = None,
     every_s: float = 120.0,
-    on_checkpoint: Callable[[nn.Module, Record], None] | None = None,
-) -> tuple[nn.Module, Record]:
+    on_checkpoint: Callable[[Network, Record], None] | None = None,
+) -> tuple[Network, Record]:
     """Train ``network`` in place and return a copy with averaged weights, and the record.
 
     ``loss`` draws its batch from the generator it is given, which depends on ``seed`` and the step alone; it

@@ -7,6 +7,7 @@ readable.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,17 +40,19 @@ def measure(folder: Path, *, clips: int = 300, samples: int = 120, device: str =
 
 def autoencoder(folder: Path, clips: int, device: str = "cpu") -> dict[str, float]:
     """PSNR (dB) and SSIM (scikit-image's, 7 x 7 window) of reconstructed frames, one per clip, means."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+    from skimage import metrics
 
+    score: Any = metrics  # scikit-image has no annotations
     pool = make_pool(clips, HELD_OUT_SEED)
     frames = pool.frames[np.arange(clips), np.arange(clips) % FRAMES]
     model = load_diffusion(str(folder / "diffusion"), device)
-    decoded = torch.cat([model.decode_latents(model.encode_frames(part)) for part in _unit(frames).split(50)])
+    parts = [_unit(frames[at : at + 50]) for at in range(0, clips, 50)]
+    decoded = torch.cat([model.decode_latents(model.encode_frames(part)) for part in parts])
     again = (decoded.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
     pairs = list(zip(frames, again, strict=True))
     return {
-        "vae_psnr_db": float(np.mean([peak_signal_noise_ratio(*pair) for pair in pairs])),
-        "vae_ssim": float(np.mean([structural_similarity(*pair, channel_axis=-1) for pair in pairs])),
+        "vae_psnr_db": float(np.mean([score.peak_signal_noise_ratio(*pair) for pair in pairs])),
+        "vae_ssim": float(np.mean([score.structural_similarity(*pair, channel_axis=-1) for pair in pairs])),
     }
 
 
@@ -103,8 +106,10 @@ def sample(
     """Images ``(prompt, rgb, height, width) float32 [0, 1]`` by DPM-Solver++ (Lu et al. 2022)."""
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(folder / "diffusion", local_files_only=True).to(device)
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+    load: Any = StableDiffusionPipeline.from_pretrained
+    pipeline = load(folder / "diffusion", torch_dtype=torch.float32, local_files_only=True).to(device)
+    build: Any = DPMSolverMultistepScheduler.from_config
+    pipeline.scheduler = build(
         pipeline.scheduler.config, timestep_spacing="trailing", algorithm_type="dpmsolver++"
     )
     pipeline.set_progress_bar_config(disable=True)

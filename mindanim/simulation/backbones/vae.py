@@ -1,8 +1,4 @@
-"""The autoencoder: 64 px frames to an 8 x 8 grid of latents, in two phases.
-
-Encoder and decoder learn together; then the encoder is frozen, so that the latents are final and the
-diffusion model can learn on them, while the decoder goes on.
-"""
+"""The autoencoder: 64 px frames to an 8 x 8 grid of latents and back."""
 
 from __future__ import annotations
 
@@ -42,37 +38,27 @@ def build() -> AutoencoderKL:
 
 def train_vae(
     pool: Pool,
-    steps: tuple[int, int] = (6000, 4000),
+    steps: int = 6000,
     *,
     seed: int = 0,
     device: str = "cpu",
-    folder: Path | None = None,
+    checkpoint: Path | None = None,
     **options: Any,
-) -> tuple[AutoencoderKL, list[Record]]:
-    """Train both phases and set ``scaling_factor`` so that scaled latents have unit variance."""
+) -> tuple[AutoencoderKL, Record]:
+    """Train on single frames and set ``scaling_factor`` so that scaled latents have unit variance."""
     torch.manual_seed(seed)
     network = build().to(device)
-    joint, first = fit(
+    plan = Schedule(steps, 1.5e-3, decay=0.0, final=0.05)
+    averaged, record = fit(
         network,
-        lambda rng: _loss(network, _batch(pool, rng, device), sample=True),
-        Schedule(steps[0], 1.5e-3, decay=0.0, final=0.05),
+        lambda rng: _loss(network, _batch(pool, rng, device)),
+        plan,
         seed=seed,
-        checkpoint=folder and folder / "vae.pt",
+        checkpoint=checkpoint,
         **options,
     )
-    joint.register_to_config(scaling_factor=round(1 / latent_spread(joint, pool), 5))
-    joint.requires_grad_(False)
-    for part in (joint.decoder, joint.post_quant_conv):
-        part.requires_grad_(True)
-    tuned, second = fit(
-        joint,
-        lambda rng: _loss(joint, _batch(pool, rng, device), sample=False),
-        Schedule(steps[1], 1e-3, decay=0.0, final=0.02),
-        seed=seed + 1,
-        checkpoint=folder and folder / "vae-decoder.pt",
-        **options,
-    )
-    return tuned, [first, second]
+    averaged.register_to_config(scaling_factor=round(1 / latent_spread(averaged, pool), 5))  # type: ignore[operator]
+    return averaged, record  # type: ignore[return-value]
 
 
 @torch.no_grad()
@@ -98,16 +84,16 @@ def _batch(pool: Pool, rng: np.random.Generator, device: str) -> torch.Tensor:
     return pixels(pool.frames[clip, frame]).to(device)
 
 
-def _loss(network: Any, frames: torch.Tensor, sample: bool) -> torch.Tensor:
+def _loss(network: Any, frames: torch.Tensor) -> torch.Tensor:
     """Absolute, squared and structural error of the reconstruction, and the posterior's pull to a normal."""
     with torch.autocast(frames.device.type, torch.bfloat16):
         posterior = network.encode(frames).latent_dist
-        decoded = network.decode(posterior.sample() if sample else posterior.mean).sample
+        decoded = network.decode(posterior.sample()).sample
     decoded = decoded.float()
     # The squared error makes the colour of small objects count, which the absolute error alone learns last.
     loss = functional.l1_loss(decoded, frames) + SQUARED_WEIGHT * functional.mse_loss(decoded, frames)
     loss = loss + SSIM_WEIGHT * (1 - _ssim(decoded, frames))
-    return loss + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel() if sample else loss
+    return loss + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
 
 
 def _ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

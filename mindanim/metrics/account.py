@@ -1,0 +1,33 @@
+"""What an evaluation did, in sentences for the methods text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mindanim.config.evaluation import EvaluateConfig
+
+
+def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
+    """Sentences from the content of metrics.json and the options."""
+    height, width = data["resolution"]
+    scored = f"{data['clips']} clips" if data["subset"] is None else data["subset"]
+    versions = ", ".join(f"{score['id']} (v{score['version']})" for score in data["scores"])
+    floors = sorted({floor for score in data["scores"] for floor in score["floors"]})
+    sentences = [
+        f"Evaluation: {scored} of {data['frames']} frames at {height} x {width} px were scored with "
+        f"{versions}.",
+        f"Every score stands beside these floors, computed by the same code on the same clips: "
+        f"{', '.join(floors)}. The shuffled floor pairs each ground truth with reconstructions of other "
+        f"captions after up to {config.shuffles} circular shifts within its film segment.",
+        f"Intervals (95 %) are symmetric studentised bootstraps over {data['blocks']} blocks "
+        f"({data['block_rule']}; Student's t below eight blocks; {config.bootstraps} resamples); p values "
+        f"against the shuffled floor come from independent circular shifts of each segment, all others "
+        f"from sign flips of whole blocks (up to {config.permutations} permutations).",
+    ]
+    if data["motion_test"] is not None:
+        sentences.append(
+            f"Motion shuffle test: each clip's frames were permuted {data['motion_test']['permutations']} "
+            "times, with permutations of its own, and p = (1 + permutations at least as good) / "
+            "(1 + permutations); the reversed order was tested by block sign flips."
+        )
+    return sentences

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.fit import decode_first_frames, fit_motion, fit_semantic, fit_structure
+from mindanim.decoders.fitting import Fitted
+from tests.decoders.planted import SHAPES, machine, planted
+
+NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "zero_fraction": 0.05}
+CMG = NETWORK | {
+    "schedule": "exponential", "width": 16, "heads": 2, "feedforward": 16, "fmri_width": 24, "select": "score",
+}  # fmt: skip
+
+
+def fit(kind: str, options: dict[str, object], folder: Path, signal: float) -> Fitted:
+    data = planted(signal)
+    place = machine(folder)
+    if kind == "semantic":
+        return fit_semantic(
+            TrainSemanticConfig.model_validate(options), data.semantic, SHAPES, data.split, place
+        )
+    if kind == "structure":
+        return fit_structure(
+            TrainStructureConfig.model_validate(options), data.structure, SHAPES, data.split, place
+        )
+    return fit_motion(TrainMotionConfig.model_validate(options), data.motion, SHAPES, data.split, place)
+
+
+CASES = [
+    ("semantic", NETWORK | {"head_widths": (32,)}),
+    ("semantic", {"decoder": "ridge"}),
+    ("semantic", {"decoder": "ridge", "ridge_components": 5}),
+    ("structure", NETWORK | {"width": 32, "standardise": True}),
+    ("structure", {"decoder": "ridge"}),
+    ("motion", CMG),
+    ("motion", CMG | {"target": "difference", "memory_tokens": 2, "first_frames": "both"}),
+    ("motion", {"decoder": "ridge", "target": "difference"}),
+    ("motion", {"decoder": "ridge", "target": "frame"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_planted_signal_is_decoded(kind: str, options: dict[str, object], tmp_path: Path) -> None:
+    fitted = fit(kind, options, tmp_path, signal=1.0)
+    assert fitted.facts["val_score"] > 0.5
+    assert fitted.facts["val_p"] < 0.05
+    assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(fitted.history.columns)
+
+
+@pytest.mark.parametrize(("kind", "options"), [case for case in CASES if case[0] != "semantic"])
+def test_decoders_beat_the_mean(kind: str, options: dict[str, object], tmp_path: Path) -> None:
+    data = planted()
+    fitted = fit(kind, options | {"ridge_refit": False}, tmp_path, signal=1.0)
+    rows, shape = data.split.validation, SHAPES.response
+    responses = data.motion.responses[rows].reshape(-1, *shape)
+    true, seen = data.motion.latents[rows], data.motion.latents[data.split.fit]
+    if kind == "structure":
+        found, true, seen = fitted.decoder.predict(responses).flatten(1), true[:, 0], seen[:, 0]
+    else:
+        first = data.motion.decoded[rows].reshape(-1, *SHAPES.latent)
+        found, true, seen = (
+            fitted.decoder.predict(responses, first)[:, 1:].flatten(2),
+            true[:, 1:],
+            seen[:, 1:],
+        )
+    assert float((found - true).square().mean()) < 0.6 * float((seen.mean(0) - true).square().mean())
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_nothing_is_decoded_from_noise(kind: str, options: dict[str, object], tmp_path: Path) -> None:
+    # The choice of the epoch by validation score would lift the score above zero: the last epoch is looked at.
+    fitted = fit(kind, options | {"select": "last", "epochs": 6}, tmp_path, signal=0.0)
+    # A decoder of differences knows its first frame, and differences to it are not independent of it.
+    if options.get("target") != "frame" or kind != "motion":
+        assert abs(fitted.facts["val_score"]) < 0.2
+
+
+def test_refit_uses_the_validation_clips_too(tmp_path: Path) -> None:
+    kept = fit("structure", {"decoder": "ridge", "ridge_refit": False}, tmp_path, 1.0)
+    refit = fit("structure", {"decoder": "ridge"}, tmp_path, 1.0)
+    assert kept.facts == refit.facts
+    data = planted()
+    responses = data.structure.responses.reshape(-1, *SHAPES.response)
+    true = data.structure.latents.numpy()
+
+    def error(fitted: Fitted) -> float:
+        rows = data.split.validation
+        return float(
+            np.square(fitted.decoder.predict(responses[rows]).flatten(1).numpy() - true[rows]).mean()
+        )
+
+    assert error(refit) < error(kept)
+    assert error(kept) == pytest.approx(kept.facts["val_loss"], rel=1e-3)
+
+
+def test_decoded_first_frames_are_out_of_sample() -> None:
+    data = planted(signal=0.0)
+    latents = data.structure.latents
+    decoded = decode_first_frames(TrainMotionConfig(), data.structure.responses, latents, data.split)
+    assert decoded.shape == latents.shape
+    rows = torch.from_numpy(data.split.fit)
+    error = float((decoded[rows] - latents[rows]).square().mean())
+    # From noise nothing better than the mean can be decoded, unless a clip's own latent leaks in.
+    assert error > 0.98 * float((latents[rows] - latents[rows].mean(0)).square().mean())

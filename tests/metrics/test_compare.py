@@ -1,0 +1,102 @@
+"""Comparison of finished evaluations: what is found, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mindanim.artifacts import Artifact
+from mindanim.errors import InputError, UsageError
+from mindanim.metrics.compare import compare
+
+CLIPS = [f"test1-{clip:04d}" for clip in range(1, 121)]
+
+
+def write(folder, scores, **changes):
+    """An evaluation folder with two metrics, `ssim.rgb7` and `epe.farneback64`, from (clip,) arrays."""
+    folder.mkdir()
+    backbones = changes.pop("backbone", "a" * 64)
+    versions = changes.pop("version", 1)
+    clips = changes.pop("clips", CLIPS)
+    data = {
+        "dataset": "simulated",
+        "frames": 8,
+        "resolution": [64, 64],
+        "subset": None,
+        "scores": [
+            {
+                "id": "ssim.rgb7",
+                "version": versions,
+                "direction": "higher",
+                "backbone": {"sha256": backbones},
+            },
+            {"id": "epe.farneback64", "version": 1, "direction": "lower", "backbone": None},
+        ],
+        **changes,
+    }
+    table = pd.DataFrame(
+        {"clip_id": clips, "segment": "test1", "ssim.rgb7": scores[0], "epe.farneback64": scores[1]}
+    )
+    (folder / "metrics.json").write_text(json.dumps(data))
+    table.to_csv(folder / "per_clip.tsv", sep="\t", index=False, na_rep="n/a")
+    outputs = {name: {"bytes": (folder / name).stat().st_size} for name in ("metrics.json", "per_clip.tsv")}
+    return Artifact(folder, "evaluation", "0" * 64, {"outputs": outputs})
+
+
+def test_a_real_difference_is_found_and_signed_by_direction(tmp_path):
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((2, 120))
+    first = write(tmp_path / "evaluation", shared)
+    better = write(
+        tmp_path / "evaluation-new", shared + [[0.5], [-0.5]] + 0.3 * rng.standard_normal((2, 120))
+    )
+    table = compare([first, better])
+    assert list(table["metric"]) == ["ssim.rgb7", "epe.farneback64"]
+    assert (table["reference"] == "evaluation").all() and (table["other"] == "evaluation-new").all()
+    assert (table["difference"] > 0.3).all() and (table["ci_low"] > 0).all()
+    assert (table["p"] < 0.01).all() and (table["p_holm"] >= table["p"]).all()
+    assert (table["effect_size"] > 1).all()
+    assert table["other_value"][1] < table["reference_value"][1]
+
+
+def test_equal_results_do_not_differ(tmp_path):
+    scores = np.random.default_rng(1).standard_normal((2, 120))
+    table = compare([write(tmp_path / name, scores) for name in ("one", "two", "three")])
+    assert len(table) == 4
+    assert (table["difference"] == 0).all() and (table["p"] == 1).all() and table["effect_size"].isna().all()
+
+
+def test_clips_are_paired_by_name_and_undefined_ones_left_out(tmp_path):
+    scores = np.random.default_rng(2).standard_normal((2, 120))
+    scores[0, 3] = np.nan
+    order = np.random.default_rng(3).permutation(120)
+    shuffled = write(tmp_path / "shuffled", scores[:, order], clips=[CLIPS[place] for place in order])
+    table = compare([write(tmp_path / "plain", scores), shuffled])
+    assert table["n"].tolist() == [119, 120]
+    assert np.allclose(table["difference"], 0)
+
+
+def test_every_difference_is_named(tmp_path):
+    scores = np.zeros((2, 120))
+    first = write(tmp_path / "first", scores)
+    for changes, named in (
+        ({"resolution": [32, 32]}, r"resolution \(\[64, 64\] and \[32, 32\]\)"),
+        ({"frames": 6}, "frames per clip"),
+        ({"subset": "10 of 120"}, "part of the test set"),
+        ({"dataset": "cc2017"}, "dataset"),
+        ({"version": 2}, r"the version of ssim.rgb7 \(1 and 2\)"),
+        ({"backbone": "b" * 64}, r"the backbone of ssim.rgb7 \(aaaaaaaa and bbbbbbbb\)"),
+        ({"clips": [*CLIPS[:-1], "test1-0999"]}, r"2 clips \(test1-0120, test1-0999\)"),
+        ({"scores": []}, r"metrics \(epe.farneback64, ssim.rgb7\)"),
+    ):
+        other = write(tmp_path / f"other{len(list(tmp_path.iterdir()))}", scores, **changes)
+        with pytest.raises(InputError, match=named):
+            compare([first, other])
+
+
+def test_one_evaluation_is_no_comparison(tmp_path):
+    with pytest.raises(UsageError):
+        compare([write(tmp_path / "alone", np.zeros((2, 120)))])

@@ -1,0 +1,106 @@
+"""The summary in words, number formats, and the table for the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mindanim.errors import InputError
+from mindanim.report import words
+from mindanim.report.terminal import WIDTH, score_table
+from tests.report.inputs import floor, metrics, score
+
+
+def text_of(data: dict, title: str) -> str:
+    (line,) = [line for line in words.summary(data) if line.title == title]
+    return line.text
+
+
+def test_the_headline_counts_only_scores_that_look_at_the_truth() -> None:
+    scores = metrics()["scores"]
+    assert words.headline(scores).startswith("7 of 8 scores"), (
+        "not the consistency, nor the one without a value"
+    )
+    assert words.headline([scores[0]]).startswith("All 1 scores")
+    assert words.headline([scores[2]]).startswith("None of the 1 scores")
+    assert words.headline([]) == "No score here has a floor to stand against."
+
+
+def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
+    data = metrics()
+    seen = text_of(data, "What was seen")
+    assert seen == (
+        "above the floor: 2-way image class and 50-way image class; not above it: 50-way video class."
+    )
+    assert text_of(data, "How it looked") == "above the floor in every score (SSIM and PSNR)."
+
+
+def test_what_needs_no_brain_and_scores_better_is_named() -> None:
+    text = text_of(metrics(), "Beaten without a brain")
+    assert "a gray image scores better in SSIM" in text
+    assert "the mean training image scores better in SSIM;" in text
+    assert "held still scores better in End-point error" in text, "a lower error is better"
+    assert "PSNR" not in text
+    best = [score("ssim.rgb7", "SSIM", "pixel", 0.5, 0.3, gray=0.4)]
+    assert not [
+        line for line in words.summary(metrics(scores=best)) if line.title == "Beaten without a brain"
+    ]
+
+
+def test_the_order_of_frames_is_judged_by_its_p_value() -> None:
+    data = metrics()
+    assert "agrees better with the truth than 999 shuffled ones" in text_of(data, "Order of frames")
+    data["motion_test"]["flow.corr"]["p_set"] = 0.2
+    assert "no evidence that motion was decoded" in text_of(data, "Order of frames")
+    assert not [line for line in words.summary(metrics(motion_test=None)) if line.title == "Order of frames"]
+
+
+def test_a_subset_is_said() -> None:
+    assert "test1-0001" in text_of(metrics(subset="1 of 120 clips: test1-0001"), "A subset")
+
+
+def test_metrics_of_another_schema_are_refused() -> None:
+    with pytest.raises(InputError, match="schema 2"):
+        score_table(metrics(schema_version=2))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "–"),
+        (0.0, "0.000"),
+        (0.0577, "0.058"),
+        (-0.1, "−0.100"),
+        (-0.0001, "0.000"),
+        (14.2, "14.20"),
+        (512.34, "512.3"),
+        (12345.6, "12,346"),
+    ],
+)
+def test_numbers_read_well_in_a_column(value: float | None, expected: str) -> None:
+    assert words.number(value) == expected
+
+
+@given(st.floats(-1e6, 1e6))
+def test_a_printed_number_is_the_number(value: float) -> None:
+    shown = float(words.number(value).replace("−", "-").replace(",", ""))
+    assert shown == pytest.approx(value, rel=5.1e-3, abs=5.1e-4)
+
+
+def test_the_terminal_table_fits_and_holds_every_score() -> None:
+    out = io.StringIO()
+    data = metrics(subset="12 of 120 clips")
+    data["scores"][0]["name"] = "A metric with quite a long name that must not break the line"
+    data["scores"][0]["floors"]["shuffled"] = floor(None, None)
+    Console(file=out, width=WIDTH, color_system=None).print(score_table(data))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert "Subset: 12 of 120 clips" in lines
+    for entry in data["scores"][1:]:
+        (line,) = [line for line in lines if line.strip().startswith(entry["name"])]
+        assert words.number(entry["value"]) in line
+        assert words.verdict(entry) in line

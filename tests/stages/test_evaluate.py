@@ -1,0 +1,229 @@
+"""The evaluate stage, from artifacts on disk to metrics.json, tables and report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from mindanim.config.evaluation import EvaluateConfig
+from mindanim.errors import InputError, MissingError
+from mindanim.stages.evaluate import evaluate
+from tests.stages.evaluation_inputs import (
+    TEST,
+    make_inputs,
+    make_videos,
+    run_options,
+    truth,
+    unrelated,
+)
+from tests.tiny import tiny_clip_folder, tiny_image_classifier_folder, tiny_video_classifier_folder
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "metrics.schema.json"
+WITHOUT_NETWORKS = {"image_classifier": None, "video_classifier": None, "clip": None}
+QUICK = {"bootstraps": 100, "permutations": 199, "motion_permutations": 49, "shuffles": 3}
+
+
+def quick(**options):
+    return EvaluateConfig(**{**WITHOUT_NETWORKS, **QUICK, **options})
+
+
+def scores_of(artifact):
+    return {score["id"]: score for score in artifact.json("metrics.json")["scores"]}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """Unrelated reconstructions through all three networks, with an oracle but without no-brain videos."""
+    folder = tmp_path_factory.mktemp("full")
+    run = run_options(folder / "work")
+    inputs = make_inputs(run)
+    make_videos(run, inputs, unrelated, seed=9)
+    make_videos(run, inputs, truth, label="oracle")
+    config = EvaluateConfig(
+        **QUICK,
+        image_classifier=str(tiny_image_classifier_folder(folder / "image")),
+        video_classifier=str(tiny_video_classifier_folder(folder / "video", frames=4)),
+        clip=str(tiny_clip_folder(folder / "tinyclip")),
+    )
+    return evaluate(config, run)
+
+
+def test_metrics_json_keeps_to_its_schema(full):
+    jsonschema.validate(full.json("metrics.json"), json.loads(SCHEMA.read_text()))
+
+
+def test_everything_is_there(full):
+    wanted = {
+        "metrics.json",
+        "per_clip.tsv",
+        "table.md",
+        "report.html",
+        "figures/scores.png",
+        "figures/motion_test.png",
+    }
+    assert wanted <= set(full.outputs)
+    scores = scores_of(full)
+    assert {"50way.image", "2way.video", "clipvideo.tinyclip", "ssim.rgb7", "epe.farneback32"} < set(scores)
+    assert scores["2way.image"]["backbone"]["name"].endswith("image")
+    assert scores["ssim.rgb7"]["backbone"] is None
+    data = full.json("metrics.json")
+    assert (data["clips"], data["frames"], data["resolution"], data["subset"]) == (16, 4, [32, 32], None)
+    assert [finding["text"] for finding in data["audit"]] == ["Clip test1-0001 resembles a training clip."]
+    assert data["quoted"] == []
+
+
+def test_what_cannot_be_computed_is_named_with_its_reason(full):
+    data = full.json("metrics.json")
+    refused = {entry["id"]: entry["reason"] for entry in data["refused"]}
+    assert "52 classes" in refused["50way.video"] and "16 clips" in refused["retrieval.top100"]
+    assert "50way.video" not in scores_of(full)
+    assert [entry["floor"] for entry in data["floors_missing"]] == ["no-brain"]
+    assert "--no-brain" in data["floors_missing"][0]["reason"] and data["ceiling_missing"] is None
+    table = full.file("table.md").read_text()
+    assert "`50way.video`" in table and "52 classes" in table and "--no-brain" in table
+
+
+def test_the_oracle_reaches_the_bounds_and_unrelated_videos_the_floor(full):
+    scores = scores_of(full)
+    for name in (
+        "50way.image",
+        "2way.video",
+        "ssim.rgb7",
+        "hue.circular",
+        "flow.corr",
+        "feature.clip_text.r",
+    ):
+        assert scores[name]["ceiling"]["oracle"] == pytest.approx(1, abs=1e-5)
+    assert (
+        scores["psnr.db"]["ceiling"]["oracle"] == 100 and scores["epe.farneback32"]["ceiling"]["oracle"] == 0
+    )
+    assert not any(score["above_floor"] for name, score in scores.items() if "image" not in name)
+    for score in scores.values():
+        floor = score["floors"]["shuffled"]
+        assert floor["ci"][0] < floor["difference"] < floor["ci"][1] or floor["difference"] == 0
+
+
+def test_floors_mean_what_they_say(full):
+    scores = scores_of(full)
+    assert scores["clip_pcc.adjacent"]["floors"]["frozen"]["value"] == pytest.approx(1, abs=1e-5)
+    assert scores["flow.corr"]["floors"]["frozen"]["value"] == 0
+    assert scores["hue.circular"]["floors"]["gray"]["value"] == 0
+    assert set(scores["ssim.rgb7"]["floors"]) == {"shuffled", "mean-image", "gray", "frozen"}
+    assert set(scores["feature.clip_text.r"]["floors"]) == {"shuffled"}
+    lower = scores["epe.farneback32"]
+    frozen = lower["floors"]["frozen"]
+    assert frozen["difference"] == pytest.approx(frozen["value"] - lower["value"])
+
+
+def test_per_clip_columns_average_to_the_scores(full):
+    table = full.table("per_clip.tsv")
+    assert list(table["clip_id"]) == TEST
+    for name, score in scores_of(full).items():
+        assert table[name].mean() == pytest.approx(score["value"], rel=1e-9, abs=1e-12)
+        assert table[f"shuffled:{name}"].mean() == pytest.approx(
+            score["floors"]["shuffled"]["value"], abs=1e-12
+        )
+    assert table["oracle:ssim.rgb7"].tolist() == pytest.approx([1] * 16)
+    assert table["order_p:epe"].between(1 / 50, 1).all()
+
+
+def test_perfect_videos_are_above_every_floor(tmp_path):
+    run = run_options(tmp_path)
+    make_videos(run, make_inputs(run, mean_frames=False))
+    found = evaluate(quick(), run)
+    scores = scores_of(found)
+    for name in (
+        "ssim.rgb7",
+        "psnr.db",
+        "hue.circular",
+        "flow.corr",
+        "epe.farneback32",
+        "feature.latent_diff.r",
+    ):
+        assert scores[name]["above_floor"], name
+        assert scores[name]["floors"]["shuffled"]["p"] < 0.05
+    data = found.json("metrics.json")
+    assert data["motion_test"]["flow.corr"]["p_set"] == pytest.approx(1 / 50)
+    assert data["motion_test"]["flow.corr"]["p_reversed"] < 0.3  # four blocks
+    assert data["motion_test"]["epe"]["correct"] is None  # no classifier to say which clips were recognised
+    missing = {entry["floor"]: entry["reason"] for entry in data["floors_missing"]}
+    assert "mean_frames.npy" in missing["mean-image"]
+    assert "--oracle all" in data["ceiling_missing"]
+    assert {entry["id"] for entry in data["refused"]} >= {"2way.image", "clip_pcc.adjacent"}
+
+
+def test_the_same_evaluation_twice_gives_the_same_numbers(tmp_path):
+    results = []
+    for name in ("one", "two"):
+        run = run_options(tmp_path / name)
+        make_videos(run, make_inputs(run), unrelated)
+        results.append(
+            evaluate(quick(groups=("pixel", "feature"), motion_test=False), run).json("metrics.json")
+        )
+    assert results[0] == results[1]
+    assert results[0]["motion_test"] is None
+    assert {score["group"] for score in results[0]["scores"]} == {"pixel", "feature"}
+
+
+def test_missing_reconstructions_are_listed_unless_a_subset_is_asked_for(tmp_path):
+    run = run_options(tmp_path)
+    make_videos(run, make_inputs(run), clips=TEST[:10])
+    with pytest.raises(InputError, match="6 of 16 test clips have no reconstruction: test2-0003"):
+        evaluate(quick(), run)
+    found = evaluate(quick(subset=True, groups=("pixel",), motion_test=False), run)
+    assert found.json("metrics.json")["subset"] == "10 of 16 test clips"
+    assert "Subset: 10 of 16 test clips" in found.file("table.md").read_text()
+    assert [finding["code"] for finding in found.findings] == ["subset"]
+    assert list(found.table("per_clip.tsv")["clip_id"]) == TEST[:10]
+
+
+def test_reconstructions_of_no_test_clip_are_an_error(tmp_path):
+    run = run_options(tmp_path)
+    make_videos(run, make_inputs(run), clips=[*TEST, "test9-0001"])
+    with pytest.raises(InputError, match="no test clips of this subject: test9-0001"):
+        evaluate(quick(), run)
+
+
+def test_another_size_is_an_error_that_says_which(tmp_path):
+    run = run_options(tmp_path)
+    make_videos(run, make_inputs(run), lambda clip: np.zeros((4, 16, 16, 3), np.uint8))
+    with pytest.raises(InputError, match=r"16 reconstructions .* differ in size(.|\n)*\(4, 16, 16, 3\)"):
+        evaluate(quick(), run)
+
+
+def test_videos_of_other_stimuli_are_refused(tmp_path):
+    run = run_options(tmp_path)
+    inputs = make_inputs(run)
+    make_videos(run, inputs)
+    other = run_options(tmp_path / "other")
+    strangers = make_inputs(other, mean_frames=False)
+    manifest = json.loads((inputs["stimuli"].path / "manifest.json").read_text())
+    manifest["identity"] = strangers["stimuli"].identity[::-1]
+    (inputs["stimuli"].path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="made from other stimuli"):
+        evaluate(quick(), run)
+
+
+def test_a_contender_without_all_clips_does_not_stand_beside_the_score(tmp_path):
+    run = run_options(tmp_path)
+    inputs = make_inputs(run)
+    make_videos(run, inputs, unrelated)
+    make_videos(run, inputs, unrelated, label="nobrain", seed=3)
+    make_videos(run, inputs, label="oracle", clips=TEST[:4])
+    found = evaluate(quick(groups=("pixel", "feature"), motion_test=False), run)
+    assert "lacks 12 of the clips" in found.json("metrics.json")["ceiling_missing"]
+    scores = scores_of(found)
+    assert scores["ssim.rgb7"]["ceiling"]["oracle"] is None
+    assert scores["ssim.rgb7"]["floors"]["no-brain"]["difference"] == pytest.approx(0, abs=1e-12)
+    assert scores["feature.latent.r"]["floors"]["no-brain"]["value"] is not None
+
+
+def test_missing_weights_are_no_reason_to_leave_a_metric_out(tmp_path):
+    run = run_options(tmp_path)
+    make_videos(run, make_inputs(run))
+    with pytest.raises(MissingError):
+        evaluate(quick(clip=str(tmp_path / "nowhere")), run)
