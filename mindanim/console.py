@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TextIO, TypeVar, overload
 
+from mindanim import runtime
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -194,7 +196,7 @@ def _rich_progress() -> RichProgress:
 
 def _tell(text: str, level: int, style: str = "") -> None:
     log(text)
-    if _verbosity < level:
+    if _verbosity < level or (runtime.rank() > 0 and level > QUIET):
         return
     if sys.stderr.isatty():
         from rich.console import Console

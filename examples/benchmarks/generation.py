@@ -1,18 +1,20 @@
 """What a generated clip costs: this package's inflation and sampler against the published way of doing both.
 
-    python examples/benchmarks/generation.py                                    # a minute on two cores
-    python examples/benchmarks/generation.py --width 320 --latent 64 --device cuda --dtype bfloat16   # SD-1.5, 512 px
+    python examples/benchmarks/generation.py                               # a few minutes on two cores
+    python examples/benchmarks/generation.py --width 320 --latent 64 --device cuda --dtype bfloat16
 
-A UNet of Stable Diffusion's layout with random weights is evaluated on the same clips in both ways, in turns. The published
-way is recreated here from its description: 5-D tensors that are folded and unfolded around every convolution, group
-normalisation over all frames, attention matrices written out in full, and a temporal attention layer in every block.
-Random weights say nothing about quality; time, memory and operations are those of trained ones.
+The second line has the size of SD-1.5 at 512 px. A UNet of Stable Diffusion's layout with random weights is
+evaluated on the same clips in both ways, in turns. The published way is recreated here from its description:
+5-D tensors that are folded and unfolded around every convolution, group normalisation over all frames,
+attention matrices written out in full, and a temporal attention layer in every block. Random weights say
+nothing about quality; time, memory and operations are those of trained ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import ctypes
 import statistics
 import threading
 import time
@@ -33,7 +35,7 @@ TOKENS, TEXT_WIDTH = 20, 768
 
 
 class WrittenOutAttention:
-    """Attention whose matrix of weights is held in memory; attn1 sees frames 0 and t-1 when `frames` is set."""
+    """Attention whose matrix of weights is held in memory; with `frames` it sees frames 0 and t-1."""
 
     def __init__(self, frames: int | None) -> None:
         self.frames = frames
@@ -105,7 +107,7 @@ def published_way(unet: UNet2DConditionModel, frames: int) -> Callable[[Tensor, 
 
 
 def measure(work: Callable[[], object], device: torch.device) -> tuple[float, int]:
-    """Seconds, and the growth of memory in bytes, of one call."""
+    """Seconds (of CPU time on a CPU), and the growth of memory in bytes, of one call."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -113,6 +115,8 @@ def measure(work: Callable[[], object], device: torch.device) -> tuple[float, in
         work()
         torch.cuda.synchronize()
         return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before
+    if malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        malloc_trim(0)  # what earlier calls left with the allocator would hide this one's growth
     peak, done = [resident()], threading.Event()
 
     def watch() -> None:
@@ -121,9 +125,9 @@ def measure(work: Callable[[], object], device: torch.device) -> tuple[float, in
 
     before, watcher = peak[0], threading.Thread(target=watch)
     watcher.start()
-    began = time.perf_counter()
+    began = time.process_time()
     work()
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     done.set()
     watcher.join()
     return seconds, peak[0] - before
@@ -178,12 +182,10 @@ def main() -> None:
         "mindanim": evaluations(GenerateConfig()),
     }
     millions = sum(parameter.numel() for parameter in unet.parameters()) / 1e6
-    print(
-        f"{millions:.0f} M parameters, {given.frames} frames of {given.latent} x {given.latent}, {device}, {given.dtype},"
-    )
-    print(
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of {given.rounds} rounds in turns"
-    )
+    size = f"{given.frames} frames of {given.latent} x {given.latent}"
+    print(f"{millions:.0f} M parameters, {size}, {device}, {given.dtype},")
+    threads = torch.get_num_threads()
+    print(f"{threads} threads, torch {torch.__version__}; medians of {given.rounds} rounds in turns")
     print(f"{'':12}{'s / evaluation':>16}{'evaluations':>13}{'s / clip':>10}{'memory MB':>11}")
     per = {name: statistics.median(times) for name, times in seconds.items()}
     for name in ways:

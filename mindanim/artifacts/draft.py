@@ -49,6 +49,10 @@ class Draft:
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.rglob(f"{WRITING}*"):
             leftover.unlink()
+        journal = self.path / _JOURNAL
+        if journal.exists() and not journal.read_bytes().endswith(b"\n"):
+            with journal.open("a", encoding="utf-8") as file:
+                file.write("\n")  # close the half line of a kill in the middle of a write
         self._record("session", started=_now(), version=runtime.version())
 
     def save_array(self, name: str, array: np.ndarray, *, axes: str, unit: str = "") -> None:
@@ -206,7 +210,7 @@ class Draft:
             try:
                 entries.append(json.loads(line))
             except ValueError:
-                continue  # a kill in the middle of a write leaves half a line: that entry was not made
+                continue  # half a line: that entry was not made
         return entries
 
 

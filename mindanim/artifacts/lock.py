@@ -61,7 +61,7 @@ def _take(path: Path, mine: dict[str, Any]) -> bool:
     beside.write_text(json.dumps(mine), encoding="utf-8")
     try:
         os.link(beside, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # someone else was first, and may have cleared up after us
         return False
     except OSError:  # a file system without hard links
         try:
@@ -71,6 +71,8 @@ def _take(path: Path, mine: dict[str, Any]) -> bool:
             return False
     finally:
         beside.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f"{path.name}-*"):
+        leftover.unlink(missing_ok=True)  # of processes killed while they took the lock
     return True
 
 

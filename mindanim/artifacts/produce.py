@@ -62,26 +62,33 @@ def produce(
         raise Planned(plan)
     runtime.wait_for_all()  # every process has decided before the first one writes
     if plan.action == "skip":
-        return _reuse(plan)
+        return _reuse(plan, run)
     if runtime.rank() > 0:
         return _assist(plan, build)
     with locked(path.with_name(f".{path.name}.lock")):
-        plan = make_plan(*arguments)  # another writer may have finished while this one waited
+        before, plan = plan, make_plan(*arguments)  # another writer may have finished in the meantime
+        if plan.action != before.action and runtime.world_size() > 1:
+            raise InputError(f"{path} changed while this run began.", mend="Run the same command again.")
         if plan.action == "skip":
-            return _reuse(plan)
+            return _reuse(plan, run)
         if plan.action != "finish":
             _work(plan, config, inputs, run, seed, build)
         _put_in_place(plan)
     runtime.wait_for_all()
-    if run.dataset is not None:
-        Workspace(run.work, run.dataset).dataset_description(run.data)
+    _describe_dataset(run)
     return Artifact.load(path)
 
 
-def _reuse(plan: Plan) -> Artifact:
+def _describe_dataset(run: RunOptions) -> None:
+    if run.dataset is not None and runtime.rank() == 0:
+        Workspace(run.work, run.dataset).dataset_description(run.data)
+
+
+def _reuse(plan: Plan, run: RunOptions) -> Artifact:
     if plan.existing is None:
         raise AssertionError("a plan to skip always has an artifact")
     console.say(f"{plan.kind}: nothing to do, {plan.reason} ({plan.path})")
+    _describe_dataset(run)
     return plan.existing
 
 

@@ -74,6 +74,7 @@ FETCH: dict[Kind, tuple[str, ...]] = {
     "video_classifier": ("*.json", "model*.safetensors"),
 }
 LICENCES = {
+    "demo": "MIT",
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "CreativeML Open RAIL-M",
     "google/vit-base-patch16-224": "Apache-2.0",
     "MCG-NJU/videomae-base-finetuned-kinetics": "CC-BY-NC-4.0",

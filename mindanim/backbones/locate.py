@@ -98,7 +98,7 @@ def _from_folder(name: str, kind: Kind, folder: Path) -> Weights:
 
     found, missing = _collect(find, NEEDED[kind], OPTIONAL[kind])
     if not missing:
-        return _weights(name, kind, folder, found)
+        return _weights(name, kind, folder, found, LICENCES.get(name))
     where = f"Missing in {folder}" if folder.is_dir() else f"There is no folder {folder}. It should hold"
     copy = (
         f"Download it on a machine with a network (hf download MODEL --local-dir {folder}) and copy it here."

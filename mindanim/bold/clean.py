@@ -49,8 +49,9 @@ def remove_drift(signal: Float, basis: Float) -> Float:
 
 def deviation(residual: Float) -> Float:
     """Standard deviation ``(voxel,)`` over volumes of zero-mean signals (divisor n)."""
-    squares: Float = np.einsum("vt,vt->v", residual, residual)
-    return np.sqrt(squares / residual.shape[1])
+    power: Float = np.einsum("vt,vt->v", residual, residual) / residual.shape[1]
+    root: Float = np.sqrt(power)
+    return root
 
 
 def flaws(signal: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

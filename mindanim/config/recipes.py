@@ -90,12 +90,10 @@ def _parse(path: Path, name: str, tables: tuple[str, ...]) -> Recipe:
         raise ConfigError(f"{path} cannot be read as TOML.", why=str(error)) from error
     texts = {key: content.pop(key) for key in _TEXTS if isinstance(content.get(key), str)}
     problems = [_stray(key, value, tables) for key, value in content.items() if key not in tables]
-    problems += [
-        f"{key} is not a table" for key, v in content.items() if key in tables and not isinstance(v, dict)
-    ]
-    problems += [
-        unknown("backbone", key, BACKBONES) for key in content.get("backbones", {}) if key not in BACKBONES
-    ]
+    flat = [key for key in tables if key in content and not isinstance(content[key], dict)]
+    problems += [f"{key} is not a table" for key in flat]
+    backbones = {} if "backbones" in flat else content.get("backbones", {})
+    problems += [unknown("backbone", key, BACKBONES) for key in backbones if key not in BACKBONES]
     if problems:
         raise ConfigError(f"{path}: {'; '.join(problems)}.", why=f"Tables are {', '.join(tables)}.")
     return Recipe(name, content, **texts)

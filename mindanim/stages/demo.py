@@ -18,7 +18,7 @@ STUDY = "simulated-study"
 ABLATIONS = ("semantic", "structure", "motion")
 
 _STEPS: dict[str, str] = {
-    "simulate": "Writing a study whose truth is known: films, and the BOLD runs of people who might have watched them",
+    "simulate": "Writing a study whose truth is known: films, and BOLD runs of simulated viewers",
     "preprocess": "From BOLD runs to one response per clip",
     "encode-stimuli": "From films to what the decoders shall find: latents, CLIP embeddings, text conditions",
     "train-semantic": "Learning to tell what was seen",
@@ -33,7 +33,7 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
     """Run everything for subject 1 and return the evaluation.
 
     The study lies in ``<work>/simulated-study``, the artifacts in ``<work>/simulated``; ``quick`` uses
-    ``<work>/quick`` in the place of ``<work>``, so that the two never meet. What is there already is not made again.
+    ``<work>/quick`` in the place of ``<work>``, so that the two never meet. What is there is not made again.
     """
     work = run.work / "quick" if config.quick else run.work
     shared = {

@@ -196,6 +196,7 @@ class _Work:
             made = encoding.generated_captions()
             captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
             encoding.write_texts(captions, self._synonyms)
+            encoding.write_mean()
             for finding in near_duplicates(encoding.hashes(train), encoding.hashes(test)):
                 draft.finding(finding.code, finding.text, **finding.data)
             self._write(draft, encoding, captions)

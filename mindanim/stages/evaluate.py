@@ -134,10 +134,12 @@ class _Work:
         from mindanim.metrics.semantic import Networks
 
         device = runtime.pick_device(self.run.device)
-        precision = runtime.pick_dtype(self.run.precision, device)
+        # Scores shall not depend on the machine: full precision unless another one is asked for.
+        precision = "fp32" if self.run.precision == "auto" else self.run.precision
+        dtype = runtime.pick_dtype(precision, device)
         loaders = (load_image_classifier, load_video_classifier, load_clip)
         loaded: dict[str, Any] = {
-            kind: load(self.weights[kind].name, device, precision, self.run.offline)
+            kind: load(self.weights[kind].name, device, dtype, self.run.offline)
             for kind, load in zip(_NETWORKS, loaders, strict=True)
             if kind in self.weights
         }

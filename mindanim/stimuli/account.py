@@ -13,15 +13,15 @@ def methods(config: EncodeStimuliConfig, models: Mapping[str, str], size: int, d
     """Sentences about one encoding. models: names by kind. size: of the frames, px. dim: of CLIP space."""
     yield (
         f"Each clip was represented by {config.frames} frames sampled {_SPACING[config.spacing]} and brought "
-        f"to {size} x {size} px; their latents are the posterior means of the autoencoder of "
-        f"{models['diffusion']}, times its scaling factor."
+        f"to {size} x {size} px; their latents are the posterior means of the autoencoder of the diffusion "
+        f"model '{models['diffusion']}', times its scaling factor."
     )
     captions = "were given"
     if "captioner" in models:
-        captions = f"were made by {models['captioner']} from the first and the last frame of each clip"
+        captions = f"were made by '{models['captioner']}' from the first and the last frame of each clip"
     yield (
         f"Captions {captions}. The middle frame and the caption were embedded by the CLIP model "
-        f"{models['clip']} ({dim} features), and the caption by the diffusion model's text encoder too "
+        f"'{models['clip']}' ({dim} features), and the caption by the diffusion model's text encoder too "
         f"({config.tokens} tokens)."
     )
     if config.views > 1:

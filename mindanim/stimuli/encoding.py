@@ -106,6 +106,7 @@ class Encoding:
                 self._frames[self._test[clip_id]] = pictures
         if models.captioner is not None:
             self._note_captions(models.captioner, batch, pixels)
+        self._add_to_sum(batch, frames)
         for array in (self._latents, self._images, self._frames, self._hashes):
             array.flush()
         self.draft.mark_done(batch.name)
@@ -128,6 +129,18 @@ class Encoding:
         self.draft.save_array("text_tokens.npy", conditions, axes="clip token feature", unit=unit)
         empty = text_conditions(diffusion, [""], config.tokens)[0]
         self.draft.save_array("empty_tokens.npy", empty, axes="token feature", unit=unit)
+
+    def write_mean(self) -> None:
+        """Write the mean over the training clips, frame by frame: the picture of one who knows only the films."""
+        parts = [np.load(path) for path in sorted(self.draft.scratch("sums").glob("*.npz"))]
+        if clips := sum(int(part["clips"]) for part in parts):
+            mean = sum(part["total"].astype(np.float64) for part in parts) / clips
+            self.draft.save_array(
+                "mean_frames.npy",
+                np.rint(mean).astype(np.uint8),
+                axes="frame height width rgb",
+                unit="0 to 255, mean over the training clips",
+            )
 
     def generated_captions(self) -> dict[str, str]:
         """Captions that the captioner of any process has made, by clip_id."""
@@ -152,6 +165,21 @@ class Encoding:
         )
         file = self.draft.scratch(f"captions/{batch.name.replace('/', '_')}.json")
         write_text(file, json.dumps(dict(zip(batch.clip_ids, captions, strict=True))))
+
+    def _add_to_sum(self, batch: Batch, frames: NDArray[np.uint8]) -> None:
+        """Add training frames to this process's sum, which names its batches: none counts twice after a kill."""
+        training = [clip_id not in self._test for clip_id in batch.clip_ids]
+        if not any(training):
+            return
+        path = self.draft.scratch(f"sums/{runtime.rank()}.npz")
+        kept = dict(np.load(path)) if path.exists() else {"total": 0, "clips": 0, "batches": np.array([], "U")}
+        if batch.name in kept["batches"]:
+            return
+        kept["total"] = kept["total"] + frames[training].sum(axis=0, dtype=np.uint32)
+        kept["clips"] = kept["clips"] + sum(training)
+        kept["batches"] = np.append(kept["batches"], batch.name)
+        with atomic_path(path) as beside, beside.open("wb") as file:
+            np.savez(file, **kept)
 
     def _scratch(self, name: str, shape: tuple[int, ...]) -> np.memmap:
         """A bool array that survives a kill and is no output."""

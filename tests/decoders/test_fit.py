@@ -46,7 +46,8 @@ CASES = [
 def test_planted_signal_is_decoded(kind: str, options: dict[str, object], tmp_path: Path) -> None:
     fitted = fit(kind, options, tmp_path, signal=1.0)
     assert fitted.facts["val_score"] > 0.5
-    assert fitted.facts["val_p"] < 0.05
+    # The smallest p value that 20 validation clips can give.
+    assert fitted.facts["val_p"] == 1 / 20
     assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(fitted.history.columns)
 
 
@@ -71,7 +72,8 @@ def test_decoders_beat_the_mean(kind: str, options: dict[str, object], tmp_path:
 
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_nothing_is_decoded_from_noise(kind: str, options: dict[str, object], tmp_path: Path) -> None:
-    # The choice of the epoch by validation score would lift the score above zero: the last epoch is looked at.
+    # The choice of the epoch by validation score would lift the score above zero: the last epoch is looked
+    # at.
     fitted = fit(kind, options | {"select": "last", "epochs": 6}, tmp_path, signal=0.0)
     # A decoder of differences knows its first frame, and differences to it are not independent of it.
     if options.get("target") != "frame" or kind != "motion":

@@ -45,7 +45,7 @@ def test_info_nce_without_equal_captions_is_clips() -> None:
 
 
 def test_equal_captions_are_not_pushed_apart() -> None:
-    # Two clips share a caption and are decoded alike: as negatives they cost log 2, as positives they reach it evenly.
+    # Two clips share a caption and are decoded alike: nothing is left to gain.
     target = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     predicted = target.clone().requires_grad_()
     positives = torch.ones(2, 2, dtype=torch.bool)

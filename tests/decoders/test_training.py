@@ -1,17 +1,17 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
-import textwrap
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig
+from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Decoder, build
-from mindanim.decoders.fit import fit_motion, fit_semantic
+from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
 from mindanim.decoders.fitting import Fitted
 from mindanim.decoders.training import Progress, Task, train
 from mindanim.errors import ConfigError
@@ -36,7 +36,7 @@ MOTION = TrainMotionConfig(
 )
 
 
-class Killed(Exception):
+class Stop(BaseException):
     pass
 
 
@@ -74,12 +74,12 @@ def test_a_stopped_training_ends_as_an_uninterrupted_one(
         nonlocal taken
         taken += 1
         if taken > stop:
-            raise Killed
+            raise Stop
         original(self, step, epoch)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(training._Run, "take", dying)
-        with pytest.raises(Killed):
+        with pytest.raises(Stop):
             fit(tmp_path / "cut")
     resumed = fit(tmp_path / "cut")
     assert_equal(resumed.decoder, whole.decoder)
@@ -91,7 +91,6 @@ _CHILD = """
 import sys, time
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
 import mindanim.decoders.training as training
 from tests.decoders.test_training import motion
 folder, slow = Path(sys.argv[1]), float(sys.argv[2])
@@ -106,33 +105,42 @@ torch.save(fitted.decoder.state_dict(), folder / "result.pt")
 """
 
 
-def test_kill_minus_nine(tmp_path: Path) -> None:
-    def start(folder: Path, slow: float) -> subprocess.Popen[str]:
-        folder.mkdir(exist_ok=True)
-        return subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(_CHILD), str(folder), str(slow)],
-            cwd=Path(__file__).parents[2],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
-    doomed, whole = start(tmp_path / "cut", 60.0), start(tmp_path / "whole", 0.0)
+
+def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_kill_minus_nine(tmp_path: Path, one_thread: None) -> None:
+    for name in ("cut", "whole"):
+        (tmp_path / name).mkdir()
+    doomed = start(_CHILD, str(tmp_path / "cut"), "60")
     assert doomed.stdout is not None
     doomed.stdout.readline()
-    time.sleep(0.05)
-    doomed.send_signal(signal.SIGKILL)
-    assert doomed.wait() == -signal.SIGKILL
-    again = start(tmp_path / "cut", 0.0)
-    said, _ = again.communicate()
-    whole.communicate()
-    assert again.returncode == whole.returncode == 0
+    doomed.kill()
+    doomed.communicate()
+    assert doomed.returncode == -signal.SIGKILL
+    again = start(_CHILD, str(tmp_path / "cut"), "0")
+    whole = motion(tmp_path / "whole").decoder.state_dict()
+    said, problems = again.communicate()
+    assert again.returncode == 0, problems
     # The first step was saved before the kill, and is not done again.
     assert said.split()[0] == "1"
-    cut, reference = (
-        torch.load(tmp_path / name / "result.pt", weights_only=True) for name in ("cut", "whole")
-    )
-    assert all(torch.equal(cut[name], reference[name]) for name in reference)
+    cut = torch.load(tmp_path / "cut" / "result.pt", weights_only=True)
+    assert all(torch.equal(cut[name], whole[name]) for name in whole)
 
 
 def test_training_does_not_touch_data_or_the_global_generator(tmp_path: Path) -> None:
@@ -213,44 +221,36 @@ _PARALLEL = """
 import sys
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
 from accelerate import PartialState
+from mindanim import runtime
+from tests.decoders.test_training import structure
 PartialState(cpu=True)
-from mindanim.config.training import TrainStructureConfig
-from mindanim.decoders.fit import fit_structure
-from tests.decoders.planted import SHAPES, machine, planted
-data, folder = planted(), Path(sys.argv[1])
-config = TrainStructureConfig(
-    epochs=2, batch_size=25, width=8, dropout=0.0, zero_fraction=0.0, learning_rate=0.01, epsilon=0.01
-)
-fitted = fit_structure(config, data.structure, SHAPES, data.split, machine(folder))
-import os
-torch.save(fitted.decoder.state_dict(), folder / f"{os.environ.get('RANK', 'alone')}.pt")
+fitted = structure(Path(sys.argv[1]))
+torch.save(fitted.decoder.state_dict(), Path(sys.argv[1]) / f"{runtime.rank()}.pt")
 """
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    shared = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
-    runs = [shared] + [
-        shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        for rank in range(2)
-    ]
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(_PARALLEL), str(tmp_path)],
-            cwd=Path(__file__).parents[2],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for environment in runs
-    ]
-    for child in children:
-        _, said = child.communicate()
-        assert child.returncode == 0, said
-    alone, first, second = (
-        torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("alone", 0, 1)
+def structure(folder: Path) -> Fitted:
+    # A large epsilon keeps Adam from blowing up rounding differences of tiny gradients.
+    config = TrainStructureConfig(
+        epochs=2, batch_size=25, width=8, dropout=0, zero_fraction=0, learning_rate=0.01, epsilon=0.01
     )
+    data = planted()
+    return fit_structure(config, data.structure, SHAPES, data.split, machine(folder))
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    children = [start(_PARALLEL, str(tmp_path), RANK=rank, LOCAL_RANK=rank, **world) for rank in ("0", "1")]
+    (tmp_path / "alone").mkdir()
+    alone = structure(tmp_path / "alone").decoder.state_dict()
+    for child in children:
+        _, problems = child.communicate()
+        assert child.returncode == 0, problems
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name, value in alone.items():
         assert torch.equal(first[name], second[name])
         torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5)

@@ -48,7 +48,7 @@ def test_the_judges_are_good_enough(name: str, record: dict[str, dict[str, float
     assert record["quality"][name] >= quality.REQUIRED[name]
 
 
-def test_qualities_of_the_card_come_out_again(record: dict[str, dict[str, float]]) -> None:
+def test_a_small_sample_is_as_good_as_the_card_says(record: dict[str, dict[str, float]]) -> None:
     again = {
         **quality.autoencoder(DEMO, CLIPS),
         "image_classifier_top1": quality.image_accuracy(DEMO, CLIPS),
@@ -58,12 +58,12 @@ def test_qualities_of_the_card_come_out_again(record: dict[str, dict[str, float]
     for name, value in again.items():
         claimed = record["quality"][name]
         n = 16 if name == "samples_top1" else CLIPS
-        assert abs(value - claimed) <= margin(name, claimed, n), (name, value, claimed)
+        assert value >= claimed - margin(name, claimed, n), (name, value, claimed)
 
 
 def test_clip_finds_captions_among_three_hundred(record: dict[str, dict[str, float]]) -> None:
     claimed = record["quality"]["clip_retrieval_top1"]
-    assert abs(quality.retrieval(DEMO, 300) - claimed) <= margin("clip_retrieval_top1", claimed, 300)
+    assert quality.retrieval(DEMO, 300) >= claimed - margin("clip_retrieval_top1", claimed, 300)
 
 
 def test_the_parts_fit_together() -> None:

@@ -1,0 +1,158 @@
+"""Evaluation: mindanim's scoring against the per-clip loops over skimage and OpenCV that published code uses.
+
+    python examples/benchmarks/evaluation.py [--clips 120] [--size 64] [--frames 8]
+
+Both score the same simulated films, one after the other in one process and one thread, and must agree; times are CPU
+seconds of this process, so that other programs on the machine do not count. Prints a table with the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from mindanim.metrics import frame_order
+from mindanim.metrics.features import FeatureScorer
+from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
+from mindanim.metrics.judge import Judge
+from mindanim.metrics.nway import class_hits
+from mindanim.metrics.registry import Setting, catalogue
+from mindanim.metrics.scored import score_clips
+from mindanim.metrics.semantic import Networks
+from mindanim.simulation import world
+
+Films = list[NDArray[np.uint8]]
+TRIALS, PERMUTATIONS, SHUFFLES = 100, 100, 9
+
+
+def films(seed: int, clips: int, frames: int, size: int) -> Films:
+    """Films of the simulated world, each (frame, height, width, rgb) uint8."""
+    scenes = world.film(np.random.default_rng(seed), clips)
+    times = np.arange(frames) * 2.0 / frames
+    return [world.render(scene, times, size=size).frames for scene in scenes]
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU seconds and result."""
+    began = time.process_time()
+    result = work()
+    return time.process_time() - began, result
+
+
+def loop_pixel(truths: Films, recons: Films) -> NDArray[np.float64]:
+    """SSIM, PSNR and hue cosine, clip by clip and frame by frame."""
+    scores = []
+    for truth, recon in zip(truths, recons, strict=True):
+        rows = []
+        for one, other in zip(recon, truth, strict=True):
+            error = np.mean((one / 1.0 - other / 1.0) ** 2)
+            hues = [cv2.cvtColor(image, cv2.COLOR_BGR2HSV)[:, :, 0] / 360.0 for image in (one, other)]
+            cosine = np.sum(hues[0] * hues[1]) / np.sqrt(np.sum(hues[0] ** 2) * np.sum(hues[1] ** 2))
+            ssim = structural_similarity(one, other, data_range=255, channel_axis=-1)
+            rows.append((ssim, 20 * math.log10(255 / math.sqrt(error)), cosine))
+        scores.append(np.mean(rows, axis=0))
+    return np.array(scores)
+
+
+def loop_flow(film: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Flow between consecutive frames."""
+    gray = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in film]
+    steps = zip(gray[:-1], gray[1:], strict=True)
+    return np.array([cv2.calcOpticalFlowFarneback(*step, None, 0.5, 3, 15, 3, 5, 1.2, 0) for step in steps])
+
+
+def loop_motion(truths: Films, recons: Films) -> NDArray[np.float64]:
+    """End-point and angular error, clip by clip."""
+    scores = []
+    for truth, recon in zip(truths, recons, strict=True):
+        first, second = loop_flow(truth), loop_flow(recon)
+        lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+        cosine = np.clip((first * second).sum(axis=-1) / (lengths + 1e-8), -1, 1)
+        scores.append((np.linalg.norm(first - second, axis=-1).mean(), np.degrees(np.arccos(cosine)).mean()))
+    return np.array(scores)
+
+
+def loop_orders(truth: NDArray[np.uint8], recon: NDArray[np.uint8]) -> None:
+    """The motion shuffle test of one clip, flow and all for every permutation."""
+    rng = np.random.default_rng(0)
+    for _ in range(PERMUTATIONS):
+        loop_motion([truth], [recon[rng.permutation(len(recon))]])
+
+
+def loop_classes(truth: NDArray[np.float64], logits: NDArray[np.float64]) -> float:
+    """50-way classification by drawn trials."""
+    rng, hits = np.random.default_rng(0), 0
+    for one, other in zip(truth, logits, strict=True):
+        own = np.argsort(one)[-3:]
+        others = np.setdiff1d(np.arange(len(one)), own)
+        for _ in range(TRIALS):
+            drawn = rng.choice(others, 49, replace=False)
+            hits += other[own].max() > other[drawn].max()
+    return hits / (TRIALS * len(truth))
+
+
+def main() -> None:
+    """Time both and print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, default in (("clips", 120), ("size", 64), ("frames", 8)):
+        options.add_argument(f"--{name}", type=int, default=default)
+    given = options.parse_args()
+    cv2.setNumThreads(1)
+    truths, recons = (films(seed, given.clips, given.frames, given.size) for seed in (0, 1))
+    setting = Setting(given.clips, given.frames, given.size, given.size)
+    own = np.stack([np.arange(given.clips)] * 2, axis=1)
+    rows: list[tuple[str, float, float]] = []
+
+    for group, loop, ids in (
+        ("pixel", loop_pixel, ("ssim.rgb7", "psnr.db", "hue.cosine")),
+        ("motion", loop_motion, (f"epe.farneback{given.size}", f"ae.farneback{given.size}")),
+    ):
+        metrics = [metric for metric in catalogue(setting, (group,))[0] if "frames" in metric.needs]
+        judge = Judge(truths, Networks(), metrics)
+        seconds, scores = timed(lambda judge=judge: judge.score(recons, own, judge.ask(recons)))
+        slow, expected = timed(lambda loop=loop: loop(truths, recons))
+        np.testing.assert_allclose(np.stack([scores[name] for name in ids], axis=1), expected, rtol=1e-5)
+        rows.append((f"{group} metrics, {given.clips} pairs", slow, seconds))
+
+    metrics = [metric for group in ("pixel", "motion") for metric in catalogue(setting, (group,))[0]]
+    metrics = [metric for metric in metrics if "frames" in metric.needs]
+    judge = Judge(truths, Networks(), metrics)
+    plan = plan_shuffles(["test"] * given.clips, [str(clip) for clip in range(given.clips)], SHUFFLES)
+    nothing = FeatureScorer({}, np.zeros((given.clips, given.clips), dtype=bool), None)
+    single = {"gray": gray_clip(truths[0].shape), "mean-image": truths[0]}
+    seconds, _ = timed(lambda: score_clips(judge, recons, nothing, plan, single, {}, None))
+    sets = [recons, Frozen(recons), *([clip] * given.clips for clip in single.values())]
+    pairs = plan.pairs()
+    slow = sum(row[1] for row in rows) / given.clips * (len(pairs) + len(sets) * given.clips)
+    rows.append((f"the same with floors, {SHUFFLES} shuffles (loop extrapolated)", slow, seconds))
+
+    few = max(1, given.clips // 40)
+    orders = frame_order.draw_orders(given.frames, PERMUTATIONS, np.random.default_rng(0))
+    pairs_of_clips = list(zip(truths, recons, strict=True))
+    seconds, _ = timed(lambda: [frame_order.score_orders(*pair, orders) for pair in pairs_of_clips])
+    slow, _ = timed(lambda: [loop_orders(*pair) for pair in pairs_of_clips[:few]])
+    rows.append(
+        (f"motion shuffle test, {PERMUTATIONS} orders (loop extrapolated)", slow * given.clips / few, seconds)
+    )
+
+    truth, logits = np.random.default_rng(0).standard_normal((2, given.clips * given.frames, 1000))
+    seconds, _ = timed(lambda: class_hits(truth, logits, 50))
+    slow, _ = timed(lambda: loop_classes(truth, logits))
+    rows.append((f"50-way hits of 1,000 classes ({TRIALS} drawn trials)", slow, seconds))
+
+    print(f"{given.clips} clips of {given.frames} frames at {given.size} px, CPU seconds, one thread\n")
+    print(f"{'':58}{'loop':>9}{'mindanim':>10}{'ratio':>8}")
+    for name, slow, seconds in rows:
+        print(f"{name:58}{slow:9.2f}{seconds:10.2f}{slow / seconds:8.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Recipes and config files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mindanim.config.recipes import (
+    BACKBONES,
+    default_recipe,
+    load_config_file,
+    load_recipe,
+    merge,
+    recipe_names,
+)
+from mindanim.errors import ConfigError
+from mindanim.stages import STAGES
+
+Writer = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Writer:
+    def write(text: str, name: str = "mine.toml") -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_set_only_options_that_exist_to_values_that_fit(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.title, "every recipe says what it is"
+    known_anywhere = set()
+    for stage in STAGES.values():
+        config = stage.load_config()
+        known_anywhere |= config.model_fields.keys()
+        strangers = recipe.tables.get(stage.name, {}).keys() - config.model_fields.keys()
+        assert not strangers, f"{name} [{stage.name}]"
+        config.model_validate(recipe.options(stage.name, config.model_fields))
+    assert set(recipe.tables.get("backbones", {})) <= known_anywhere
+
+
+def test_the_default_recipes_are_there() -> None:
+    assert {default_recipe("simulated"), default_recipe("cc2017"), default_recipe(None)} <= set(recipe_names())
+
+
+def test_backbones_count_for_the_stages_that_have_them(write: Writer) -> None:
+    recipe = load_recipe(write('[backbones]\nclip = "a"\ndiffusion = "b"\n[generate]\ndiffusion = "c"\n'))
+    assert recipe.options("encode-stimuli", {"clip": 1, "diffusion": 1}) == {"clip": "a", "diffusion": "b"}
+    assert recipe.options("generate", {"diffusion": 1}) == {"diffusion": "c"}
+    assert recipe.options("preprocess", {"voxels": 1}) == {}
+
+
+def test_extending(write: Writer) -> None:
+    base = write("[generate]\nsteps = 1\nguidance = 2\n[evaluate]\nseed = 3\n", "base.toml")
+    recipe = load_recipe(write(f'title = "T"\nextends = "{base}"\n[generate]\nsteps = 9\n'))
+    assert recipe.tables == {"generate": {"steps": 9, "guidance": 2}, "evaluate": {"seed": 3}}
+    assert recipe.title == "T"
+
+
+def test_a_circle_is_an_error(write: Writer, tmp_path: Path) -> None:
+    write(f'extends = "{tmp_path}/b.toml"', "a.toml")
+    write(f'extends = "{tmp_path}/a.toml"', "b.toml")
+    with pytest.raises(ConfigError, match="circle"):
+        load_recipe(str(tmp_path / "a.toml"))
+
+
+def test_merge_keeps_both_sides() -> None:
+    assert merge({"a": {"x": 1, "y": 1}}, {"a": {"y": 2}, "b": {"z": 3}}) == {"a": {"x": 1, "y": 2}, "b": {"z": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[genrate]\nsteps = 1", "unknown table 'genrate': did you mean 'generate'"),
+        ('[backbones]\ndifusion = "x"', "unknown backbone 'difusion': did you mean 'diffusion'"),
+        ('titel = "x"', "unknown key 'titel': did you mean 'title'"),
+        ("generate = 3", "generate is not a table"),
+        ("backbones = 3", "backbones is not a table"),
+        ("[generate\n", "cannot be read as TOML"),
+        ("[run]\nworkers = 1", "unknown table 'run'"),
+    ],
+)
+def test_what_is_wrong_is_said(write: Writer, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
+        load_recipe(write(text))
+
+
+def test_unknown_names_get_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'paper'"):
+        load_recipe("papr")
+    with pytest.raises(ConfigError, match=r"mine\.toml does not exist"):
+        load_recipe("mine.toml")
+
+
+def test_a_config_file_may_also_set_the_run(write: Writer) -> None:
+    assert load_config_file(Path(write("[run]\nworkers = 1"))).tables == {"run": {"workers": 1}}
+
+
+def test_every_backbone_name_is_an_option_somewhere() -> None:
+    known = {name for stage in STAGES.values() for name in stage.load_config().model_fields}
+    assert set(BACKBONES) <= known

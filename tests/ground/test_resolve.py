@@ -1,0 +1,208 @@
+"""Options: parsing, precedence, problems reported together, and the round trip through config.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mindanim.artifacts.manifest import replayable
+from mindanim.config import recipes
+from mindanim.config.resolve import Asked, Resolution, parse, resolve, resolve_run
+from mindanim.config.run import RunOptions
+from mindanim.errors import ConfigError, UsageError
+from tests.ground.toy import ToyConfig
+
+PREFIX = "MINDANIM_PREPROCESS_"
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that ships the two recipes of these tests."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "paper.toml").write_text('[preprocess]\nrows = 10\n[backbones]\nclip = "big"\n')
+    (folder / "demo.toml").write_text("[preprocess]\nrows = 20\n")
+    monkeypatch.setattr(recipes, "RECIPES", folder)
+
+
+def toy(**asked: Any) -> Resolution[ToyConfig]:
+    return resolve(Asked(**asked), "preprocess", ToyConfig, lambda run: (run, {}))
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        ("option", "text", "value"),
+        [
+            ("factor", "1e-3", 1e-3),
+            ("rows", "7", 7),
+            ("mode", "fancy", "fancy"),
+            ("lags", "4, 6.5", (4.0, 6.5)),
+            ("lags", "", ()),
+            ("pair", "3,4", (3, 4)),
+            ("limit", "none", None),
+            ("limit", "5", 5),
+            ("names", "V1,V2", ("V1", "V2")),
+            ("note", "none", "none"),
+            ("careful", "no", False),
+        ],
+    )
+    def test_texts_become_values(self, option: str, text: str, value: object) -> None:
+        assert getattr(toy(sets=[f"{option}={text}"]).config, option) == value
+
+    def test_numbers_among_choices(self) -> None:
+        from typing import Literal
+
+        assert parse(Literal[1, 2], "2") == 2
+        assert parse(dict[str, str], "fmri=a, motion=b") == {"fmri": "a", "motion": "b"}
+
+    @pytest.mark.parametrize("text", ["1,2,3", "1", "x,y"])
+    def test_a_pair_is_two_numbers(self, text: str) -> None:
+        with pytest.raises(UsageError, match="pair"):
+            toy(sets=[f"pair={text}"])
+
+
+class TestPrecedence:
+    def test_each_origin_beats_those_below_it(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.toml"
+        file.write_text("[preprocess]\nrows = 40\n")
+        asked: dict[str, Any] = {}
+        steps: list[tuple[dict[str, Any], int, str]] = [
+            ({}, 10, "recipe paper"),
+            ({"environment": {f"{PREFIX}ROWS": "30"}}, 30, f"{PREFIX}ROWS"),
+            ({"config_file": file}, 40, str(file)),
+            ({"sets": ["rows=50"]}, 50, "--set rows"),
+            ({"flags": {"rows": "60"}}, 60, "--rows"),
+        ]
+        for more, value, origin in steps:
+            asked |= more
+            resolution = toy(**asked)
+            assert (resolution.config.rows, resolution.origins["rows"]) == (value, origin)
+        assert resolution.origins["factor"] == "default" and resolution.config.clip == "big"
+
+    def test_the_simulated_study_has_its_own_recipe(self) -> None:
+        assert toy(flags={"dataset": "simulated"}).config.rows == 20
+        assert toy(flags={"dataset": "simulated"}, recipe="paper").config.rows == 10
+
+    def test_shared_options_come_from_the_same_places(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.toml"
+        file.write_text('[run]\nworkers = 2\nlabel = "file"\nbatch = "none"\n')
+        environment = {"MINDANIM_WORKERS": "1", "MINDANIM_DEVICE": "cpu", "MINDANIM_WORK": "/somewhere"}
+        resolution = toy(
+            environment=environment, config_file=file, sets=["label=set"], flags={"use": "fmri=a,motion=b"}
+        )
+        run = resolution.run
+        assert (run.workers, run.device, run.label, run.work) == (2, "cpu", "set", Path("/somewhere"))
+        assert run.use == {"fmri": "a", "motion": "b"} and run.batch is None
+        assert resolution.run_origins["device"] == "MINDANIM_DEVICE"
+        assert resolve_run(Asked(environment=environment)).workers == 1
+
+    def test_force_is_not_taken_from_the_environment(self) -> None:
+        assert not toy(environment={"MINDANIM_FORCE": "1", "MINDANIM_DATA": "/x"}).run.force
+
+    def test_a_stage_prefix_is_understood(self) -> None:
+        assert toy(sets=["preprocess.rows=5"]).config.rows == 5
+
+    def test_what_is_found_counts_as_an_origin(self) -> None:
+        def complete(run: RunOptions) -> tuple[RunOptions, dict[str, str]]:
+            return run.model_copy(update={"dataset": "simulated"}), {"dataset": "the only one"}
+
+        resolution = resolve(Asked(), "preprocess", ToyConfig, complete)
+        assert resolution.run_origins["dataset"] == "the only one" and resolution.recipe.name == "demo"
+
+
+class TestProblems:
+    def test_all_are_reported_together(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            toy(
+                sets=["rwos=3", "nonsense"],
+                flags={"factor": "-1", "mode": "plian"},
+                environment={f"{PREFIX}LIMT": "3"},
+            )
+        text = str(caught.value)
+        assert text.startswith("5 problems:")
+        for part in (
+            "unknown option 'rwos': did you mean 'rows'?",
+            "--set nonsense is not of the form option=value",
+            "factor = '-1'",
+            "mode = 'plian'",
+            "unknown option 'limt': did you mean 'limit'?",
+            f"{PREFIX}LIMT",
+        ):
+            assert part in text
+
+    def test_a_bad_recipe_value_is_a_config_error(self, tmp_path: Path) -> None:
+        (tmp_path / "recipes/paper.toml").write_text('[preprocess]\nrows = "many"\n')
+        with pytest.raises(ConfigError, match="It comes from recipe paper"):
+            toy()
+
+    def test_shared_and_own_problems_come_together(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            toy(flags={"subject": "zero", "use": "fmir=a", "label": "a/b", "factor": "x"})
+        for part in ("subject", "unknown input 'fmir': did you mean 'fmri'?", "label", "factor"):
+            assert part in str(caught.value)
+
+    def test_the_dataset_is_a_folder_name(self) -> None:
+        assert toy(flags={"dataset": "CC2017"}).run.dataset == "cc2017"
+        with pytest.raises(UsageError, match="dataset"):
+            toy(flags={"dataset": "../elsewhere"})
+
+    def test_python_callers_are_told_of_arguments(self) -> None:
+        with pytest.raises(UsageError, match="argument factor"):
+            toy(flags={"factor": -1}, flag_name=lambda option: f"argument {option}")
+
+
+def test_explain_has_a_row_for_every_option() -> None:
+    rows = {row["option"]: row for row in toy(sets=["lags=4,6"]).explain()}
+    assert rows.keys() == RunOptions.model_fields.keys() | ToyConfig.model_fields.keys()
+    assert rows["lags"] == {
+        "option": "lags",
+        "value": [4.0, 6.0],
+        "unit": "s",
+        "origin": "--set lags",
+        "help": "Some times.",
+        "flag": True,
+    }
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
+CONFIGS = st.builds(
+    ToyConfig,
+    factor=st.floats(min_value=1e-300, allow_infinity=False),
+    rows=st.integers(1, 10**9),
+    mode=st.sampled_from(["plain", "fancy"]),
+    lags=st.lists(st.floats(allow_nan=False), max_size=3).map(tuple),
+    pair=st.tuples(st.integers(-5, 5), st.integers(-5, 5)),
+    limit=st.none() | st.integers(-5, 5),
+    names=st.lists(TEXT, max_size=3).map(tuple),
+    note=TEXT,
+    careful=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+
+
+@given(CONFIGS)
+def test_config_toml_replays_to_the_same_options(config: ToyConfig) -> None:
+    run = RunOptions(dataset="toy", subject=3, label="x", use={"fmri": "y"}, work=Path("/a"), force=True)
+    tables = tomllib.loads(tomli_w.dumps(replayable("fmri", config, run)))
+    recipe = recipes.Recipe("config.toml", tables)
+    values = recipe.options("preprocess", ToyConfig.model_fields)
+    known = ToyConfig.model_fields
+    parsed = {k: parse(known[k].annotation, v) if isinstance(v, str) else v for k, v in values.items()}
+    assert ToyConfig.model_validate(parsed) == config
+    assert tables["run"].keys().isdisjoint({"work", "force", "dry_run", "offline"})
+
+
+def test_replaying_an_artifact(tmp_path: Path) -> None:
+    from tests.ground.toy import make
+
+    first = make(tmp_path / "one", factor=7.5, lags=(4.0, 6.0), limit=None, note="hm", run={"label": "odd"})
+    asked = {"config_file": first.path / "config.toml", "flags": {"work": str(tmp_path / "two")}}
+    resolution = toy(**asked)
+    assert resolution.config == ToyConfig(factor=7.5, lags=(4.0, 6.0), note="hm")
+    assert (resolution.run.dataset, resolution.run.subject, resolution.run.label) == ("toy", 1, "odd")
