@@ -2,8 +2,8 @@
 
     python examples/benchmarks/evaluation.py [--clips 120] [--size 64] [--frames 8]
 
-Both score the same simulated films, one after the other in one process and one thread, and must agree; times are CPU
-seconds of this process, so that other programs on the machine do not count. Prints a table with the ratios.
+Both score the same simulated films, one after the other in one process and one thread, and must agree. Times
+are CPU seconds of this process, so that other programs on the machine do not count. Prints a table of ratios.
 """
 
 from __future__ import annotations

@@ -148,8 +148,8 @@ def set_test(
     Returns `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`,
     `p_median` and `share_below_05` over clips, `reversed` (the mean backwards) and `p_reversed`.
     """
-    scores = np.array([clip[metric] for clip in clips]).reshape(len(clips), -1)
-    kept = ~np.isnan(scores).any(axis=1)
+    scores = np.array([clip[metric] for clip in clips], np.float64)
+    kept = ~np.isnan(scores).any(axis=-1) if len(clips) else np.array([], np.bool_)
     names = ("value", "null", "p_set", "p_median", "share_below_05", "reversed", "p_reversed")
     if not kept.any():
         return {"clips": 0} | dict.fromkeys(names)

@@ -216,11 +216,8 @@ class _Work:
         bytes.
         """
         note = draft.scratch("batch")
-        if self.run.batch is None and note.exists():
-            return int(note.read_text())
-        batch = generator.batch(self.run.batch)
-        if draft.main:
-            write_text(note, str(batch))
+        if draft.main and (self.run.batch is not None or not note.exists()):
+            write_text(note, str(generator.batch(self.run.batch)))
         runtime.wait_for_all()
         return int(note.read_text())
 

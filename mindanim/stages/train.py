@@ -98,7 +98,7 @@ def _responses(fmri: Artifact, clips: pd.DataFrame) -> NDArray[np.float32]:
     """Training responses ``(clip, lag, voxel)``; InputError naming clips without a finite response."""
     import numpy as np
 
-    responses = np.asarray(fmri.array("train_responses.npy"), np.float32)
+    responses = np.array(fmri.array("train_responses.npy"), np.float32)
     if len(responses) != len(clips):
         raise InputError(
             f"{fmri.path} holds {len(responses)} training responses for {len(clips)} training clips.",
@@ -196,14 +196,15 @@ def _motion(config: TrainMotionConfig, given: _Given) -> Fitted:
 
 def _latents(given: _Given) -> NDArray[np.float16]:
     """``(clip, frame, channel, height, width)``; InputError when there are fewer than two frames."""
+    import numpy as np
+
     latents = given.stimuli.array("latents.npy")
     if latents.ndim != 5 or latents.shape[1] < 2:
         raise InputError(
             f"latents.npy in {given.stimuli.path} has shape {latents.shape}.",
             "Expected clip, frame, channel, height, width, with at least two frames per clip.",
         )
-    chosen: NDArray[np.float16] = latents[given.rows]
-    return chosen
+    return np.array(latents[given.rows])
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:

@@ -21,6 +21,8 @@ from mindanim.stimuli.captions import caption_clips
 from mindanim.stimuli.features import frame_latents, image_views, text_conditions, text_views, to_tensor
 from mindanim.stimuli.stream import Batch
 
+_SUMS = "[0-9]*.npz"
+
 Hash = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 
@@ -131,9 +133,9 @@ class Encoding:
         self.draft.save_array("empty_tokens.npy", empty, axes="token feature", unit=unit)
 
     def write_mean(self) -> None:
-        """Write the mean over the training clips, frame by frame: the picture of one who knows only the films."""
-        parts = [np.load(path) for path in sorted(self.draft.scratch("sums").glob("*.npz"))]
-        if clips := sum(int(part["clips"]) for part in parts):
+        """Write the mean over the training clips, frame by frame: what one expects who knows the films only."""
+        parts = [np.load(path) for path in sorted(self.draft.scratch("sums").glob(_SUMS))]
+        if clips := sum(len(part["clips"]) for part in parts):
             mean = sum(part["total"].astype(np.float64) for part in parts) / clips
             self.draft.save_array(
                 "mean_frames.npy",
@@ -167,19 +169,18 @@ class Encoding:
         write_text(file, json.dumps(dict(zip(batch.clip_ids, captions, strict=True))))
 
     def _add_to_sum(self, batch: Batch, frames: NDArray[np.uint8]) -> None:
-        """Add training frames to this process's sum, which names its batches: none counts twice after a kill."""
-        training = [clip_id not in self._test for clip_id in batch.clip_ids]
-        if not any(training):
-            return
+        """Add training frames to this process's sum; it names its clips, so none counts twice after a kill."""
         path = self.draft.scratch(f"sums/{runtime.rank()}.npz")
-        kept = dict(np.load(path)) if path.exists() else {"total": 0, "clips": 0, "batches": np.array([], "U")}
-        if batch.name in kept["batches"]:
+        counted = {clip_id for file in path.parent.glob(_SUMS) for clip_id in np.load(file)["clips"]}
+        fresh = np.array([name not in self._test and name not in counted for name in batch.clip_ids])
+        if not fresh.any():
             return
-        kept["total"] = kept["total"] + frames[training].sum(axis=0, dtype=np.uint32)
-        kept["clips"] = kept["clips"] + sum(training)
-        kept["batches"] = np.append(kept["batches"], batch.name)
+        total, clips = frames[fresh].sum(axis=0, dtype=np.uint32), np.array(batch.clip_ids)[fresh]
+        if path.exists():
+            kept = np.load(path)
+            total, clips = total + kept["total"], np.concatenate([kept["clips"], clips])
         with atomic_path(path) as beside, beside.open("wb") as file:
-            np.savez(file, **kept)
+            np.savez(file, total=total, clips=clips)
 
     def _scratch(self, name: str, shape: tuple[int, ...]) -> np.memmap:
         """A bool array that survives a kill and is no output."""

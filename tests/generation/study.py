@@ -39,11 +39,13 @@ def config(folder: Path, **changes: object) -> GenerateConfig:
 
 
 def make_study(work: Path) -> Path:
-    """Fill `work` with fmri, stimuli and the three decoders of subject 1; return the diffusion model's folder."""
+    """Fill `work` with fmri, stimuli and three decoders of subject 1; return the diffusion model's folder."""
     model = tiny_diffusion_folder(work / "model", frame_size=SIDE, text_width=WIDTH)
     run, rng = options(work), np.random.default_rng(3)
     workspace = Workspace.of(run)
-    ids = [f"seg1-{n:04}" for n in range(1, TRAIN + 1)] + [f"test1-{n:04}" for n in range(1, TEST + 1)]
+    ids = [
+        f"{film}-{n:04}" for film, count in (("seg1", TRAIN), ("test1", TEST)) for n in range(1, count + 1)
+    ]
     clips = pd.DataFrame(
         {
             "clip_id": ids,

@@ -171,3 +171,30 @@ def test_noise_belongs_to_the_clip_and_has_the_stated_correlation() -> None:
     assert torch.equal(*[noise(ids, 1.0)[:, frame] for frame in (0, 7)])
     assert abs(float(torch.corrcoef(noise(ids, 0.0)[0].flatten(1))[0, 1])) < 0.1
     assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_released_equals_its_equations_written_out(kind: str) -> None:
+    """DDIM (Song et al. 2021, eq. 12) up with the prediction of the level below, noise, and down again."""
+    network, latents, noise = GaussianNetwork(kind=kind), draw(1).double(), draw(2).double()
+    config = CONFIG | {"prediction_type": kind}
+    got = released(network, config, latents, TEXT, EMPTY, EMPTY, noise, steps=10, guidance=1.0)
+
+    def move(current: Tensor, asked: int, below: int, above: int) -> Tensor:
+        """From the level of one timestep to that of another, with the prediction made at `asked`."""
+        at, to = (ALPHAS[max(level, 0)] for level in (below, above))
+        predicted = network(current, asked, TEXT)
+        if kind == "epsilon":
+            epsilon, clean = predicted, (current - (1 - at) ** 0.5 * predicted) / at**0.5
+        else:
+            epsilon = at**0.5 * predicted + (1 - at) ** 0.5 * current
+            clean = at**0.5 * current - (1 - at) ** 0.5 * predicted
+        return to**0.5 * clean + (1 - to) ** 0.5 * epsilon
+
+    current, levels = latents, range(1, 1000, 100)
+    for level in levels:
+        current = move(current, level, level - 100, level)
+    current = ALPHAS[200] ** 0.5 * current + (1 - ALPHAS[200]) ** 0.5 * noise
+    for level in reversed(levels):
+        current = move(current, level, level, level - 100)
+    torch.testing.assert_close(got.double(), current, rtol=1e-3, atol=1e-4)

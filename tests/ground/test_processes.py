@@ -44,7 +44,9 @@ def member(rank: int, work: Path, barrier: Any, results: Any) -> None:
 def launched(tmp_path: Path) -> list[tuple[int, str, bool]]:
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(PROCESSES), context.Queue()
-    members = [context.Process(target=member, args=(rank, tmp_path, barrier, results)) for rank in range(PROCESSES)]
+    members = [
+        context.Process(target=member, args=(rank, tmp_path, barrier, results)) for rank in range(PROCESSES)
+    ]
     for process in members:
         process.start()
     found = [results.get(timeout=120) for _ in members]

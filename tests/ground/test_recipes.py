@@ -45,7 +45,9 @@ def test_shipped_recipes_set_only_options_that_exist_to_values_that_fit(name: st
 
 
 def test_the_default_recipes_are_there() -> None:
-    assert {default_recipe("simulated"), default_recipe("cc2017"), default_recipe(None)} <= set(recipe_names())
+    assert {default_recipe("simulated"), default_recipe("cc2017"), default_recipe(None)} <= set(
+        recipe_names()
+    )
 
 
 def test_backbones_count_for_the_stages_that_have_them(write: Writer) -> None:
@@ -70,7 +72,10 @@ def test_a_circle_is_an_error(write: Writer, tmp_path: Path) -> None:
 
 
 def test_merge_keeps_both_sides() -> None:
-    assert merge({"a": {"x": 1, "y": 1}}, {"a": {"y": 2}, "b": {"z": 3}}) == {"a": {"x": 1, "y": 2}, "b": {"z": 3}}
+    assert merge({"a": {"x": 1, "y": 1}}, {"a": {"y": 2}, "b": {"z": 3}}) == {
+        "a": {"x": 1, "y": 2},
+        "b": {"z": 3},
+    }
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ def test_artifacts_are_listed_in_the_order_of_the_stages(tmp_path: Path) -> None
     for kind in ("videos", "semantic", "fmri", "stimuli"):
         make(tmp_path, kind)
     make(tmp_path, "fmri", run={"subject": 2})
-    found = [artifact.path.relative_to(tmp_path / "toy") for artifact in Workspace(tmp_path, "toy").artifacts()]
+    found = [
+        artifact.path.relative_to(tmp_path / "toy") for artifact in Workspace(tmp_path, "toy").artifacts()
+    ]
     assert [str(path) for path in found] == [
         "stimuli",
         "sub-01/fmri",

@@ -15,7 +15,7 @@ from mindanim.metrics.compare import compare
 CLIPS = [f"test1-{clip:04d}" for clip in range(1, 121)]
 
 
-def write(folder, scores, **changes):
+def write(folder, per_clip, **changes):
     """An evaluation folder with two metrics, `ssim.rgb7` and `epe.farneback64`, from (clip,) arrays."""
     folder.mkdir()
     backbones = changes.pop("backbone", "a" * 64)
@@ -38,7 +38,7 @@ def write(folder, scores, **changes):
         **changes,
     }
     table = pd.DataFrame(
-        {"clip_id": clips, "segment": "test1", "ssim.rgb7": scores[0], "epe.farneback64": scores[1]}
+        {"clip_id": clips, "segment": "test1", "ssim.rgb7": per_clip[0], "epe.farneback64": per_clip[1]}
     )
     (folder / "metrics.json").write_text(json.dumps(data))
     table.to_csv(folder / "per_clip.tsv", sep="\t", index=False, na_rep="n/a")

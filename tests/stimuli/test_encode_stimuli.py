@@ -16,6 +16,8 @@ from mindanim.config.stimuli import EncodeStimuliConfig
 from mindanim.errors import ConfigError, InputError, MissingError
 from mindanim.stages import encode_stimuli as stage
 from mindanim.stimuli.encoding import Encoding
+from mindanim.stimuli.films import FilmFile
+from mindanim.stimuli.sampling import Sampling
 from mindanim.studies import Clip, Film
 from tests.stimuli.filming import constant, variable, write_film
 
@@ -113,6 +115,7 @@ def test_everything_the_other_stages_read(encode: Any, films: Films, models: dic
         "text_tokens.npy": (9, 20, 16),
         "empty_tokens.npy": (20, 16),
         "test_frames.npy": (3, 4, 32, 32, 3),
+        "mean_frames.npy": (4, 32, 32, 3),
     }
     assert made.facts["fps"] == 2.0 and made.facts["frame_size"] == 32 and made.facts["tokens"] == 20
     assert made.facts["latent_shape"] == [4, 4, 4] and made.facts["frames_per_clip"] == 4
@@ -169,6 +172,27 @@ def test_killed_and_continued_is_the_same(
     assert len(resumed) == 6 - batches_before_the_kill and calls[-1] == resumed[0]
     assert contents(made.path) == whole
     assert not (made.path / "scratch").exists()
+
+
+def test_mean_counts_every_training_clip_once(
+    encode: Any, films: Films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a run is killed between the sum and the mark, and continued in batches of another size."""
+    from mindanim.artifacts import Draft
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Draft, "mark_done", lambda self, step: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            encode(options={"batch": 2})
+    mean = encode(options={"batch": 3}).array("mean_frames.npy")
+    # Each clip of these films is a still picture: the training mean is that of the six looks, resized.
+    looks = [
+        FilmFile(films.paths[name]).read([at])[0]
+        for name, fps in (("seg1", 30), ("seg2", 60))
+        for at in (0, 2 * fps, 4 * fps)
+    ]
+    expected = Sampling(4, 32).resize(np.stack(looks)).mean(0)
+    assert np.abs(mean - expected).max() < 8  # the codec's noise
 
 
 def test_batch_size_is_no_part_of_the_result(encode: Any, tmp_path: Path) -> None:

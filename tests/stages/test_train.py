@@ -1,0 +1,142 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from mindanim import decoders
+from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
+from mindanim.config.fields import StageConfig
+from mindanim.config.run import RunOptions
+from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.errors import InputError
+from mindanim.stages.train import train_motion, train_semantic, train_structure
+from tests.decoders.planted import SHAPES, clips_table, planted
+
+TEST_CLIPS = 4
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunOptions:
+    """A work folder with the fmri and stimuli artifacts of a planted problem, stimuli in another order."""
+    run = RunOptions(dataset="planted", subject=1, work=tmp_path, device="cpu")
+    make_fmri(run)
+    make_stimuli(run)
+    return run
+
+
+def table() -> pd.DataFrame:
+    test = clips_table(1, TEST_CLIPS).assign(split="test", segment="test1", film="test1")
+    test["clip_id"] = [f"test1-{row + 1:04d}" for row in range(TEST_CLIPS)]
+    return pd.concat([clips_table(), test], ignore_index=True)
+
+
+def make(kind: str, run: RunOptions, build: object) -> Artifact:
+    path = Workspace.of(run).place(run, kind)
+    sources = {"made": Source("made", "0")}
+    return produce(kind, path, config=StageConfig(), inputs=sources, run=run, seed=None, build=build)  # type: ignore[arg-type]
+
+
+def make_fmri(run: RunOptions, broken: int | None = None) -> None:
+    responses = planted().semantic.responses.numpy().reshape(-1, *SHAPES.response).copy()
+    if broken is not None:
+        responses[broken] = np.nan
+
+    def build(draft: Draft) -> None:
+        draft.save_table("clips.tsv", table(), units={})
+        draft.save_array("train_responses.npy", responses, axes="clip lag voxel")
+
+    make("fmri", run, build)
+
+
+def make_stimuli(run: RunOptions, without: str = "") -> None:
+    data = planted()
+    clips = table().assign(caption=[f"clip {row // 2}" for row in range(len(table()))])
+    order = np.argsort(clips["clip_id"].to_numpy())[::-1]
+    order = order[clips["clip_id"].to_numpy()[order] != without]
+
+    def arranged(values: torch.Tensor) -> np.ndarray:
+        padded = np.concatenate([values.numpy(), np.zeros((TEST_CLIPS, *values.shape[1:]), np.float32)])
+        return padded[order]
+
+    tokens = torch.cat(
+        [
+            data.semantic.first_token.expand(len(data.semantic.tokens), 1, 3),
+            data.semantic.tokens.reshape(-1, 3, 3),
+        ],
+        dim=1,
+    )
+
+    def build(draft: Draft) -> None:
+        draft.save_table("clips.tsv", clips.iloc[order], units={})
+        draft.save_array("clip_text.npy", arranged(data.semantic.text), axes="clip view feature")
+        draft.save_array("clip_image.npy", arranged(data.semantic.image), axes="clip view feature")
+        draft.save_array("text_tokens.npy", arranged(tokens).astype(np.float16), axes="clip token feature")
+        latents = arranged(data.motion.latents).reshape(-1, *SHAPES.latents).astype(np.float16)
+        draft.save_array("latents.npy", latents, axes="clip frame channel height width")
+
+    make("stimuli", run, build)
+
+
+def test_three_decoders_from_artifacts(run: RunOptions) -> None:
+    network = {"epochs": 12, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0}
+    semantic = train_semantic(TrainSemanticConfig(head_widths=(32,), **network), run)
+    structure = train_structure(TrainStructureConfig(decoder="ridge"), run)
+    motion = train_motion(TrainMotionConfig(decoder="ridge", target="difference"), run)
+    responses = planted().semantic.responses.reshape(-1, *SHAPES.response)
+
+    found = decoders.load(semantic.path).predict(responses)
+    assert found["text_tokens"].shape == (len(responses), *SHAPES.tokens)
+    torch.testing.assert_close(found["text_tokens"][0, 0], torch.tensor([1.0, 2.0, 3.0]))
+    first = decoders.load(structure.path).predict(responses)
+    clips = decoders.load(motion.path).predict(responses, first)
+    assert clips.shape == (len(responses), *SHAPES.latents) and torch.equal(clips[:, 0], first)
+
+    for artifact in (semantic, structure, motion):
+        assert artifact.facts["val_score"] > 0.4, artifact.kind
+        assert artifact.facts["clips_validation"] == 20 and "seg" in artifact.facts["validation"]
+        assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(artifact.table("history.tsv"))
+        assert Image.open(artifact.file("figures/curves.png")).width > 500
+        assert len(artifact.manifest["methods"]) == 3
+        assert not list(artifact.path.rglob("*.pt"))
+    assert len(semantic.table("history.tsv")) == 12
+    assert semantic.facts["val_identification_chance"] == pytest.approx(1 / 19)
+    assert motion.facts["val_difference_r"] == motion.facts["val_score"]
+    assert set(motion.table("penalties.tsv")["target"]) == {"later frames"}
+    # Nothing to do the second time.
+    again = train_structure(TrainStructureConfig(decoder="ridge"), run)
+    assert again.manifest["finished"] == structure.manifest["finished"]
+
+
+def test_noise_is_called_chance(tmp_path: Path) -> None:
+    run = RunOptions(dataset="planted", subject=1, work=tmp_path, device="cpu")
+    rng = np.random.default_rng(6)
+
+    def build(draft: Draft) -> None:
+        draft.save_table("clips.tsv", table(), units={})
+        noise = rng.standard_normal((len(clips_table()), *SHAPES.response)).astype(np.float32)
+        draft.save_array("train_responses.npy", noise, axes="clip lag voxel")
+
+    make("fmri", run, build)
+    make_stimuli(run)
+    artifact = train_structure(TrainStructureConfig(decoder="ridge"), run)
+    assert artifact.facts["val_p"] > 0.05
+    assert [finding["code"] for finding in artifact.findings] == ["structure-at-chance"]
+
+
+def test_missing_values_name_the_clip(tmp_path: Path) -> None:
+    run = RunOptions(dataset="planted", subject=1, work=tmp_path, device="cpu")
+    make_fmri(run, broken=21)
+    make_stimuli(run)
+    with pytest.raises(InputError, match="seg02-0002"):
+        train_structure(TrainStructureConfig(decoder="ridge"), run)
+
+
+def test_missing_features_name_the_clip(tmp_path: Path) -> None:
+    run = RunOptions(dataset="planted", subject=1, work=tmp_path, device="cpu")
+    make_fmri(run)
+    make_stimuli(run, without="seg03-0005")
+    with pytest.raises(InputError, match="seg03-0005"):
+        train_structure(TrainStructureConfig(decoder="ridge"), run)
