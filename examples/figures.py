@@ -18,16 +18,16 @@ def box(axes: plt.Axes, x: float, y: float, title: str, text: str, kind: str, wi
         (x, y), width, 0.95, boxstyle="round,pad=0.02,rounding_size=0.08", fc=FILL[kind], ec=INK, lw=1
     )
     axes.add_patch(patch)
-    axes.text(x + width / 2, y + 0.66, title, ha="center", va="center", fontsize=9.5, family="monospace", color=INK)
-    axes.text(x + width / 2, y + 0.28, text, ha="center", va="center", fontsize=8.5, color=INK)
+    middle = {"ha": "center", "va": "center", "color": INK}
+    axes.text(x + width / 2, y + 0.66, title, fontsize=9.5, family="monospace", **middle)
+    axes.text(x + width / 2, y + 0.28, text, fontsize=8.5, **middle)
 
 
 def arrow(axes: plt.Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
     """An arrow from one stage to another."""
     style = f"arc3,rad={bend}"
-    axes.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, lw=1, color=INK, connectionstyle=style)
-    )
+    look = {"arrowstyle": "-|>", "mutation_scale": 11, "lw": 1, "color": INK}
+    axes.add_patch(FancyArrowPatch(start, end, connectionstyle=style, **look))
 
 
 def pipeline(path: Path) -> None:

@@ -50,7 +50,7 @@ def _input_names(stage: Stage) -> list[str]:
             ("data", stage.data != "neither"),
             ("subject", stage.per_subject),
             ("work", True),
-            ("label", stage.data != "writes"),
+            ("label", not stage.dataset),
             ("use", stage.reads_artifacts),
         )
         if wanted
@@ -67,14 +67,15 @@ def type_name(annotation: Any) -> str:
     """An option's type as help texts and the reference show it."""
     origin, members = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return " or ".join(type_name(member) for member in members)
+        choices = all(get_origin(member) is Literal for member in members)
+        return ("|" if choices else " or ").join(type_name(member) for member in members)
     if origin is Literal:
         return "|".join(str(member) for member in members)
     if origin is tuple:
         inner = [type_name(member) for member in members if member is not Ellipsis]
         return f"{inner[0]},..." if Ellipsis in members else ",".join(inner)
     if origin is dict:
-        return "KEY=VALUE"
+        return "input=label"
     names = {int: "integer", float: "number", str: "text", bool: "yes/no", types.NoneType: "none"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
@@ -115,8 +116,7 @@ def _metavar(annotation: Any) -> str:
     members = [member for member in get_args(annotation) if member is not types.NoneType]
     if get_origin(annotation) in (Union, types.UnionType) and len(members) == 1:
         annotation = members[0]
-    name = type_name(annotation)
-    return name if get_origin(annotation) is Literal else name.upper()
+    return type_name(annotation)
 
 
 def _parameter(name: str, kind: Any, names: list[str], text: str, panel: str, **more: Any) -> Parameter:
@@ -140,10 +140,10 @@ def _value(name: str, names: list[str], text: str, metavar: str, kind: Any = str
 
 
 GENERAL = [
-    _value("recipe", ["--recipe", "-r"], "Set of options, by name or file.", "NAME"),
-    _value("set_", ["--set"], "Set any other option; may be repeated.", "OPTION=VALUE", list[str] | None),
+    _value("recipe", ["--recipe", "-r"], "Set of options, by name or file.", "name"),
+    _value("set_", ["--set"], "Set any other option; may be repeated.", "option=value", list[str] | None),
     _value(
-        "config_file", ["--config", "-c"], "TOML file of options, e.g. an artifact's config.toml.", "FILE"
+        "config_file", ["--config", "-c"], "TOML file of options, e.g. an artifact's config.toml.", "file"
     ),
 ]
 REPORTING = [

@@ -87,7 +87,7 @@ def findings(kind: str, fitted: Fitted) -> list[tuple[str, str]]:
     """Code and text of what a user of the decoder must know."""
     found = list(fitted.warnings)
     facts = fitted.facts
-    if facts["val_p"] > CHANCE:
+    if facts["val_p"] > CHANCE or facts["val_score"] <= 0:
         found.append((
             f"{kind}-at-chance",
             f"On the validation clips the {kind} decoder does no better than chance (score "

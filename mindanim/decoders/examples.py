@@ -107,9 +107,10 @@ class MotionExamples(Examples):
         """Figures on the validation rows for ``follow(rows, first frames) -> later frames``.
 
         difference_r: correlation of the latents' differences to the first frame, from the decoded first
-        frame (as at inference; the score) and from the true one (``true_start_...``, which flatters: what
-        is at the mean already need not move). amplitude: standard deviation of the decoded differences over
-        that of the true ones.
+        frame as at inference; ``true_start_...`` from the true one, which flatters, for what is at the mean
+        already need not move; ``other_responses_...`` from the decoded one with the responses of other
+        clips: what the first frame alone gives away. The score is difference_r less that. amplitude:
+        standard deviation of the decoded differences over that of the true ones.
         """
         rows = self.validation
         true = self.latents[rows].float()
@@ -117,14 +118,20 @@ class MotionExamples(Examples):
         figures: dict[str, float] = {}
         for prefix, starts in (("", self.decoded), ("true_start_", self.latents[:, 0])):
             first = starts[rows].float()
-            later = torch.cat([
-                follow(part, start).float() for part, start in zip(torch.split(rows, BATCH),
-                torch.split(first, BATCH), strict=True)
-            ])  # fmt: skip
+            later = _in_batches(follow, rows, first)
             moved = later - first[:, None]
             figures[f"{prefix}difference_r"] = pooled_correlation(moved, change)
             figures[f"{prefix}p"] = shift_p_value(moved, change)
             figures[f"{prefix}difference_element_r"] = element_correlation(moved, change)
             figures[f"{prefix}frame_r"] = pooled_correlation(later, true[:, 1:])
             figures[f"{prefix}amplitude"] = float(moved.std() / change.std().clamp_min(1e-12))
-        return {"score": figures["difference_r"], **figures}
+        first = self.decoded[rows].float()
+        moved = _in_batches(follow, rows.roll(len(rows) // 2), first) - first[:, None]
+        alone = pooled_correlation(moved, change)
+        score = figures["difference_r"] - alone
+        return {"score": score, **figures, "other_responses_difference_r": alone}
+
+
+def _in_batches(follow: Callable[[Tensor, Tensor], Tensor], rows: Tensor, first: Tensor) -> Tensor:
+    parts = zip(torch.split(rows, BATCH), torch.split(first, BATCH), strict=True)
+    return torch.cat([follow(part, start).float() for part, start in parts])

@@ -64,7 +64,7 @@ def score_orders(truth: motion.Frames, recon: motion.Frames, orders: NDArray[np.
         for second in range(frames):
             if first != second:
                 flow = motion.flow_between(planes[first], planes[second])
-                errors = motion.end_point_error(target.flow, flow[None])
+                errors = motion.length(target.flow - flow)
                 error[:, first, second] = errors.mean(axis=(1, 2), dtype=np.float64)
                 wide = flow.astype(np.float64)
                 dot[:, first, second] = selected @ wide.ravel()

@@ -29,10 +29,14 @@ _FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
 
 @dataclass(frozen=True)
 class MotionDescription:
-    """The flow of one clip, (step, height, width, xy) float32, and which pixels move, (step, height, width)
-    bool."""
+    """The flow of one clip.
+
+    flow: (step, height, width, xy) float32. speed: its length, (step, height, width) float32. moving: where
+    it is faster than `MOVING`, the same shape, bool.
+    """
 
     flow: Flow
+    speed: NDArray[np.float32]
     moving: NDArray[np.bool_]
 
 
@@ -58,56 +62,49 @@ def describe(frames: Frames) -> MotionDescription:
     """The description of one clip of at least two frames, (frame, height, width, rgb) uint8."""
     planes = gray(frames)
     flow = np.stack([flow_between(planes[step], planes[step + 1]) for step in range(len(planes) - 1)])
-    return MotionDescription(flow, moving_pixels(flow))
+    speed = length(flow)
+    return MotionDescription(flow, speed, speed > MOVING * flow.shape[1])
 
 
-def moving_pixels(flow: Flow) -> NDArray[np.bool_]:
-    """Where the flow is faster than `MOVING`, (step, height, width) bool."""
-    moving: NDArray[np.bool_] = np.linalg.norm(flow, axis=-1) > MOVING * flow.shape[-3]
-    return moving
+def length(vectors: Flow) -> NDArray[np.float32]:
+    """Lengths of (..., xy) vectors."""
+    return np.sqrt(_dot(vectors, vectors))
 
 
 def score(truth: MotionDescription, recon: MotionDescription) -> dict[str, float]:
     """All motion metrics of one pair: `epe` (px), `ae` (degrees), `flow.corr`, `flow.direction`.
 
+    epe: length of the difference of the flows; Baker et al. 2011, doi:10.1007/s11263-010-0390-2. ae: angle
+    between them, as released: 90 wherever either is (nearly) zero. flow.corr: see `correlation_of_sums`.
+    flow.direction: mean cosine of the angle; a pixel at which the reconstruction stands still counts as 0.
     The last two look at pixels that move in the truth only; NaN when there are none.
     """
-    return {
-        "epe": float(end_point_error(truth.flow, recon.flow).mean(dtype=np.float64)),
-        "ae": float(angular_error(truth.flow, recon.flow).mean(dtype=np.float64)),
-        "flow.corr": flow_correlation(truth, recon),
-        "flow.direction": direction_agreement(truth, recon),
+    dot = _dot(truth.flow, recon.flow)
+    product = truth.speed * recon.speed
+    angle = np.arccos(np.clip(dot / (product + np.float32(1e-8)), -1.0, 1.0))
+    scores = {
+        "epe": float(length(truth.flow - recon.flow).mean(dtype=np.float64)),
+        "ae": float(np.degrees(angle).mean(dtype=np.float64)),
+        "flow.corr": float("nan"),
+        "flow.direction": float("nan"),
     }
+    moving = int(truth.moving.sum())
+    if moving:
+        sums = [
+            np.sum(values, where=truth.moving, dtype=np.float64)
+            for values in (dot, truth.speed * truth.speed, recon.speed * recon.speed)
+        ]
+        height = truth.flow.shape[1]
+        scores["flow.corr"] = float(correlation_of_sums(*sums, moving, height))
+        both = truth.moving & (recon.speed > STILL * height)
+        cosine = np.divide(dot, product, out=np.zeros_like(dot), where=both)
+        scores["flow.direction"] = float(cosine.sum(dtype=np.float64) / moving)
+    return scores
 
 
-def end_point_error(truth: Flow, recon: Flow) -> NDArray[np.float32]:
-    """Length of the difference of two flows, per pixel, px. Baker et al. 2011,
-    doi:10.1007/s11263-010-0390-2."""
-    error: NDArray[np.float32] = np.linalg.norm(truth - recon, axis=-1)
-    return error
-
-
-def angular_error(truth: Flow, recon: Flow) -> NDArray[np.float32]:
-    """Angle between two flows per pixel, degrees, as released: 90 wherever either is (nearly) zero."""
-    dot = (truth * recon).sum(axis=-1)
-    lengths = np.linalg.norm(truth, axis=-1) * np.linalg.norm(recon, axis=-1)
-    angle: NDArray[np.float32] = np.degrees(np.arccos(np.clip(dot / (lengths + 1e-8), -1.0, 1.0)))
-    return angle
-
-
-def flow_correlation(truth: MotionDescription, recon: MotionDescription) -> float:
-    """Correlation of two flow fields about zero over the pixels that move in the truth, [-1, 1].
-
-    Sum of the scalar products of the flow vectors over the root of the product of their summed squares. The
-    mean is not subtracted: no motion is the origin, and a pan in the right direction is right. 0 when the
-    reconstruction stands still there, NaN when nothing moves in the truth.
-    """
-    if not truth.moving.any():
-        return float("nan")
-    first, second = truth.flow[truth.moving].astype(np.float64), recon.flow[truth.moving].astype(np.float64)
-    return float(
-        correlation_of_sums((first * second).sum(), (first**2).sum(), (second**2).sum(), *_extent(truth))
-    )
+def _dot(first: Flow, second: Flow) -> NDArray[np.float32]:
+    """Scalar products of (..., xy) vectors; numpy sums an axis of two slowly."""
+    return first[..., 0] * second[..., 0] + first[..., 1] * second[..., 1]
 
 
 def correlation_of_sums(
@@ -117,28 +114,15 @@ def correlation_of_sums(
     moving: int,
     height: int,
 ) -> NDArray[np.float64]:
-    """`flow_correlation` from sums over the moving pixels; the reconstruction stands still below an rms of
-    `STILL`."""
+    """Correlation of two flow fields about zero, [-1, 1], from sums over the pixels that move in the truth.
+
+    dot: of the scalar products of the two flows; truth_power, recon_power: of their squared lengths; moving:
+    number of such pixels over all steps; height: of the frames. The mean is not subtracted: no motion is the
+    origin, and a pan in the right direction is right. 0 when the reconstruction stands still there (an rms
+    below `STILL`).
+    """
     still = recon_power <= moving * (STILL * height) ** 2
     return np.where(still, 0.0, dot / np.sqrt(truth_power * np.where(still, 1.0, recon_power)))
-
-
-def direction_agreement(truth: MotionDescription, recon: MotionDescription) -> float:
-    """Mean cosine of the angle between two flows over the pixels that move in the truth, [-1, 1].
-
-    A pixel at which the reconstruction stands still counts as 0. NaN when nothing moves in the truth.
-    """
-    if not truth.moving.any():
-        return float("nan")
-    first, second = truth.flow[truth.moving].astype(np.float64), recon.flow[truth.moving].astype(np.float64)
-    lengths = np.linalg.norm(second, axis=-1)
-    still = lengths <= STILL * truth.flow.shape[1]
-    cosine = (first * second).sum(axis=-1) / (np.linalg.norm(first, axis=-1) * np.where(still, 1.0, lengths))
-    return float(np.where(still, 0.0, cosine).mean())
-
-
-def _extent(truth: MotionDescription) -> tuple[int, int]:
-    return int(truth.moving.sum()), int(truth.flow.shape[1])
 
 
 @contextmanager

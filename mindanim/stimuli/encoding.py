@@ -133,7 +133,7 @@ class Encoding:
         self.draft.save_array("empty_tokens.npy", empty, axes="token feature", unit=unit)
 
     def write_mean(self) -> None:
-        """Write the mean over the training clips, frame by frame: what one expects who knows the films only."""
+        """Write the mean over the training clips, frame by frame: what one who knows only them expects."""
         parts = [np.load(path) for path in sorted(self.draft.scratch("sums").glob(_SUMS))]
         if clips := sum(len(part["clips"]) for part in parts):
             mean = sum(part["total"].astype(np.float64) for part in parts) / clips
@@ -169,7 +169,7 @@ class Encoding:
         write_text(file, json.dumps(dict(zip(batch.clip_ids, captions, strict=True))))
 
     def _add_to_sum(self, batch: Batch, frames: NDArray[np.uint8]) -> None:
-        """Add training frames to this process's sum; it names its clips, so none counts twice after a kill."""
+        """Add training frames to this process's sum; it names its clips: none counts twice."""
         path = self.draft.scratch(f"sums/{runtime.rank()}.npz")
         counted = {clip_id for file in path.parent.glob(_SUMS) for clip_id in np.load(file)["clips"]}
         fresh = np.array([name not in self._test and name not in counted for name in batch.clip_ids])

@@ -49,9 +49,10 @@ def planted(signal: float = 1.0, seed: int = 0) -> Planted:
     count, hidden = SEGMENTS * CLIPS, 6
     causes = rng.standard_normal((count, hidden))
 
-    def mixed(*shape: int) -> np.ndarray:
-        loadings = rng.standard_normal((hidden, int(np.prod(shape)))) / np.sqrt(hidden)
-        return (causes @ loadings).reshape(count, *shape)
+    def mixed(*shape: int, of: slice = slice(None)) -> np.ndarray:
+        chosen = causes[:, of]
+        loadings = rng.standard_normal((chosen.shape[1], int(np.prod(shape)))) / np.sqrt(chosen.shape[1])
+        return (chosen @ loadings).reshape(count, *shape)
 
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values.astype(np.float32))
@@ -60,7 +61,9 @@ def planted(signal: float = 1.0, seed: int = 0) -> Planted:
     split = blocked_split(clips_table(), 0.2, 0.0, 4)
     text = mixed(1, *SHAPES.clip)
     text /= np.linalg.norm(text, axis=2, keepdims=True)
-    latents = mixed(SHAPES.frames, SHAPES.latent_size) + 1.0
+    # What changes has other causes than what the first frame shows.
+    latents = mixed(1, SHAPES.latent_size, of=slice(0, 3)).repeat(SHAPES.frames, axis=1) + 1.0
+    latents[:, 1:] += mixed(SHAPES.frames - 1, SHAPES.latent_size, of=slice(3, 6))
     common = {
         "responses": tensor(responses),
         "fit": torch.from_numpy(split.fit),

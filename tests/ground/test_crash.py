@@ -24,7 +24,7 @@ SYSTEM_CALLS = ("fsync", "replace", "rename", "link", "unlink", "rmdir")
 
 
 def killed_at(call: int, work: Callable[[], Any]) -> bool:
-    """Run `work` in a child that is killed before its n-th call that changes the disk; False when it made fewer."""
+    """Run `work` in a child, killed before its n-th call that changes the disk; False when it made fewer."""
     child = os.fork()
     if child == 0:
         counted: Iterator[int] = iter(range(call + 1))

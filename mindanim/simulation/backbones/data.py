@@ -29,8 +29,8 @@ class Pool:
     """Clips with their truth.
 
     ``frames (clip, frame, height, width, rgb) uint8``; ``coverage (clip, frame, row, column) float16`` the
-    object's share of each 8 px patch; ``flow (clip, frame, row, column, 2) float16`` the mean true flow of each
-    patch, px/s; ``attributes (clip, 5) int64`` in the order of :data:`ATTRIBUTES`; one caption per clip.
+    object's share of each 8 px patch; ``flow (clip, frame, row, column, 2) float16`` the mean true flow of
+    each patch, px/s; ``attributes (clip, 5) int64`` in the order of :data:`ATTRIBUTES`; one caption per clip.
     """
 
     frames: NDArray[np.uint8]
@@ -53,7 +53,8 @@ def patches(values: NDArray[Any]) -> NDArray[np.float16]:
     """Mean over 8 px patches of ``(frame, height, width, ...)``."""
     frames, height, width = values.shape[:3]
     cells = values.reshape(frames, height // PATCH, PATCH, width // PATCH, PATCH, *values.shape[3:])
-    return cells.mean(axis=(2, 4)).astype(np.float16)
+    means: NDArray[np.float16] = cells.mean(axis=(2, 4)).astype(np.float16)
+    return means
 
 
 def make_pool(clips: int, seed: int, folder: Path | None = None) -> Pool:

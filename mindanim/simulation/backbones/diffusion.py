@@ -52,7 +52,7 @@ class TextToImage(nn.Module):
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
-        self.unet = UNet2DConditionModel(
+        self.unet: Any = UNet2DConditionModel(  # type: ignore[no-untyped-call]
             sample_size=GRID,
             in_channels=LATENT_CHANNELS,
             out_channels=LATENT_CHANNELS,
@@ -66,9 +66,9 @@ class TextToImage(nn.Module):
         )
 
 
-def scheduler() -> DDIMScheduler:
+def scheduler() -> Any:
     """The noise schedule of SD-1.x, with velocity prediction (Salimans & Ho 2022)."""
-    return DDIMScheduler(
+    return DDIMScheduler(  # type: ignore[no-untyped-call]
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -122,7 +122,8 @@ def train_diffusion(
             predicted = network.unet(schedule.add_noise(clean, noise, time), time, condition).sample
         error = (predicted.float() - schedule.get_velocity(clean, noise, time)).square()
         coverage = torch.from_numpy(pool.coverage[clip, frame].astype(np.float32)).to(device)
-        return (error * (1 + ON_OBJECT * coverage[:, None])).mean()
+        weighted: torch.Tensor = (error * (1 + ON_OBJECT * coverage[:, None])).mean()
+        return weighted
 
     plan = Schedule(steps, 1e-3, decay=0.01, average=0.995, final=0.02)
     averaged, record = fit(network, loss, plan, seed=seed, checkpoint=checkpoint, **options)
@@ -141,7 +142,7 @@ def export_diffusion(vae: Any, network: TextToImage, folder: Path) -> None:
 
     There is no safety checker: the model draws toys.
     """
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(  # type: ignore[no-untyped-call]
         vae=copy.deepcopy(vae),
         text_encoder=copy.deepcopy(network.text),
         tokenizer=build_tokenizer(),

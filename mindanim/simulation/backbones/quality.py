@@ -107,7 +107,7 @@ def sample(
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
     load: Any = StableDiffusionPipeline.from_pretrained
-    pipeline = load(folder / "diffusion", torch_dtype=torch.float32, local_files_only=True).to(device)
+    pipeline = load(folder / "diffusion", dtype=torch.float32, local_files_only=True).to(device)
     build: Any = DPMSolverMultistepScheduler.from_config
     pipeline.scheduler = build(
         pipeline.scheduler.config, timestep_spacing="trailing", algorithm_type="dpmsolver++"

@@ -45,7 +45,9 @@ def build_tokenizer(length: int = TOKENS) -> CLIPTokenizer:
             vocabulary.append("".join(merges[-1]))
     vocabulary = [*dict.fromkeys(vocabulary), BOS, EOS]
     return CLIPTokenizer(
-        vocab={token: index for index, token in enumerate(vocabulary)}, merges=merges, model_max_length=length
+        vocab={token: index for index, token in enumerate(vocabulary)},
+        merges=merges,  # type: ignore[arg-type]
+        model_max_length=length,
     )
 
 

@@ -22,9 +22,9 @@ SSIM_WEIGHT = 0.15
 BATCH = 16
 
 
-def build() -> AutoencoderKL:
+def build() -> Any:
     """The untrained network; three halvings take 64 px to 8 x 8."""
-    return AutoencoderKL(
+    return AutoencoderKL(  # type: ignore[no-untyped-call]
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(16, 32, 64, 96),
@@ -44,7 +44,7 @@ def train_vae(
     device: str = "cpu",
     checkpoint: Path | None = None,
     **options: Any,
-) -> tuple[AutoencoderKL, Record]:
+) -> tuple[Any, Record]:
     """Train on single frames and set ``scaling_factor`` so that scaled latents have unit variance."""
     torch.manual_seed(seed)
     network = build().to(device)
@@ -57,8 +57,9 @@ def train_vae(
         checkpoint=checkpoint,
         **options,
     )
-    averaged.register_to_config(scaling_factor=round(1 / latent_spread(averaged, pool), 5))  # type: ignore[operator]
-    return averaged, record  # type: ignore[return-value]
+    autoencoder: Any = averaged
+    autoencoder.register_to_config(scaling_factor=round(1 / latent_spread(autoencoder, pool), 5))
+    return autoencoder, record
 
 
 @torch.no_grad()
@@ -70,7 +71,8 @@ def latent_spread(network: nn.Module, pool: Pool, clips: int = 256) -> float:
 @torch.no_grad()
 def encode(network: Any, frames: Any) -> torch.Tensor:
     """Unscaled posterior means ``(frame, channel, 8, 8)`` of frames ``(frame, height, width, rgb) uint8``."""
-    return network.encode(pixels(frames).to(network.device)).latent_dist.mean
+    means: torch.Tensor = network.encode(pixels(frames).to(network.device)).latent_dist.mean
+    return means
 
 
 def pixels(frames: Any) -> torch.Tensor:
@@ -93,7 +95,8 @@ def _loss(network: Any, frames: torch.Tensor) -> torch.Tensor:
     # The squared error makes the colour of small objects count, which the absolute error alone learns last.
     loss = functional.l1_loss(decoded, frames) + SQUARED_WEIGHT * functional.mse_loss(decoded, frames)
     loss = loss + SSIM_WEIGHT * (1 - _ssim(decoded, frames))
-    return loss + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+    divergence: torch.Tensor = posterior.kl().mean() / posterior.mean[0].numel()
+    return loss + KL_WEIGHT * divergence
 
 
 def _ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
