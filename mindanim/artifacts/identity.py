@@ -102,7 +102,7 @@ def identity_of(
 ) -> str:
     """The identity of the artifact that this kind, config and these inputs make: 64 hexadecimal digits.
 
-    Device, workers, paths and verbosity are not part of it, nor is the order of options or inputs.
+    Device, batch size, paths and verbosity are not part of it, nor is the order of options or inputs.
     """
     document = {
         "schema": SCHEMA_VERSION,

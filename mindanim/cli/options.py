@@ -58,9 +58,9 @@ def _input_names(stage: Stage) -> list[str]:
 
 
 def _run_names(stage: Stage) -> list[str]:
-    networks = ["device", "precision", "batch"] if stage.networks else []
+    networks = ["device", "precision", "batch", "offline"] if stage.networks else []
     reads = ["allow_partial"] if stage.data == "reads" else []
-    return [*networks, "workers", "offline", *reads, "force", "dry_run"]
+    return [*networks, *reads, "force", "dry_run"]
 
 
 def type_name(annotation: Any) -> str:
@@ -97,10 +97,12 @@ def _option(
 ) -> Parameter:
     """A typer parameter for one declared option. Every default is None: not given, ask the other origins."""
     extra, annotation = _extra(field), field.annotation
-    written = "--out" if name == "data" and stage and stage.data == "writes" else flag_name(name)
+    written, description = flag_name(name), field.description
+    if name == "data" and stage is not None and stage.data == "writes":
+        written, description = "--out", "Folder to write the study to."
     default = shown_default(field)
     unit = f" ({extra['unit']})" if extra.get("unit") else ""
-    text = f"{field.description}{unit}"
+    text = f"{description}{unit}"
     if default and default != "none":
         text += f" (default {default})"
     names = [written, *([_SHORT[name]] if name in _SHORT else [])]

@@ -35,7 +35,6 @@ class RunOptions(Options):
     )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
     precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
-    workers: int = opt(0, "Processes that read data beside the main one.", flag=True, identity=False, ge=0)
     batch: int | None = opt(
         None, "Clips computed at a time; none chooses by memory.", flag=True, identity=False, ge=1
     )

@@ -90,12 +90,13 @@ def score(truth: MotionDescription, recon: MotionDescription) -> dict[str, float
     }
     moving = int(truth.moving.sum())
     if moving:
-        sums = [
-            np.sum(values, where=truth.moving, dtype=np.float64)
+        summed, truth_power, recon_power = (
+            np.asarray(np.sum(values, where=truth.moving, dtype=np.float64))
             for values in (dot, truth.speed * truth.speed, recon.speed * recon.speed)
-        ]
+        )
         height = truth.flow.shape[1]
-        scores["flow.corr"] = float(correlation_of_sums(*sums, moving, height))
+        correlation = correlation_of_sums(summed, truth_power, recon_power, moving, height)
+        scores["flow.corr"] = float(correlation)
         both = truth.moving & (recon.speed > STILL * height)
         cosine = np.divide(dot, product, out=np.zeros_like(dot), where=both)
         scores["flow.direction"] = float(cosine.sum(dtype=np.float64) / moving)

@@ -44,7 +44,7 @@ CASES = [
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_planted_signal_is_decoded(kind: str, options: dict[str, object], tmp_path: Path) -> None:
     fitted = fit(kind, options, tmp_path, signal=1.0)
-    assert fitted.facts["val_score"] > 0.5
+    assert fitted.facts["val_score"] > (0.5 if options.get("decoder") == "ridge" else 0.25)
     # The smallest p value that 20 validation clips can give.
     assert fitted.facts["val_p"] == 1 / 20
     assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(fitted.history.columns)
@@ -77,7 +77,8 @@ def test_decoders_beat_the_mean(kind: str, options: dict[str, object], tmp_path:
 def test_nothing_is_decoded_from_noise(kind: str, options: dict[str, object], tmp_path: Path) -> None:
     # Choosing the epoch by validation score would lift the score above zero: the last epoch is looked at.
     fitted = fit(kind, options | {"select": "last", "epochs": 6}, tmp_path, signal=0.0)
-    assert abs(fitted.facts["val_score"]) < 0.2
+    # Twenty clips of three or more independent causes: a standard error of 0.13 or less.
+    assert abs(fitted.facts["val_score"]) < 0.35
 
 
 def test_refit_uses_the_validation_clips_too(tmp_path: Path) -> None:

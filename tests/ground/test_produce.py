@@ -48,7 +48,7 @@ def test_the_manifest_describes_every_output(tmp_path: Path) -> None:
 
 def test_the_same_again_is_reused_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = make(tmp_path)
-    again = make(tmp_path, build=never, run={"device": "cuda", "workers": 4}, clip="elsewhere")
+    again = make(tmp_path, build=never, run={"device": "cuda", "batch": 4}, clip="elsewhere")
     assert again.manifest == first.manifest
     assert "nothing to do, same inputs and options" in capsys.readouterr().err
 

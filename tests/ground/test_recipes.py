@@ -87,7 +87,7 @@ def test_merge_keeps_both_sides() -> None:
         ("generate = 3", "generate is not a table"),
         ("backbones = 3", "backbones is not a table"),
         ("[generate\n", "cannot be read as TOML"),
-        ("[run]\nworkers = 1", "unknown table 'run'"),
+        ("[run]\nbatch = 1", "unknown table 'run'"),
     ],
 )
 def test_what_is_wrong_is_said(write: Writer, text: str, message: str) -> None:
@@ -103,7 +103,7 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 
 def test_a_config_file_may_also_set_the_run(write: Writer) -> None:
-    assert load_config_file(Path(write("[run]\nworkers = 1"))).tables == {"run": {"workers": 1}}
+    assert load_config_file(Path(write("[run]\nbatch = 1"))).tables == {"run": {"batch": 1}}
 
 
 def test_every_backbone_name_is_an_option_somewhere() -> None:

@@ -91,16 +91,16 @@ class TestPrecedence:
 
     def test_shared_options_come_from_the_same_places(self, tmp_path: Path) -> None:
         file = tmp_path / "mine.toml"
-        file.write_text('[run]\nworkers = 2\nlabel = "file"\nbatch = "none"\n')
-        environment = {"MINDANIM_WORKERS": "1", "MINDANIM_DEVICE": "cpu", "MINDANIM_WORK": "/somewhere"}
+        file.write_text('[run]\nprecision = "fp16"\nlabel = "file"\nbatch = "none"\n')
+        environment = {"MINDANIM_PRECISION": "bf16", "MINDANIM_DEVICE": "cpu", "MINDANIM_WORK": "/somewhere"}
         resolution = toy(
             environment=environment, config_file=file, sets=["label=set"], flags={"use": "fmri=a,motion=b"}
         )
         run = resolution.run
-        assert (run.workers, run.device, run.label, run.work) == (2, "cpu", "set", Path("/somewhere"))
+        assert (run.precision, run.device, run.label, run.work) == ("fp16", "cpu", "set", Path("/somewhere"))
         assert run.use == {"fmri": "a", "motion": "b"} and run.batch is None
         assert resolution.run_origins["device"] == "MINDANIM_DEVICE"
-        assert resolve_run(Asked(environment=environment)).workers == 1
+        assert resolve_run(Asked(environment=environment)).precision == "bf16"
 
     def test_force_is_not_taken_from_the_environment(self) -> None:
         assert not toy(environment={"MINDANIM_FORCE": "1", "MINDANIM_DATA": "/x"}).run.force
