@@ -32,10 +32,9 @@ INTRODUCTION = """\
 # Backbones of the simulated world
 
 Small frozen networks for `mindanim`'s demo, in the file formats of the large ones, so that the same code
-loads both.
-They were trained from scratch on frames of the simulated world alone: one coloured object over a landscape,
-64 px.
-They know nothing of photographs, of faces, of any film or of any brain, and are of no use outside that world.
+loads both. They were trained from scratch on frames of the simulated world alone: one coloured object over a
+landscape, 64 px. They know nothing of photographs, of faces, of any film or of any brain, and are of no use
+outside that world.
 """
 
 LIMITS = """\
@@ -44,7 +43,7 @@ LIMITS = """\
 - No pretrained weights, no downloaded images, no human subjects' data. Licence: MIT, as the package.
 - The diffusion model saw single frames only, never two together, and its captions name no motion.
 - Training scenes come from seeds 1,000,000 on, the measurements above from 2,000,000 on; studies use seeds
-below.
+  below.
 - The image classifier both judges the samples and lent its weights to the towers of CLIP and of the video
   classifier, so agreement between these three is not agreement of independent judges.
 
