@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from mindanim.decoders.masks import causal, sparse_causal
 
 INK, PAPER = "#1f2933", "#ffffff"
 FILL = {"data": "#e8edf3", "target": "#d9ecdf", "brain": "#fde8d0", "video": "#e4dcf4", "score": "#fbdfe0"}
@@ -57,12 +60,32 @@ def pipeline(path: Path) -> None:
     plt.close(figure)
 
 
+def masks(path: Path) -> None:
+    """Which frames a frame may look at, as rows: causal, and two draws of the sparse causal mask."""
+    torch.manual_seed(0)
+    drawn = {
+        "causal": causal(7),
+        "sparse causal, one batch": sparse_causal(7, 0.6),
+        "sparse causal, the next": sparse_causal(7, 0.6),
+    }
+    figure, panels = plt.subplots(1, len(drawn), figsize=(8.4, 3.1))
+    for axes, (title, mask) in zip(panels, drawn.items(), strict=True):
+        axes.imshow(mask, cmap="Blues", vmin=0, vmax=1.4, extent=(0.5, 7.5, 7.5, 0.5))
+        axes.set_title(title, fontsize=10)
+        axes.set(xlabel="frame looked at", xticks=range(1, 8), yticks=range(1, 8))
+    panels[0].set_ylabel("frame that looks")
+    figure.tight_layout()
+    figure.savefig(path, facecolor=PAPER, metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> None:
     """Write every figure into the folder given, docs/assets by default."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "assets"
     folder.mkdir(parents=True, exist_ok=True)
     plt.rcParams.update({"svg.hashsalt": "mindanim", "font.family": "DejaVu Sans"})
     pipeline(folder / "pipeline.svg")
+    masks(folder / "masks.svg")
 
 
 if __name__ == "__main__":
