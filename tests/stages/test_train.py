@@ -81,7 +81,7 @@ def make_stimuli(run: RunOptions, without: str = "") -> None:
 
 
 def test_three_decoders_from_artifacts(run: RunOptions) -> None:
-    network = {"epochs": 12, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0}
+    network = {"epochs": 40, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0}
     semantic = train_semantic(TrainSemanticConfig(head_widths=(32,), **network), run)
     structure = train_structure(TrainStructureConfig(decoder="ridge"), run)
     motion = train_motion(TrainMotionConfig(decoder="ridge", target="difference"), run)
@@ -101,7 +101,7 @@ def test_three_decoders_from_artifacts(run: RunOptions) -> None:
         assert Image.open(artifact.file("figures/curves.png")).width > 500
         assert len(artifact.manifest["methods"]) == 3
         assert not list(artifact.path.rglob("*.pt"))
-    assert len(semantic.table("history.tsv")) == 12
+    assert len(semantic.table("history.tsv")) == 40
     assert semantic.facts["val_identification_chance"] == pytest.approx(1 / 19)
     gained = motion.facts["val_difference_r"] - motion.facts["val_other_responses_difference_r"]
     assert motion.facts["val_score"] == pytest.approx(gained)
