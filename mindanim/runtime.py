@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 import sys
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -119,15 +119,18 @@ def world_size() -> int:
 def wait_for_all() -> None:
     """Return when every process of the run has come here; at once in a run of one."""
     if world_size() > 1:
+        import torch
         from accelerate import PartialState
 
-        PartialState().wait_for_everyone()
+        # One process may hash or draw for long while the others wait; the usual limit is ten minutes.
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
+        state.wait_for_everyone()
 
 
 @cache
 def version() -> str:
     """The installed version of mindanim."""
-    return importlib.metadata.version("mindanim")
+    return _installed("mindanim") or "unknown"
 
 
 def environment() -> dict[str, Any]:
@@ -148,6 +151,8 @@ def environment() -> dict[str, Any]:
 
 
 def _installed(name: str) -> str | None:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

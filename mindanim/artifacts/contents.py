@@ -76,6 +76,8 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
         ),
         Content("empty_tokens.npy", "token feature", "float16", "the same of the empty prompt"),
         Content("test_frames.npy", "clip frame height width rgb", "uint8", "frames of the test clips"),
+        Content("mean_frames.npy", "frame height width rgb", "uint8", "mean of the training clips"),
+        Content("figures/clips.png", "", "image", "some clips with their captions"),
     ),
     "semantic": (),
     "structure": (),
@@ -86,9 +88,9 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
         ),
         Content("view/*.mp4", "", "film", "the same to look at, at the true frame rate"),
         Content("decoded_clip.npy", "clip feature", "float32", "decoded CLIP vector"),
-        Content("decoded_tokens.npy", "clip token feature", "float32", "decoded text condition"),
+        Content("decoded_tokens.npy", "clip token feature", "float16", "decoded text condition"),
         Content(
-            "decoded_latents.npy", "clip frame channel height width", "float32", "what the sampler began with"
+            "decoded_latents.npy", "clip frame channel height width", "float16", "what the sampler began with"
         ),
         Content("clips.tsv", "", "table", _CLIP_TABLE),
         Content("figures/contact_sheet.png", "", "image", "some clips, truth above reconstruction"),

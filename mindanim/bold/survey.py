@@ -73,7 +73,7 @@ def blocks(count: int) -> Iterator[slice]:
 def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = lambda: None) -> Survey:
     """Read every run once, block by block.
 
-    advance: called once per segment. Raises ConfigError where reliability is asked for but cannot be had.
+    advance: called once per segment.
     """
     voxels = len(plan.cortex)
     non_finite, constant = np.zeros((2, voxels), dtype=np.int64)
@@ -81,7 +81,11 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
     spread = np.unique(np.linspace(0, voxels - 1, min(_SAMPLED_VOXELS, voxels)).astype(np.intp))
     samples: dict[str, NDArray[np.float32]] = {}
     rows, names = [], []
-    chosen = _reliability_segments(plan, config)
+    chosen = {
+        segment.name
+        for segment in plan.of("train")
+        if len(segment.runs) >= 2 and segment.name not in config.selection_exclude
+    }
     for segment in plan.segments:
         if segment.split == "train":
             row = np.full(voxels, np.nan)
@@ -102,7 +106,8 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
     return Survey(tuple(names), np.array(rows).reshape(-1, voxels), variance, non_finite, constant, samples)
 
 
-def _reliability_segments(plan: Plan, config: PreprocessConfig) -> set[str]:
+def check_options(plan: Plan, regions: NDArray[np.str_] | None, config: PreprocessConfig) -> None:
+    """ConfigError where the study lacks what the options ask for: segments, repeats, an atlas, regions."""
     train = {segment.name: len(segment.runs) for segment in plan.of("train")}
     if unknown := set(config.selection_exclude) - train.keys():
         raise ConfigError(
@@ -113,7 +118,18 @@ def _reliability_segments(plan: Plan, config: PreprocessConfig) -> set[str]:
     kept = {name: count for name, count in train.items() if name not in config.selection_exclude}
     if config.selection == "reliability":
         check_repeats(kept)
-    return {name for name, count in kept.items() if count >= 2}
+    if config.roi:
+        _within(regions, config)
+
+
+def _within(regions: NDArray[np.str_] | None, config: PreprocessConfig) -> NDArray[np.bool_]:
+    if regions is None:
+        raise ConfigError(
+            "--roi needs an atlas.",
+            "The study has none of its own.",
+            "Give one with --atlas FILE.dlabel.nii.",
+        )
+    return in_regions(regions, config.roi)
 
 
 def _survey_block(
@@ -156,13 +172,7 @@ def select(found: Survey, regions: NDArray[np.str_] | None, config: PreprocessCo
     """
     candidates = found.usable
     if config.roi:
-        if regions is None:
-            raise ConfigError(
-                "--roi needs an atlas.",
-                "The study has none of its own.",
-                "Give one with --atlas FILE.dlabel.nii.",
-            )
-        candidates = candidates & in_regions(regions, config.roi)
+        candidates = candidates & _within(regions, config)
     reliability, (t, p, _) = _mean(found.correlation), t_test(fisher_z(found.correlation), config.alternative)
     p = np.where(candidates, p, np.nan)
     adjusted = adjust(p, config.correction)

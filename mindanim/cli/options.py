@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from mindanim.config.resolve import flag_name
+from mindanim.config.names import flag_name
 from mindanim.config.run import RunOptions
 from mindanim.stages import Stage
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mindanim import runtime
 from mindanim.artifacts import Artifact, Plan, Planned
 from mindanim.cli.render import print_json, print_options
 from mindanim.config.resolve import Asked
@@ -39,9 +40,11 @@ def run_stage(name: str, given: Mapping[str, Any]) -> None:
     try:
         result = perform(resolution, ("mindanim", *sys.argv[1:]))
     except Planned as planned:
-        _print_plan(planned.plan, as_json)
+        if runtime.rank() == 0:  # of several processes of a launch only the first one speaks
+            _print_plan(planned.plan, as_json)
         return
-    _print_result(result, as_json)
+    if runtime.rank() == 0:
+        _print_result(result, as_json)
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:

@@ -93,7 +93,7 @@ def _print_artifact(shown: Mapping[str, Any]) -> None:
     cells = [(name, _size(entry["bytes"]), *_form(entry)) for name, entry in shown["outputs"].items()]
     print_table(("file", "size", "shape", "type", "axes", "unit"), cells)
     print("Made from")
-    print_tree(_branch(shown["lineage"]))
+    print_tree(_branch(shown["lineage"], set()))
 
 
 def _form(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -103,12 +103,16 @@ def _form(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return shape, entry.get("dtype", ""), entry.get("axes", ""), entry.get("unit", "")
 
 
-def _branch(inputs: list[dict[str, Any]]) -> list[tuple[str, list[Any]]]:
+def _branch(inputs: list[dict[str, Any]], seen: set[str]) -> list[tuple[str, list[Any]]]:
+    """Labels of inputs with those below them; what was shown before is not unfolded again."""
     branches = []
     for given in inputs:
         mark = f"  STALE: {given['changed']}" if given["changed"] else "  (gone)" if given["gone"] else ""
-        place = f" {given['path']}" if given["path"] else ""
-        branches.append((f"{given['name']} {given['identity'][:8]}{place}{mark}", _branch(given["inputs"])))
+        known = given["identity"] in seen and bool(given["inputs"])
+        seen.add(given["identity"])
+        label = f"{given['name']} {given['identity'][:8]} {given['path']}".rstrip()
+        below = [] if known else _branch(given["inputs"], seen)
+        branches.append((f"{label}{mark}{'  (see above)' if known else ''}", below))
     return branches
 
 

@@ -21,6 +21,11 @@ MAKER = {
 STAGES = (*MAKER.values(), "simulate", "demo")
 
 
+def flag_name(option: str) -> str:
+    """How an option is written on the command line."""
+    return "--" + option.replace("_", "-")
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing is close."""
     plain = {_plain(candidate): candidate for candidate in known}

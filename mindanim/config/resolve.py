@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from mindanim.config.fields import Options, StageConfig
-from mindanim.config.names import unknown
+from mindanim.config.names import STAGES, flag_name, unknown
 from mindanim.config.recipes import Recipe, default_recipe, load_config_file, load_recipe
 from mindanim.config.run import RunOptions
 from mindanim.errors import ConfigError, MindanimError, UsageError, raise_together
@@ -22,11 +22,6 @@ C = TypeVar("C", bound=StageConfig)
 NONE = "none"
 # --data has an order of its own, in which the dataset's variable comes before the general one.
 _NOT_FROM_ENVIRONMENT = {"data", "force", "dry_run"}
-
-
-def flag_name(option: str) -> str:
-    """How an option is written on the command line."""
-    return "--" + option.replace("_", "-")
 
 
 def _set_name(option: str) -> str:
@@ -135,6 +130,17 @@ def resolve(
     if options is None or run is None:
         raise AssertionError("options that could not be made always come with a problem")
     return Resolution(stage, options, run, recipe, origins, run_origins)
+
+
+def strange_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for every MINDANIM_ variable that sets nothing, most likely a slip of the pen."""
+    shared = {f"MINDANIM_{name.upper()}" for name in RunOptions.model_fields.keys() - {"force", "dry_run"}}
+    prefixes = ("MINDANIM_DATA_", *(f"MINDANIM_{stage.upper().replace('-', '_')}_" for stage in STAGES))
+    return [
+        unknown("variable", name, shared)
+        for name in sorted(environment)
+        if name.startswith("MINDANIM_") and name not in shared and not name.startswith(prefixes)
+    ]
 
 
 def resolve_run(asked: Asked) -> RunOptions:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from mindanim import console
 from mindanim.artifacts import Workspace, find_data, find_dataset
 from mindanim.artifacts.workspace import datasets
 from mindanim.config.invocation import Invocation, invoked
-from mindanim.config.resolve import Asked, Resolution, resolve
+from mindanim.config.resolve import Asked, Resolution, resolve, strange_variables
 from mindanim.config.run import RunOptions
 from mindanim.errors import MindanimError, UsageError
 from mindanim.stages import Stage, find_stage
@@ -21,6 +22,8 @@ def prepare(name: str, asked: Asked, *, only_explain: bool = False) -> Resolutio
     Raises UsageError, ConfigError or InputError naming every problem at once.
     """
     stage = find_stage(name)
+    for sentence in strange_variables(asked.environment):
+        console.warn(sentence)
 
     def complete(run: RunOptions) -> tuple[RunOptions, dict[str, str]]:
         try:

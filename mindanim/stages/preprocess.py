@@ -22,9 +22,8 @@ from mindanim.artifacts import (
 )
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
-from mindanim.studies import Clip, Finding, Run, Study, open_study
+from mindanim.studies import Clip, Run, Study, open_study
 from mindanim.studies.audit import close_in_time, near_duplicate_runs
-from mindanim.studies.base import raise_problems
 from mindanim.studies.files import peek
 
 if TYPE_CHECKING:
@@ -41,22 +40,28 @@ _UNIT = "standard deviations over clips"
 def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     """Write the ``fmri`` artifact of ``run.subject``.
 
-    Reads the study in ``run.data``, after comparing it with its declared facts. Raises InputError with every
-    difference, unless ``run.allow_partial``; ConfigError where the options do not fit the study.
+    Reads the study in ``run.data``, after comparing it with its declared facts; all that can be checked
+    without reading data is checked before anything is written. Raises InputError with every difference from
+    the facts, unless ``run.allow_partial``; ConfigError where the options do not fit the study.
     """
+    from mindanim.bold.plan import make_plan
+    from mindanim.bold.regions import read_regions
+    from mindanim.bold.survey import check_options
+
     run = find_dataset(run)
     subject, found = run.need_subject(), find_data(run)
     if found is None:
         raise data_unknown(run)
     run = run.model_copy(update={"data": found[0]})
     study = open_study(run.need_dataset(), found[0], allow_partial=run.allow_partial)
-    findings = study.check(subject)
-    if not run.allow_partial:
-        raise_problems(findings)
     runs, clips = study.runs(subject), study.clips()
-    config = config.model_copy(update={"lags_s": config.lags_s or study.facts.lags_s})
+    lags_s = config.lags_s or study.facts.lags_s
+    config = config.model_copy(update={"lags_s": lags_s})
+    plan = make_plan(runs, clips, lags_s, config)
     atlas = Path(config.atlas) if config.atlas else study.atlas()
-    work = _Work(config, study, subject, runs, clips, atlas, [f for f in findings if f.status != "ok"])
+    regions = read_regions(atlas, plan.cortex) if atlas else None
+    check_options(plan, regions, config)
+    work = _Work(config, study, subject, runs, clips, plan, atlas, regions)
     path = Workspace.of(run).place(run, "fmri")
     return produce(
         "fmri",
@@ -79,8 +84,9 @@ class _Work:
     subject: int
     runs: Sequence[Run]
     clips: Sequence[Clip]
+    plan: Plan
     atlas: Path | None
-    findings: Sequence[Finding]
+    regions: NDArray[np.str_] | None
 
     def inputs(self) -> dict[str, Source]:
         """What decides the result: the runs, the timing the study declares for them, and the atlas."""
@@ -109,21 +115,17 @@ class _Work:
         return 4 * arrays * len(self.config.lags_s or ()) * voxels
 
     def build(self, draft: Draft) -> None:
-        """Plan, survey, select, extract; then findings, tables, maps, figure."""
+        """Survey, select, extract; then findings, tables, maps, figure."""
         import numpy as np
 
-        from mindanim.bold.plan import make_plan
-        from mindanim.bold.regions import NO_REGION, read_regions
         from mindanim.bold.responses import ceiling, extract
         from mindanim.bold.survey import select, survey
 
-        config = self.config
-        plan = make_plan(self.runs, self.clips, config.lags_s or (), config)
-        regions = read_regions(self.atlas, plan.cortex) if self.atlas else None
+        config, plan = self.config, self.plan
         surveying: console.Progress[None] = console.progress(len(plan.segments), "Surveying segments")
         with surveying:
             found = survey(plan, config, surveying.advance)
-        selection = select(found, regions, config)
+        selection = select(found, self.regions, config)
         console.say(f"{len(selection.columns)} of {len(plan.cortex)} cortical vertices are chosen.")
 
         def open_array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -136,48 +138,41 @@ class _Work:
         with extracting:
             responses = extract(plan, selection.columns, sd, config, open_array, extracting.advance)
         limit = ceiling(plan, "test", responses["test"].repeats)
-        named = np.full(len(plan.cortex), NO_REGION) if regions is None else regions
-        self._account(draft, plan, found, selection, limit)
-        self._write(draft, plan, found, selection, limit, named)
+        self._account(draft, found, selection, limit)
+        self._write(draft, found, selection, limit)
 
-    def _account(
-        self, draft: Draft, plan: Plan, found: Survey, selection: Selection, limit: NDArray[np.float64]
-    ) -> None:
+    def _account(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
         """Methods, findings and facts."""
         from mindanim.bold import account
 
-        facts = self.study.facts
+        plan, facts = self.plan, self.study.facts
         draft.methods(f"Data: {facts.title}, subject {self.subject} ({facts.citation}).")
         for sentence in account.methods(plan, selection, self.config):
             draft.methods(sentence)
         used = {clip.clip_id for split in ("train", "test") for clip in plan.clips(split)}
         audited = close_in_time([clip for clip in self.clips if clip.clip_id in used])
-        for finding in (*self.findings, *audited, *near_duplicate_runs(found.samples)):
+        compared = [finding for finding in self.study.check(self.subject) if finding.status != "ok"]
+        for finding in (*compared, *audited, *near_duplicate_runs(found.samples)):
             draft.finding(finding.code, finding.text, **finding.data)
         for code, text, data in account.findings(plan, selection, self.config):
             draft.finding(code, text, **data)
-        partial = any(finding.status == "problem" for finding in self.findings)
+        partial = any(finding.status == "problem" for finding in compared)
         draft.fact(
             subject=self.subject, partial=partial, **account.facts(plan, found, selection, limit, self.config)
         )
 
-    def _write(
-        self,
-        draft: Draft,
-        plan: Plan,
-        found: Survey,
-        selection: Selection,
-        limit: NDArray[np.float64],
-        regions: NDArray[np.str_],
-    ) -> None:
+    def _write(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
         """Tables, cortical maps, figure."""
         import numpy as np
 
         from mindanim.bold import account
         from mindanim.bold.figure import Quality, draw_quality
         from mindanim.bold.maps import dscalar
+        from mindanim.bold.regions import NO_REGION
         from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, clips_table, on_cortex, voxels_table
 
+        plan = self.plan
+        regions = np.full(len(plan.cortex), NO_REGION) if self.regions is None else self.regions
         draft.save_table("clips.tsv", clips_table(plan, self.clips), units=CLIP_UNITS)
         draft.save_table("voxels.tsv", voxels_table(plan, selection, regions, limit), units=VOXEL_UNITS)
         maps = {

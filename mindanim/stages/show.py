@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mindanim.artifacts import Artifact, Workspace, ancestors, staleness
+from mindanim.artifacts import Ancestor, Artifact, Workspace, ancestors, staleness
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.artifacts.workspace import datasets
 from mindanim.config.run import RunOptions
@@ -47,7 +47,7 @@ def lineage(artifact: Artifact) -> list[dict[str, Any]]:
         {
             "name": ancestor.name,
             "identity": ancestor.entry["identity"],
-            "path": str(ancestor.artifact.path) if ancestor.artifact else ancestor.entry.get("path", ""),
+            "path": _place(ancestor),
             "source": ancestor.is_source,
             "gone": not ancestor.is_source and ancestor.artifact is None,
             "changed": ancestor.changed,
@@ -55,6 +55,13 @@ def lineage(artifact: Artifact) -> list[dict[str, Any]]:
         }
         for ancestor in ancestors(artifact)
     ]
+
+
+def _place(ancestor: Ancestor) -> str:
+    if ancestor.artifact is not None:
+        return str(ancestor.artifact.path)
+    detail = ancestor.entry.get("detail", {})
+    return str(ancestor.entry.get("path") or detail.get("root") or detail.get("path") or "")
 
 
 def overview(run: RunOptions) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ HRF_S = 10.0
 SAME_RUN_R = 0.95
 """Correlation over time and vertices above which two runs are one recording; repeats stay far below."""
 HASH_SIDE = 16
+_NAMED = 8
+"""Runs named in a message; all of them are in the finding's data."""
 SAME_CLIP = 0.12
 """Share of hash bits up to which two clips are taken for the same film."""
 
@@ -111,7 +113,8 @@ def _fault_findings(
     findings = []
     for fault, (code, label, mend) in kinds.items():
         if names := faults[fault]:
-            text = f"Subject {subject}: {len(names)} {label}: {'; '.join(names)}."
+            more = f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            text = f"Subject {subject}: {len(names)} {label}: {'; '.join(names[:_NAMED])}{more}."
             findings.append(Finding("problem", code, text, mend, {"runs": names}))
     return findings
 

@@ -10,10 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mindanim.artifacts import Artifact
+from mindanim.artifacts import Artifact, Planned
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
-from mindanim.errors import InputError
+from mindanim.errors import ConfigError, InputError
 from mindanim.stages.preprocess import preprocess
 from tests.cc2017_tree import CORTEX, Tree, write_run, write_simulated
 
@@ -158,3 +158,32 @@ def test_a_subject_and_a_data_folder_are_needed(
     monkeypatch.delenv("MINDANIM_DATA", raising=False)
     with pytest.raises(InputError, match="raw data folder of simulated is not known"):
         preprocess(PreprocessConfig(), RunOptions(dataset="simulated", subject=1, work=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "why"),
+    [
+        ({"lags_s": (0.0,)}, InputError, "5 clips lie outside their run"),
+        ({"roi": ("V9",)}, ConfigError, "no region V9"),
+        ({"selection_exclude": ("seg9",)}, ConfigError, "seg9"),
+        ({"lags_s": (200.0,), "edge": "drop"}, InputError, "No training run is left"),
+    ],
+)
+def test_a_dry_run_checks_what_can_be_checked_and_writes_nothing(
+    tree: Tree, tmp_path: Path, config: dict[str, object], error: type[Exception], why: str
+) -> None:
+    with pytest.raises(Planned):
+        preprocess(PreprocessConfig(), options(tree, tmp_path / "work", dry_run=True))
+    with pytest.raises(error, match=why):
+        preprocess(PreprocessConfig(**config), options(tree, tmp_path / "work", dry_run=True))  # type: ignore[arg-type]
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_study_of_which_only_training_runs_are_there(tree: Tree, tmp_path: Path) -> None:
+    copy = Tree(Path(shutil.copytree(tree.root, tmp_path / "study")), tree.signal)
+    for segment in ("test1", "test2"):
+        shutil.rmtree(copy.run(segment, 1).parents[1])
+    made = preprocess(PreprocessConfig(voxels=5), options(copy, tmp_path / "work", allow_partial=True))
+    assert made.array("test_responses.npy").shape == (0, 1, 5)
+    assert made.facts["median_noise_ceiling"] is None
+    assert made.facts["test_clips"] == 0

@@ -13,7 +13,7 @@ from scipy import stats
 from mindanim.bold.ceiling import noise_ceiling, split_half
 from mindanim.bold.plan import Plan, make_plan
 from mindanim.bold.responses import Responses, ceiling, extract
-from mindanim.bold.survey import Selection, Survey, select, survey
+from mindanim.bold.survey import Selection, Survey, check_options, select, survey
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError, InputError
 from mindanim.studies import open_study
@@ -35,6 +35,7 @@ def plan_of(tree: Tree, config: PreprocessConfig) -> Plan:
 def everything(tree: Tree, **options: object) -> tuple[Plan, Survey, Selection, dict[str, Responses]]:
     config = PreprocessConfig(**options)  # type: ignore[arg-type]
     plan = plan_of(tree, config)
+    check_options(plan, None, config)
     found = survey(plan, config)
     selection = select(found, None, config)
     sd = np.sqrt(found.variance)
@@ -219,7 +220,9 @@ def test_regions_restrict_the_choice(tree: Tree) -> None:
     regions = np.repeat(["V1", "MT", "n/a"], [30, 20, CORTEX - 50])
     assert select(found, regions, config).columns.tolist() == list(range(30, 50))
     with pytest.raises(ConfigError, match="needs an atlas"):
-        select(found, None, config)
+        check_options(plan_of(tree, config), None, config)
+    with pytest.raises(ConfigError, match="no region V9"):
+        check_options(plan_of(tree, config), regions, config.model_copy(update={"roi": ("V9",)}))
 
 
 def test_nothing_reliable_is_an_error_with_the_smallest_p(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mindanim.artifacts.manifest import replayable
 from mindanim.config import recipes
-from mindanim.config.resolve import Asked, Resolution, parse, resolve, resolve_run
+from mindanim.config.resolve import Asked, Resolution, parse, resolve, resolve_run, strange_variables
 from mindanim.config.run import RunOptions
 from mindanim.errors import ConfigError, UsageError
 from tests.ground.toy import ToyConfig
@@ -155,6 +155,19 @@ class TestProblems:
     def test_python_callers_are_told_of_arguments(self) -> None:
         with pytest.raises(UsageError, match="argument factor"):
             toy(flags={"factor": -1}, flag_name=lambda option: f"argument {option}")
+
+
+def test_variables_that_set_nothing_are_pointed_out() -> None:
+    fine = {
+        "MINDANIM_WORK": "",
+        "MINDANIM_DATA_HCP": "",
+        f"{PREFIX}ROWS": "",
+        "PATH": "",
+        "_MINDANIM_COMPLETE": "",
+    }
+    assert strange_variables(fine) == []
+    (sentence,) = strange_variables(fine | {"MINDANIM_DEVCE": "cpu"})
+    assert "did you mean 'MINDANIM_DEVICE'" in sentence
 
 
 def test_explain_has_a_row_for_every_option() -> None:

