@@ -51,7 +51,7 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
     base, room = height - _BOTTOM, height - _BOTTOM - _TOP - 14
     parts = []
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
-        tall, wide = room * count / counts.max(), max(x(right) - x(left) - 1, 1)
+        tall, wide = room * count / counts.max(), max(x(right) - x(left) - 0.6, 0.6)
         place = f'x="{x(left):.1f}" y="{base - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
         parts.append(f'<rect class="null" {place}/>')
     parts += _x_axis(low, high, x)

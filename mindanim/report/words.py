@@ -19,7 +19,7 @@ FLOORS = {
     "shuffled": "the same reconstructions paired with other clips",
     "mean-image": "the mean training image",
     "gray": "a gray image",
-    "frozen": "the first reconstructed frame, held still",
+    "frozen": "the first reconstructed frame held still",
     "nearest-train": "the training clip whose features are nearest",
     "no-brain": "videos generated from noise instead of responses",
 }
@@ -100,13 +100,15 @@ def verdict(score: dict[str, Any]) -> str:
 
 
 def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
-    above = [score["name"] for score in scores if score["above_floor"]]
     below = [score["name"] for score in scores if not score["above_floor"]]
     if not below:
-        return Line("good", name, f"above the floor in every score ({_listed(above)}).")
-    if not above:
-        return Line("bad", name, f"not above the floor in any score ({_listed(below)}).")
-    return Line("plain", name, f"above the floor: {_listed(above)}; not above it: {_listed(below)}.")
+        what = "the only score is" if len(scores) == 1 else f"all {len(scores)} scores are"
+        return Line("good", name, f"{what} above the floor.")
+    if len(below) == len(scores):
+        what = "the only score is not" if len(scores) == 1 else f"none of {len(scores)} scores is"
+        return Line("bad", name, f"{what} above the floor.")
+    above = len(scores) - len(below)
+    return Line("plain", name, f"{above} of {len(scores)} scores are above the floor; not {_listed(below)}.")
 
 
 def _order_line(metrics: dict[str, Any]) -> Line | None:
@@ -124,7 +126,7 @@ def _order_line(metrics: dict[str, Any]) -> Line | None:
 
 
 def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
-    """Floors that need no brain and yet beat the reconstructions."""
+    """Floors that need no brain and yet reliably beat the reconstructions."""
     beaten = []
     for floor in _FREE:
         names = [score["name"] for score in judged_scores(scores) if _beats(score["floors"].get(floor))]
@@ -136,12 +138,16 @@ def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
 
 
 def _beats(floor: dict[str, Any] | None) -> bool:
-    return floor is not None and floor["difference"] is not None and floor["difference"] < 0
+    """Whether a floor is reliably better than the score: score minus floor has an interval below zero."""
+    return floor is not None and floor["ci"] is not None and floor["ci"][1] < 0
 
 
 def _listed(names: Sequence[str]) -> str:
-    unique = list(dict.fromkeys(names))
-    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"
+    """Names in quotes, for they have commas of their own; the first four of many."""
+    shown = [f"“{name}”" for name in dict.fromkeys(names)]
+    if len(shown) > 5:
+        shown = [*shown[:4], f"{len(shown) - 4} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def number(value: float | None) -> str:

@@ -33,18 +33,24 @@ def test_the_headline_counts_only_scores_that_look_at_the_truth() -> None:
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
     data = metrics()
     seen = text_of(data, "What was seen")
-    assert seen == (
-        "above the floor: 2-way image class and 50-way image class; not above it: 50-way video class."
-    )
-    assert text_of(data, "How it looked") == "above the floor in every score (SSIM and PSNR)."
+    assert seen == "2 of 3 scores are above the floor; not “50-way video class”."
+    assert text_of(data, "How it looked") == "all 2 scores are above the floor."
+    assert text_of(data, "How it moved") == "all 2 scores are above the floor.", "without the consistency"
+    none = metrics(scores=[score(f"m{n}", f"M{n}", "pixel", 0.3, 0.3) for n in range(9)])
+    assert text_of(none, "How it looked") == "none of 9 scores is above the floor."
+    none["scores"].append(score("m", "M", "pixel", 0.3, 0.1))
+    assert text_of(none, "How it looked").endswith("not “M0”, “M1”, “M2”, “M3” and 5 more.")
 
 
 def test_what_needs_no_brain_and_scores_better_is_named() -> None:
     text = text_of(metrics(), "Beaten without a brain")
-    assert "a gray image scores better in SSIM" in text
-    assert "the mean training image scores better in SSIM;" in text
-    assert "held still scores better in End-point error" in text, "a lower error is better"
+    assert "a gray image scores better in “SSIM”" in text
+    assert "the mean training image scores better in “SSIM”;" in text
+    assert "held still scores better in “End-point error”" in text, "a lower error is better"
     assert "PSNR" not in text
+    near = [score("ssim.rgb7", "SSIM", "pixel", 0.4, 0.3, gray=0.41)]
+    near_lines = [line.title for line in words.summary(metrics(scores=near))]
+    assert "Beaten without a brain" not in near_lines, "a difference within its interval is none"
     best = [score("ssim.rgb7", "SSIM", "pixel", 0.5, 0.3, gray=0.4)]
     assert not [
         line for line in words.summary(metrics(scores=best)) if line.title == "Beaten without a brain"
