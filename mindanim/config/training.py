@@ -164,6 +164,11 @@ class TrainMotionConfig(TrainConfig):
         "Predict frames (the paper), or differences to the first frame scaled per element.",
         flag=True,
     )
+    difference_gain: float = opt(
+        1.0,
+        "Factor on decoded differences: 1 has the least squared error, more shows motion of natural size.",
+        gt=0,
+    )
     width: int = opt(1024, "Width of the attention.", ge=1)
     layers: int = opt(2, "Layers of the generator.", ge=1)
     heads: int = opt(4, "Attention heads.", ge=1)
@@ -200,10 +205,10 @@ class TrainMotionConfig(TrainConfig):
 
     def spec(self) -> dict[str, Any]:
         if self.decoder == "ridge":
-            return self._chosen("decoder", "target")
+            return self._chosen("decoder", "target", "difference_gain")
         if self.decoder == "transport":
             return {"decoder": "transport"}
         return self._chosen(
             "decoder", "target", "width", "layers", "heads", "feedforward", "dropout", "memory_tokens",
-            "fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout", "rollout_mask",
+            "fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout", "rollout_mask", "difference_gain",
         )  # fmt: skip

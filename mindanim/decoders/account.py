@@ -47,6 +47,13 @@ def _regression(config: TrainConfig, kind: str) -> str:
             "channels and frame pairs of a clip together) on the responses; the decoded flow carries the "
             "first frame along."
         )
+    if isinstance(config, TrainMotionConfig) and config.target == "difference":
+        gain = config.difference_gain
+        scaled = f", multiplied by {gain:g} when decoded" if gain != 1 else ""
+        return (
+            "The motion decoder is a ridge regression of the differences between the latents of later frames "
+            f"and of the first one on the responses{scaled}."
+        )
     return f"The {kind} decoder is a ridge regression of {_TARGETS[kind]} on the responses."
 
 

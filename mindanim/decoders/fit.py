@@ -102,7 +102,7 @@ def decode_first_frames(config: TrainConfig, responses: Tensor, latents: Tensor,
     They stand for what a structure decoder makes of clips it has not seen; its predictions of its own
     training clips would be far too good.
     """
-    return torch.from_numpy(Ridge(responses, split, config).regress("first frame", numpy(latents)).predicted)
+    return torch.from_numpy(Ridge(responses, split, config).regress("first_frame", numpy(latents)).predicted)
 
 
 def fit_motion(
@@ -127,7 +127,7 @@ def _motion_ridge(
     later = examples.latents[:, 1:].float()
     if config.target == "difference":
         later = later - examples.latents[:, :1].float()
-    found = Ridge(examples.responses, split, config).regress("later frames", numpy(later.flatten(1)))
+    found = Ridge(examples.responses, split, config).regress("later_frames", numpy(later.flatten(1)))
     decoder = cast(MotionRidge, build("motion", config.spec() | {"rank": found.components.rank}, shapes))
     found.fill(decoder.later_map)
     predicted = torch.from_numpy(found.predicted)
@@ -140,7 +140,7 @@ def _motion_transport(
 ) -> Fitted:
     latents = examples.latents.reshape(-1, *shapes.latents)
     fields = motion_field(latents, config.flow_grid, config.flow_smoothing)
-    found = Ridge(examples.responses, split, config).regress("motion field", numpy(fields.flatten(1)))
+    found = Ridge(examples.responses, split, config).regress("motion_field", numpy(fields.flatten(1)))
     predicted = torch.from_numpy(found.predicted).view_as(fields)
 
     def follow(rows: Tensor, first: Tensor, gain: float) -> Tensor:

@@ -58,7 +58,8 @@ def fit_network(task: Task[Any], config: TrainConfig, machine: Machine) -> Fitte
     facts |= {name: float(best[name]) for name in history.columns if name.startswith(("train_", "val_"))}
     facts["parameters"] = sum(parameter.numel() for parameter in task.decoder.parameters())
     warnings = []
-    if course.best_epoch == config.epochs > 1 and config.select != "last":
+    # A cosine schedule comes to rest at its last epoch, which says nothing about a longer one.
+    if course.best_epoch == config.epochs > 1 and config.select != "last" and config.schedule != "cosine":
         warnings.append(
             (
                 "still-improving",

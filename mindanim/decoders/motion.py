@@ -132,10 +132,11 @@ class FrameTokenCmg(Motion):
         fmri_dropout: float = 0.3,
         block_dropout: float = 0.15,
         rollout_mask: Literal["causal", "first"] = "causal",
+        difference_gain: float = 1.0,
     ) -> None:
         super().__init__(shapes)
         token = shapes.latent_size
-        self.target = target
+        self.target, self.gain = target, difference_gain
         self.rollout_mask = causal if rollout_mask == "causal" else first_only
         self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
         self.to_memory = nn.Sequential(
@@ -179,7 +180,7 @@ class FrameTokenCmg(Motion):
             visible = self.rollout_mask(count).to(self.device)
             tokens = torch.cat([tokens, self(tokens, memory, visible)[:, -1:]], dim=1)
         later = self.later_scaler.undo(tokens[:, 1:])
-        return later + first[:, None] if self.target == "difference" else later
+        return first[:, None] + self.gain * later if self.target == "difference" else later
 
 
 def sinusoids(positions: int, width: int) -> Tensor:

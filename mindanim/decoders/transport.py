@@ -114,17 +114,18 @@ class MotionRidge(Motion):
         shapes: Shapes,
         *,
         target: Literal["frame", "difference"] = "frame",
+        difference_gain: float = 1.0,
         rank: int | None = None,
     ) -> None:
         super().__init__(shapes)
-        self.target = target
+        self.target, self.gain = target, difference_gain
         self.later_map = LinearMap(shapes.features, (shapes.frames - 1) * shapes.latent_size, rank)
 
     def place(self, decoded: Tensor, first: Tensor) -> Tensor:
         """The regression's output ``(clip, (frame - 1) * latent)`` as frames ``(clip, frame - 1,
         latent)``."""
         later = decoded.reshape(len(decoded), self.shapes.frames - 1, -1)
-        return later + first[:, None] if self.target == "difference" else later
+        return first[:, None] + self.gain * later if self.target == "difference" else later
 
     def follow(self, responses: Tensor, first: Tensor) -> Tensor:
         return self.place(self.later_map(responses), first)

@@ -195,14 +195,14 @@ def test_best_epoch_is_kept_and_training_stops_early(tmp_path: Path) -> None:
     course = run(task, tmp_path, epochs=6, patience=2)
     assert course.best_epoch == 2 and len(course.history) == 4
     # Two steps of learning rate 1 per epoch: the weights are those of epoch 2, not of the last.
-    assert float(task.count) == pytest.approx(4.0, abs=0.01)
+    assert task.count.item() == pytest.approx(4.0, abs=0.01)
 
 
 def test_last_epoch_and_sparse_validation(tmp_path: Path) -> None:
     task = _Scripted([5.0, 6.0, 7.0])
     course = run(task, tmp_path, epochs=5, validate_every=2, select="last")
     assert [row["epoch"] for row in course.history] == [2, 4, 5]
-    assert course.best_epoch == 5 and float(task.count) == pytest.approx(10.0, abs=0.01)
+    assert course.best_epoch == 5 and task.count.item() == pytest.approx(10.0, abs=0.01)
 
 
 def test_divergence_is_an_error(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_averaged_weights_are_what_is_kept(tmp_path: Path) -> None:
     task = _Scripted([1.0])
     run(task, tmp_path, epochs=1, ema=0.999)
     # After steps to 1 and 2 with warm-up decays 1/10 and 2/11.
-    assert float(task.count) == pytest.approx((0.9 * 1) * 2 / 11 + 2 * 9 / 11, abs=0.01)
+    assert task.count.item() == pytest.approx((0.9 * 1) * 2 / 11 + 2 * 9 / 11, abs=0.01)
 
 
 _PARALLEL = """
