@@ -55,7 +55,7 @@ class GenerateConfig(StageConfig):
         None, "Make at most this many of the chosen clips.", flag=True, unit="clips", ge=1
     )
     noise: float = opt(
-        0.8,
+        1.0,
         "Correlation of the sampler's noise between the frames of a clip; or shared (1), independent (0).",
         ge=0,
         le=1,

@@ -46,7 +46,7 @@ class SimulateConfig(StageConfig):
         (6.0,), "Default lags of the study, from a clip's onset to its response.", unit="s", min_length=1
     )
     signed_change: float = opt(
-        0.6,
+        0.8,
         "Share of the motion vertices that answer to signed change (darker, redder) instead of direction.",
         ge=0,
         le=1,

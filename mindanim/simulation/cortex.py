@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from mindanim.simulation.drive import (
     FLOW_CHANNELS,
+    GRID,
     HEADINGS,
     LAYOUT_CHANNELS,
-    LAYOUT_GRID,
     MEANING_CHANNELS,
     MEANING_GROUPS,
     MOTION_CHANNELS,
-    MOTION_GRID,
     OPPONENT,
     Drive,
 )
@@ -40,7 +39,7 @@ _RELIABILITY = (1.8, 6.0)
 """Beta distribution of the signal's share in a responsive vertex's variance in one run, at gain and snr 1."""
 _DEAD = 0.15
 """Part of the vertices in every region that do not respond at all."""
-_ECCENTRICITY_SD, _FIELD_GROWTH = 0.45, 0.6
+_ECCENTRICITY_SD, _FIELD_GROWTH = 0.45, 0.2
 """Spread of receptive fields in frame half-widths; growth of their size per half-width of eccentricity."""
 _DIRECTION_WIDTH = 2.0
 """Concentration (von Mises) of direction tuning."""
@@ -75,7 +74,7 @@ class Cortex:
     prefers: tuple[str, ...]
 
 
-def tune(sheet: Sheet, rng: np.random.Generator, *, snr: float = 1.0, signed_change: float = 0.6) -> Cortex:
+def tune(sheet: Sheet, rng: np.random.Generator, *, snr: float = 1.0, signed_change: float = 0.8) -> Cortex:
     """Draw a subject.
 
     snr: factor on every vertex's odds of signal to noise. signed_change: share of the retinotopic motion
@@ -97,8 +96,7 @@ def tune(sheet: Sheet, rng: np.random.Generator, *, snr: float = 1.0, signed_cha
         prefers[rows] = [names[channel] for channel in np.abs(mix).argmax(1)]
         if region.field:
             field[rows] = _receptive_fields(region, sheet.side[rows], rng)
-            grid = LAYOUT_GRID if region.sees == "layout" else MOTION_GRID
-            mix = (mix[:, :, None] * _windows(field[rows], grid)[:, None]).reshape(len(rows), -1)
+            mix = (mix[:, :, None] * _windows(field[rows])[:, None]).reshape(len(rows), -1)
         parts.setdefault(region.sees, []).append((rows, mix.astype(np.float32)))
     prefers[strength == 0] = "nothing"
     loadings = rng.standard_normal((_SHARED, count)).astype(np.float32)
@@ -148,9 +146,9 @@ def _receptive_fields(region: Region, side: NDArray[np.intp], rng: np.random.Gen
     return np.stack([x, y, sd], axis=1).astype(np.float32)
 
 
-def _windows(field: Array, grid: int) -> Array:
-    """Gaussian windows ``(vertex, row * column)`` of unit sum over a grid of the visual field."""
-    axis = (np.arange(grid, dtype=np.float32) + 0.5) / grid * 2 - 1
+def _windows(field: Array) -> Array:
+    """Gaussian windows ``(vertex, row * column)`` of unit sum over the grid of the visual field."""
+    axis = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID * 2 - 1
     x, y, sd = field.T[:, :, None]
     rows, columns = (np.exp(-((axis - centre) ** 2) / (2 * sd**2)) for centre in (y, x))
     windows = (rows[:, :, None] * columns[:, None, :]).reshape(len(field), -1)

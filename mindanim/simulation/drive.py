@@ -21,7 +21,8 @@ VIEW = 32
 """Height and width of the brain's view in pixels."""
 RATE_HZ = 8.0
 """Samples per second of the neural time courses; a clip holds a whole number of them, at least four."""
-LAYOUT_GRID, MOTION_GRID = 16, 8
+GRID = 16
+"""Rows and columns of the retinotopic maps."""
 OPPONENT = ("luminance", "red-green", "blue-yellow")
 HEADINGS = tuple(range(0, 360, 45))
 """Directions of motion in degrees, counter-clockwise from rightward."""
@@ -41,8 +42,10 @@ _SPEED = 0.3
 """Speed with motion energy 1, in frame half-widths per second: that of a moving object in a clip of 2 s."""
 _TURN = 3.0
 """Divisor that brings turning to the scale of growing."""
-_ONSET_GAIN, _ONSET_TAU_S = 3.0, 0.3
-"""Response to a cut relative to the sustained response, and its decay time in seconds."""
+_ONSET = (1 / 3, 0.3)
+"""Layout and meaning: sustained response relative to that to a cut, and the decay time in seconds."""
+_ADAPTED = (0.0, 1.0)
+"""Motion: likewise."""
 _TO_OPPONENT = np.array([[0.30, 0.59, 0.11], [0.7, -0.7, 0.0], [-0.35, -0.35, 0.7]], np.float32)
 _HEADING_VECTORS = np.array([(np.cos(np.deg2rad(a)), -np.sin(np.deg2rad(a))) for a in HEADINGS], np.float32)
 
@@ -53,9 +56,9 @@ class Drive:
 
     Sample k stands for the film time from ``k * step_s`` to ``(k + 1) * step_s`` seconds.
     ``layout``: luminance, colour opponency and contrast on a 16 x 16 grid (features in the order channel,
-    row, column). ``motion``: motion energy in eight directions and signed change per second on an 8 x 8 grid,
-    likewise. ``flow``: motion of the object as a whole, wherever it is. ``meaning``: one-hot attributes of
-    the scene. Layout and meaning are strongest right after a cut and then sink to a sustained level.
+    row, column). ``motion``: motion energy in eight directions and signed change per second, likewise.
+    ``flow``: motion of the object as a whole, wherever it is. ``meaning``: one-hot attributes of the scene.
+    Responses adapt within a clip: layout and meaning to a sustained level, motion slowly to nothing.
     """
 
     step_s: float
@@ -75,11 +78,22 @@ def watch(scenes: Sequence[Scene], clip_s: float, *, frozen: bool = False) -> Dr
     views = [_view(scene, clip_s, steps, frozen) for scene in scenes]
     layout, motion, flow = (np.concatenate(part) for part in zip(*views, strict=True))
     meaning = np.stack([_one_hot(scene) for scene in scenes]).repeat(steps, axis=0)
-    adaptation = 1 + _ONSET_GAIN * np.exp(-(np.arange(steps) + 0.5) * step_s / _ONSET_TAU_S)
-    weight = np.tile(adaptation / adaptation.mean(), len(scenes)).astype(np.float32)[:, None]
-    return Drive(
-        step_s, (layout - layout.mean(0)) * weight, motion, flow, (meaning - meaning.mean(0)) * weight
+    onset, adapted = (
+        np.tile(adaptation(steps, step_s, *kind), len(scenes))[:, None] for kind in (_ONSET, _ADAPTED)
     )
+    return Drive(
+        step_s,
+        layout=(layout - layout.mean(0)) * onset,
+        motion=motion * adapted,
+        flow=flow * adapted,
+        meaning=(meaning - meaning.mean(0)) * onset,
+    )
+
+
+def adaptation(steps: int, step_s: float, sustained: float = 0.0, tau_s: float = 1.0) -> Array:
+    """Weight of a response at each step of a clip, ``(step,)`` of mean 1: a decay to a sustained level."""
+    weight = sustained + np.exp(-(np.arange(steps) + 0.5) * step_s / tau_s)
+    return np.asarray(weight / weight.mean(), np.float32)
 
 
 def _view(scene: Scene, clip_s: float, steps: int, frozen: bool) -> tuple[Array, Array, Array]:
@@ -88,14 +102,14 @@ def _view(scene: Scene, clip_s: float, steps: int, frozen: bool) -> tuple[Array,
     seen = render(scene, edges, clip_s, VIEW)
     opponent = np.moveaxis(seen.frames.astype(np.float32) @ (_TO_OPPONENT.T / 255), -1, 1)
     contrast = 2 * np.hypot(*np.gradient(opponent[:, :1], axis=(2, 3)))
-    layout = _pool(np.concatenate([opponent, contrast], axis=1), LAYOUT_GRID)
+    layout = _pool(np.concatenate([opponent, contrast], axis=1))
     if frozen:
-        motion = np.zeros((steps, len(MOTION_CHANNELS) * MOTION_GRID**2), np.float32)
+        motion = np.zeros((steps, len(MOTION_CHANNELS) * GRID**2), np.float32)
         return layout.repeat(steps, axis=0), motion, np.zeros((steps, len(FLOW_CHANNELS)), np.float32)
     change = np.diff(opponent, axis=0) * np.float32(steps / clip_s)
     velocity = seen.flow * np.float32(2 / VIEW / _SPEED)
     energy = np.maximum(np.moveaxis(velocity @ _HEADING_VECTORS.T, -1, 1), 0)
-    motion = _pool(np.concatenate([_between(energy), change], axis=1), MOTION_GRID)
+    motion = _pool(np.concatenate([_between(energy), change], axis=1))
     return _between(layout), motion, _between(_object_flow(velocity, seen.mask, scene))
 
 
@@ -124,10 +138,10 @@ def _one_hot(scene: Scene) -> Array:
     )
 
 
-def _pool(maps: Array, grid: int) -> Array:
-    """Means over square blocks: ``(frame, channel, VIEW, VIEW)`` to ``(frame, channel * grid * grid)``."""
-    block = VIEW // grid
-    means: Array = maps.reshape(*maps.shape[:2], grid, block, grid, block).mean((3, 5))
+def _pool(maps: Array) -> Array:
+    """Means over square blocks: ``(frame, channel, VIEW, VIEW)`` to ``(frame, channel * GRID * GRID)``."""
+    block = VIEW // GRID
+    means: Array = maps.reshape(*maps.shape[:2], GRID, block, GRID, block).mean((3, 5))
     return means.reshape(len(maps), -1)
 
 

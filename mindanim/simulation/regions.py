@@ -59,21 +59,21 @@ _COLOUR = (("luminance", 0.7), ("red-green", 1.2), ("blue-yellow", 1.0), ("contr
 _CHANGE = (("luminance", 1.0), ("red-green", 0.6), ("blue-yellow", 0.6))
 
 REGIONS: tuple[Region, ...] = (
-    Region("V1", "layout", "layout", 0.11, 0.10, 1.0, _EARLY),
-    Region("V2", "layout", "layout", 0.09, 0.14, 1.0, _EARLY),
-    Region("V3", "layout", "layout", 0.07, 0.20, 1.0, _EARLY),
-    Region("V4", "layout", "layout", 0.06, 0.28, 1.0, _COLOUR),
-    Region("V3A", "motion", "motion", 0.10, 0.16, 1.4, _CHANGE),
-    Region("MT", "motion", "motion", 0.16, 0.22, 1.4, _CHANGE),
-    Region("MST", "motion", "flow", 0.06, gain=1.4),
+    Region("V1", "layout", "layout", 0.10, 0.05, 1.0, _EARLY),
+    Region("V2", "layout", "layout", 0.08, 0.07, 1.0, _EARLY),
+    Region("V3", "layout", "layout", 0.06, 0.10, 1.0, _EARLY),
+    Region("V4", "layout", "layout", 0.06, 0.16, 1.0, _COLOUR),
+    Region("V3A", "motion", "motion", 0.17, 0.06, 1.4, _CHANGE),
+    Region("MT", "motion", "motion", 0.20, 0.10, 1.4, _CHANGE),
+    Region("MST", "motion", "flow", 0.05, gain=1.4),
     Region("LO1", "meaning", "meaning", 0.03, taste=(("object", 1.0), ("size", 0.8))),
     Region("LO2", "meaning", "meaning", 0.04, taste=(("object", 1.0), ("size", 0.4), ("colour", 0.3))),
     Region("V8", "meaning", "meaning", 0.04, taste=(("colour", 1.0), ("object", 0.3))),
     Region("FFC", "meaning", "meaning", 0.05, taste=(("object", 1.0), ("colour", 0.4))),
     Region("PHA1", "meaning", "meaning", 0.02, taste=(("background", 1.0), ("size", 0.2))),
     Region("PHA2", "meaning", "meaning", 0.02, taste=(("background", 1.0), ("object", 0.4))),
-    Region("A1", "none", "nothing", 0.05),
-    Region("", "none", "nothing", 0.10),
+    Region("A1", "none", "nothing", 0.04),
+    Region("", "none", "nothing", 0.04),
 )
 """All regions; the nameless last one is cortex outside any of them."""
 

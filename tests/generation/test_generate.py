@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.tiny import tiny_diffusion_folder
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("work")
     make_study(work)
@@ -33,7 +34,7 @@ def run_stage(work: Path, label: str, *, run: dict[str, object] | None = None, *
     return generate(config(work / "model", **changes), options(work, label=label, **(run or {})))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def videos(work: Path) -> Artifact:
     return run_stage(work, "", run={"batch": 3})
 
@@ -126,8 +127,8 @@ generate(config(work / "model"), options(work, label="killed", batch=2))
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(work: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(work)]
-    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    command, alone = [sys.executable, "-c", KILLED, str(work)], os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
     assert killed.returncode == -9, killed.stderr
     (partial,) = (work / "noise/sub-01").glob(".videos-killed.partial-*")
     before = {path.name: path.stat().st_mtime_ns for path in (partial / "clips").glob("test*.npy")}

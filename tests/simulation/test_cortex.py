@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
+import mindanim.simulation.drive as drive_module
 from mindanim.simulation.cortex import double_gamma, noiseless, record, standardise, tune
 from mindanim.simulation.drive import (
     FLOW_CHANNELS,
-    LAYOUT_GRID,
+    GRID,
     MEANING_CHANNELS,
     MOTION_CHANNELS,
-    MOTION_GRID,
     Drive,
+    adaptation,
     watch,
 )
 from mindanim.simulation.regions import (
@@ -27,7 +28,7 @@ from mindanim.simulation.regions import (
     cortex_vertices,
     plant,
 )
-from mindanim.simulation.world import MOTIONS, film, sample_scene
+from mindanim.simulation.world import MOTIONS, film, render, sample_scene
 
 STANDARD = Path("/work/shared/data/cifti/ones.dscalar.nii")
 
@@ -111,17 +112,26 @@ def test_camera_pan_is_motion_too():
     assert drive.flow[:, FLOW_CHANNELS.index("panning")].min() > 0
 
 
-def test_signed_change_adds_up_to_the_last_frame_minus_the_first():
+def test_signed_change_adds_up_to_the_last_frame_minus_the_first(monkeypatch):
+    monkeypatch.setattr(drive_module, "_ADAPTED", (1.0, 1e-9))  # no adaptation
     moving = scene("right")
     drive = watch([moving], 2.0)
-    change = drive.motion.reshape(len(drive.motion), len(MOTION_CHANNELS), MOTION_GRID, MOTION_GRID)[:, 8:]
-    from mindanim.simulation.drive import _TO_OPPONENT, VIEW
-    from mindanim.simulation.world import render
+    change = drive.motion.reshape(len(drive.motion), len(MOTION_CHANNELS), GRID, GRID)[:, 8:]
+    frames = render(moving, [0.0, 2.0], 2.0, drive_module.VIEW).frames.astype(float)
+    red, green, blue = np.moveaxis(frames[1] - frames[0], -1, 0) / 255
+    block = drive_module.VIEW // GRID
+    for channel, expected in enumerate((0.3 * red + 0.59 * green + 0.11 * blue, 0.7 * (red - green))):
+        expected = expected.reshape(GRID, block, GRID, block).mean((1, 3))
+        np.testing.assert_allclose(change[:, channel].sum(0) * drive.step_s, expected, atol=1e-4)
 
-    first, last = render(moving, [0.0, 2.0], 2.0, VIEW).frames.astype(float) @ (_TO_OPPONENT.T / 255)
-    block = VIEW // MOTION_GRID
-    expected = (last - first).reshape(MOTION_GRID, block, MOTION_GRID, block, 3).mean((1, 3))
-    np.testing.assert_allclose(change.sum(0) * drive.step_s, np.moveaxis(expected, -1, 0), atol=1e-4)
+
+def test_responses_adapt_within_a_clip_and_keep_their_mean():
+    motion, onset = adaptation(16, 0.125), adaptation(16, 0.125, 1 / 3, 0.3)
+    for weight in (motion, onset):
+        assert weight.mean() == pytest.approx(1, abs=1e-6)
+        assert np.all(np.diff(weight) < 0)
+    assert motion[8] / motion[0] == pytest.approx(np.exp(-1), rel=1e-5)
+    assert onset[-1] / onset[0] == pytest.approx(1 / 4, abs=0.1)
 
 
 def test_a_frozen_film_holds_its_first_frames_and_no_motion():
@@ -146,7 +156,7 @@ def test_drive_has_whole_steps_in_every_clip(clip_s):
     drive = watch(film(np.random.default_rng(0), 3, clip_s), clip_s)
     assert len(drive.layout) % 3 == 0
     assert len(drive.layout) * drive.step_s == pytest.approx(3 * clip_s)
-    assert drive.layout.shape[1] == 4 * LAYOUT_GRID**2
+    assert drive.layout.shape[1] == 4 * GRID**2
     assert {len(part) for part in (drive.layout, drive.motion, drive.flow, drive.meaning)} == {
         len(drive.layout)
     }
@@ -155,8 +165,8 @@ def test_drive_has_whole_steps_in_every_clip(clip_s):
 def impulse(sees: str, feature: int, at: int, steps: int = 400, step_s: float = 0.1) -> Drive:
     """A drive that is silent but for one sample of one feature."""
     sizes = {
-        "layout": 4 * LAYOUT_GRID**2,
-        "motion": len(MOTION_CHANNELS) * MOTION_GRID**2,
+        "layout": 4 * GRID**2,
+        "motion": len(MOTION_CHANNELS) * GRID**2,
         "flow": len(FLOW_CHANNELS),
         "meaning": len(MEANING_CHANNELS),
     }

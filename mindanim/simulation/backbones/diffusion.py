@@ -127,7 +127,7 @@ def train_diffusion(
 
     plan = Schedule(steps, 1e-3, decay=0.01, average=0.995, final=0.02)
     averaged, record = fit(network, loss, plan, seed=seed, checkpoint=checkpoint, **options)
-    return averaged, record  # type: ignore[return-value]
+    return averaged, record
 
 
 def _noise_levels(rng: np.random.Generator, levels: int) -> NDArray[np.int64]:
