@@ -28,7 +28,7 @@ def methods(plan: Plan, selection: Selection, config: PreprocessConfig) -> list[
     between = "" if on_grid else f" by {config.interpolation} interpolation between volumes"
     several = ", averaged over lags" if config.lag_mode == "mean" and len(plan.lags_s) > 1 else ""
     return [
-        f"The signal of {len(plan.cortex)} cortical vertices was taken from {len(runs)} runs (TR {tr_s:g} "
+        f"The signal of {len(plan.voxels)} cortical vertices was taken from {len(runs)} runs (TR {tr_s:g} "
         f"s).",
         f"{_drift_sentence(config)}, over the volumes that responses are taken from.",
         f"The response to a clip is the signal {lags} s after its onset{between}{several}, averaged over "
@@ -133,7 +133,7 @@ def facts(
     chosen = selection.columns
     return {
         "voxels": len(chosen),
-        "vertices": len(plan.cortex),
+        "vertices": len(plan.voxels),
         "vertices_passed": selection.passed,
         "vertices_not_finite": int((found.non_finite > 0).sum()),
         "vertices_constant": int((found.constant > 0).sum()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.bold.align import Float, Sampling, Timing, outside, sampling
+from mindanim.bold.arrays import Matrix
 from mindanim.bold.clean import deviation, drift_basis, flaws, remove_drift
-from mindanim.bold.read import TR_TOLERANCE, BoldRun, Cortex, RunReader
+from mindanim.bold.read import TR_TOLERANCE, RunReader
+from mindanim.bold.series import Series
+from mindanim.bold.voxels import Voxels, shared
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 
@@ -36,6 +39,14 @@ class RunFacts(Protocol):
     def tr_s(self) -> float: ...
     @property
     def volumes(self) -> int: ...
+    @property
+    def mask(self) -> Path | None: ...
+    @property
+    def axes(self) -> str | None: ...
+    @property
+    def confounds(self) -> Path | None: ...
+    @property
+    def load(self) -> Callable[[], Matrix] | None: ...
 
 
 class ClipFacts(Protocol):
@@ -58,12 +69,12 @@ class PlannedRun:
     """
 
     facts: RunFacts
-    bold: BoldRun
+    bold: Series
     sampling: Sampling
     basis: Float
 
     def cleaned(self, voxels: NDArray[np.intp] | slice) -> Cleaned:
-        """Read and detrend ``voxels`` of the cortex."""
+        """Read and detrend ``voxels`` of the plan."""
         raw = self.bold.signal(voxels, self.sampling.window)
         non_finite, constant = flaws(raw)
         raw[non_finite | constant] = 0.0
@@ -98,19 +109,21 @@ class PlannedSegment:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All segments, training first, over one common cortex.
+    """All segments, training first, over the voxels that all runs have.
 
+    outside_masks: voxels of some run's mask that are not in every run's.
     dropped: clips left out because their response lies outside a run.
     clamped: samples taken from a run's first or last volume instead, over all runs.
     tr_mismatches: runs whose header states another TR than the study, where that was allowed.
     """
 
-    cortex: Cortex
+    voxels: Voxels
     lags_s: tuple[float, ...]
     segments: tuple[PlannedSegment, ...]
     dropped: tuple[str, ...] = ()
     clamped: int = 0
     tr_mismatches: tuple[str, ...] = ()
+    outside_masks: int = 0
 
     def of(self, split: str) -> list[PlannedSegment]:
         """The segments of a split."""
@@ -134,7 +147,7 @@ def make_plan(
     that lists together every run that cannot be opened, and where runs have different brain models, no
     training run is left, or responses lie outside their run and ``config.edge`` is ``error``.
     """
-    reader = RunReader()
+    reader = RunReader(config.structures)
     by_segment: dict[str, list[RunFacts]] = {}
     for run in runs:
         by_segment.setdefault(run.segment, []).append(run)
@@ -154,11 +167,18 @@ def make_plan(
         planned = []
         for run in sorted(facts, key=lambda run: run.repeat):
             try:
-                bold = reader.open(run.path, volumes=run.volumes, tr_s=run.tr_s if config.check_tr else None)
+                bold = reader.open(
+                    run.path,
+                    volumes=run.volumes,
+                    tr_s=run.tr_s if config.check_tr else None,
+                    mask=run.mask,
+                    axes=run.axes,
+                    load=run.load,
+                )
             except MindanimError as error:
                 problems.append(error)
                 continue
-            if abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
+            if bold.tr_s is not None and abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
                 mismatches.append(run.name)
             planned.append(_plan_run(run, bold, timing, config))
         segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), timing, tuple(planned)))
@@ -168,13 +188,19 @@ def make_plan(
     ordered = tuple(sorted(segments, key=lambda segment: segment.split != "train"))
     if not ordered or ordered[0].split != "train":
         raise InputError("No training run is left.", "Voxels and statistics are fitted on training runs.")
+    voxels, outside_masks = _common_voxels(ordered)
     plan = Plan(
-        _common_cortex(ordered), tuple(lags_s), ordered, tuple(beyond), tr_mismatches=tuple(mismatches)
+        voxels,
+        tuple(lags_s),
+        tuple(_on(segment, voxels) for segment in ordered),
+        tuple(beyond),
+        tr_mismatches=tuple(mismatches),
+        outside_masks=outside_masks,
     )
     return replace(plan, clamped=sum(run.sampling.clamped for segment in ordered for run in segment.runs))
 
 
-def _plan_run(run: RunFacts, bold: BoldRun, timing: Timing, config: PreprocessConfig) -> PlannedRun:
+def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessConfig) -> PlannedRun:
     sampled = sampling(timing, run.start_s, run.tr_s, run.volumes, config.interpolation)
     basis = drift_basis(
         config.detrend, sampled.volumes, run.tr_s, order=config.detrend_order, period_s=config.high_pass_s
@@ -193,16 +219,47 @@ def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
     )
 
 
-def _common_cortex(segments: Sequence[PlannedSegment]) -> Cortex:
+def _common_voxels(segments: Sequence[PlannedSegment]) -> tuple[Voxels, int]:
+    """The voxels that all runs have, and how many others some run has.
+
+    Masks may differ between runs (fMRIPrep makes one per run), so volumes on one grid are reduced to what all
+    masks hold. Other kinds of runs must agree.
+    """
     runs = [run for segment in segments for run in segment.runs]
-    cortex = runs[0].bold.cortex
-    others = [run.bold for run in runs if not run.bold.cortex.same_as(cortex)]
-    if others:
-        sizes = ", ".join(f"{bold.path.name} ({len(bold.cortex)})" for bold in others[:6])
+    first = runs[0].bold
+    common, strangers = first.voxels, []
+    everywhere: list[Voxels] = [common]
+    for bold in (run.bold for run in runs):
+        if any(bold.voxels.same_as(known) for known in everywhere):
+            continue
+        both = shared(common, bold.voxels)
+        if both is None:
+            strangers.append(bold)
+        else:
+            everywhere.append(bold.voxels)
+            common = common.take(both)
+    if strangers:
+        sizes = ", ".join(f"{bold.path.name} ({len(bold.voxels)})" for bold in strangers[:6])
         raise InputError(
-            f"{len(others)} runs hold other cortical vertices than {runs[0].bold.path.name} "
-            f"({len(cortex)}): {sizes}.",
-            "Responses of one vertex must come from one place in all runs.",
-            "Process all runs to the same mesh and brain models.",
+            f"{len(strangers)} runs hold other {common.noun} than {first.path.name} "
+            f"({len(first.voxels)}): {sizes}.",
+            "Responses of one voxel must come from one place in all runs.",
+            "Process all runs to the same mesh and brain models, or to the same volume and resolution.",
         )
-    return cortex
+    if not len(common):
+        raise InputError(
+            "No voxel lies in the masks of all runs.",
+            f"There are {len(everywhere)} masks.",
+            "Check the masks.",
+        )
+    union = np.unique(np.concatenate([voxels.ijk for voxels in everywhere]), axis=0)
+    return common, len(union) - len(common) if len(everywhere) > 1 else 0
+
+
+def _on(segment: PlannedSegment, voxels: Voxels) -> PlannedSegment:
+    """The segment with all runs over the common voxels."""
+    runs = []
+    for run in segment.runs:
+        which = None if run.bold.voxels.same_as(voxels) else shared(run.bold.voxels, voxels)
+        runs.append(run if which is None else replace(run, bold=run.bold.only(which)))
+    return replace(segment, runs=tuple(runs))

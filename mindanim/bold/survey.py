@@ -75,7 +75,7 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
 
     advance: called once per segment.
     """
-    voxels = len(plan.cortex)
+    voxels = len(plan.voxels)
     non_finite, constant = np.zeros((2, voxels), dtype=np.int64)
     variance = np.zeros(voxels)
     spread = np.unique(np.linspace(0, voxels - 1, min(_SAMPLED_VOXELS, voxels)).astype(np.intp))

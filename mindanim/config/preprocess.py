@@ -31,6 +31,11 @@ class PreprocessConfig(StageConfig):
         "What to do with clips whose response lies outside the run: stop, leave them out, or take the "
         "nearest volume.",
     )
+    structures: tuple[str, ...] = opt(
+        ("cortex",),
+        "Structures of dense CIFTI runs to take: cortex, subcortex, all, or by name, e.g. thalamus.",
+        min_length=1,
+    )
     detrend: Literal["polynomial", "cosine", "none"] = opt(
         "polynomial", "Model of slow drifts removed from every run."
     )

@@ -7,13 +7,17 @@ explicit throughout: seconds of film time, that is from the onset of the film.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mindanim.errors import InputError, MindanimError, raise_together
 
+Axes = Literal["volume voxel", "voxel volume"]
 Split = Literal["train", "test"]
 Status = Literal["ok", "note", "problem"]
 
@@ -90,12 +94,34 @@ class Clip:
     duration_s: float
 
 
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Signal that a study's own reader takes out of a file of its own kind.
+
+    signal ``(volume, voxel)``. region ``(voxel,)``: region of interest of each voxel, where known, by which
+    ``--roi`` chooses. ijk ``(voxel, 3)``: index in the study's volume, where known.
+    """
+
+    signal: NDArray[np.floating[Any]]
+    region: NDArray[np.str_] | None = None
+    ijk: NDArray[np.integer[Any]] | None = None
+
+
 @dataclass(frozen=True)
 class Run:
     """One recording of one subject watching one film.
 
     Volume k was acquired at film time ``start_s + k * tr_s`` seconds. ``volumes`` is the declared number of
-    volumes.
+    volumes. Responses to single clips (GLM betas) are a run too: one volume per clip, ``tr_s`` the duration
+    of a clip, lag 0.
+
+    path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
+    with ``load``, any file or folder.
+    mask: NIfTI mask, needed for NIfTI runs.
+    axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
+    confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
+    load: takes the signal out of a file of the study's own kind; called once, when the run is opened.
+    others: further files that ``load`` reads; they count as input.
     """
 
     subject: int
@@ -107,6 +133,16 @@ class Run:
     start_s: float
     tr_s: float
     volumes: int
+    mask: Path | None = None
+    axes: Axes | None = None
+    confounds: Path | None = None
+    load: Callable[[], Matrix] | None = None
+    others: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that the run's signal depends on."""
+        return [self.path, *(path for path in (self.mask, self.confounds) if path is not None), *self.others]
 
     @property
     def name(self) -> str:

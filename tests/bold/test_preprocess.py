@@ -62,7 +62,8 @@ def test_the_tables_describe_rows_and_columns(made: Artifact) -> None:
     assert clips.iloc[[0, 120, 140]].volumes.tolist() == [1, 1, 2]
     assert clips.repeats.tolist() == [2] * 120 + [3] * 40
     assert voxels.columns.tolist() == [
-        "structure", "vertex", "region", "reliability", "t", "p", "noise_ceiling", "selected", "column",
+        "structure", "vertex", "i", "j", "k", "x_mm", "y_mm", "z_mm", "region",
+        "reliability", "t", "p", "noise_ceiling", "selected", "column",
     ]  # fmt: skip
     assert len(voxels) == CORTEX
     chosen = voxels[voxels.selected == 1]

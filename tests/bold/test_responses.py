@@ -260,7 +260,7 @@ def test_runs_over_other_vertices_are_refused(tmp_path: Path) -> None:
     tree = write_simulated(tmp_path, train=TRAIN, test={"test1": 10})
     path = tree.run("seg2", 2)
     write_run(path, nib.load(path).get_fdata()[:, :-1], axis=brain_models()[:-1])
-    with pytest.raises(InputError, match=r"1 runs hold other cortical vertices than seg1_1.*seg2_2.*\(69\)"):
+    with pytest.raises(InputError, match=r"1 runs hold other grayordinates than seg1_1.*seg2_2.*\(69\)"):
         plan_of(tree, PreprocessConfig())
 
 

@@ -1,0 +1,58 @@
+"""An opened run, whatever its format: signal by voxel and volume, read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.voxels import Voxels
+from mindanim.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One run.
+
+    tr_s: seconds between volumes as the file says, None where its format says nothing.
+    columns ``(voxel,)``: where in the data the voxels lie.
+    data: returns the data ``(volume, column)``. It is called for every block and may map a file anew: pages
+    of a map that is let go do not add up over the runs of a study.
+    slope, intercept: from the data to the file's unit.
+    """
+
+    path: Path
+    tr_s: float | None
+    volumes: int
+    voxels: Voxels
+    columns: NDArray[np.intp]
+    data: Callable[[], NDArray[Any]]
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def signal(self, voxels: NDArray[np.intp] | slice, volumes: slice = slice(None)) -> NDArray[np.float64]:
+        """Signal ``(voxel, volume)`` float64 in the file's unit; ``voxels`` index :attr:`voxels`."""
+        columns, data = self.columns[voxels], self.data()
+        if len(columns) and columns[-1] - columns[0] == len(columns) - 1 and np.all(np.diff(columns) == 1):
+            block = data[volumes, columns[0] : columns[-1] + 1]  # a view: no copy in the file's number format
+        else:
+            block = data[volumes, columns]
+        signal = np.array(block.T, dtype=np.float64, order="C")
+        if self.slope != 1.0 or self.intercept != 0.0:
+            signal = signal * self.slope + self.intercept
+        return signal
+
+    def only(self, which: NDArray[np.intp]) -> Series:
+        """The run with some of its voxels alone."""
+        return replace(self, voxels=self.voxels.take(which), columns=self.columns[which])
+
+
+def broken(path: Path, format: str, why: str) -> InputError:
+    """The error for a file that is not what it should be."""
+    return InputError(
+        f"{path} is not a readable {format}.", f"{why[0].upper()}{why[1:]}.", "Get the run again."
+    )
