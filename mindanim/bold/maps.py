@@ -13,7 +13,7 @@ from mindanim.bold.voxels import Grid, Voxels
 
 
 def brain_map(
-    voxels: Voxels, maps: Mapping[str, NDArray[np.floating]], elsewhere: float = np.nan
+    voxels: Voxels, maps: Mapping[str, NDArray[Any]], elsewhere: float = np.nan
 ) -> tuple[str, bytes] | None:
     """One file with every map: the ending of its name, and its content. None where the voxels have no place.
 

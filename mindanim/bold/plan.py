@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from mindanim.bold.align import Float, Sampling, Timing, outside, sampling
 from mindanim.bold.arrays import Matrix
-from mindanim.bold.clean import deviation, drift_basis, flaws, remove_drift
+from mindanim.bold.clean import deviation, drift_basis, extend_basis, flaws, remove_drift
+from mindanim.bold.nuisance import displacement, read_confounds
 from mindanim.bold.read import TR_TOLERANCE, RunReader
-from mindanim.bold.series import Series
-from mindanim.bold.voxels import Voxels, shared
+from mindanim.bold.series import Series, common_voxels, on_voxels
+from mindanim.bold.voxels import Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 
@@ -50,7 +51,10 @@ class RunFacts(Protocol):
 
 
 class ClipFacts(Protocol):
-    """What is needed of a study's clip; ``onset_s`` is film time, see :class:`mindanim.studies.Clip`."""
+    """What is needed of a study's clip; times in seconds, see :class:`mindanim.studies.Clip`.
+
+    shown_s: when the clip begins on the clock of its segment's runs; onset_s: when it does in its film.
+    """
 
     @property
     def clip_id(self) -> str: ...
@@ -58,11 +62,16 @@ class ClipFacts(Protocol):
     def segment(self) -> str: ...
     @property
     def onset_s(self) -> float: ...
+    @property
+    def shown_s(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """An opened run with the film times to read from it and the drifts to remove.
+    """An opened run with the film times to read from it and what to remove from it.
+
+    basis ``(regressor, volume)``: orthonormal, of the drifts and confounds. displacement ``(volume,)``: how
+    far the head moved since the volume before, mm, where known.
 
     Only the window of volumes that responses come from is cleaned, as the released code does by trimming
     first.
@@ -72,6 +81,7 @@ class PlannedRun:
     bold: Series
     sampling: Sampling
     basis: Float
+    displacement: Float | None = None
 
     def cleaned(self, voxels: NDArray[np.intp] | slice) -> Cleaned:
         """Read and detrend ``voxels`` of the plan."""
@@ -80,10 +90,6 @@ class PlannedRun:
         raw[non_finite | constant] = 0.0
         residual = remove_drift(raw, self.basis)
         return Cleaned(residual, deviation(residual), non_finite, constant)
-
-    def flaws(self, voxels: NDArray[np.intp] | slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which voxels are not finite, and which constant, in the window."""
-        return flaws(self.bold.signal(voxels, self.sampling.window))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,14 +160,14 @@ def make_plan(
     segments, problems, beyond, mismatches = [], [], [], []
     for name, facts in by_segment.items():
         wanted = [clip for clip in clips if clip.segment == name]
-        timing = Timing.of([clip.onset_s for clip in wanted], lags_s)
+        timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         lost = np.zeros(len(wanted), dtype=bool)
         for run in facts:
             lost |= outside(timing, run.start_s, run.tr_s, run.volumes)
         if lost.any() and config.edge != "nearest":
             beyond += [clip.clip_id for clip, far in zip(wanted, lost, strict=True) if far]
             wanted = [clip for clip, far in zip(wanted, lost, strict=True) if not far]
-            timing = Timing.of([clip.onset_s for clip in wanted], lags_s)
+            timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         if not wanted:
             continue
         planned = []
@@ -180,7 +186,10 @@ def make_plan(
                 continue
             if bold.tr_s is not None and abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
                 mismatches.append(run.name)
-            planned.append(_plan_run(run, bold, timing, config))
+            try:
+                planned.append(_plan_run(run, bold, timing, config))
+            except InputError as error:
+                problems.append(error)
         segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), timing, tuple(planned)))
     raise_together(problems)
     if beyond and config.edge == "error":
@@ -188,7 +197,7 @@ def make_plan(
     ordered = tuple(sorted(segments, key=lambda segment: segment.split != "train"))
     if not ordered or ordered[0].split != "train":
         raise InputError("No training run is left.", "Voxels and statistics are fitted on training runs.")
-    voxels, outside_masks = _common_voxels(ordered)
+    voxels, outside_masks = common_voxels([run.bold for segment in ordered for run in segment.runs])
     plan = Plan(
         voxels,
         tuple(lags_s),
@@ -205,7 +214,18 @@ def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessCon
     basis = drift_basis(
         config.detrend, sampled.volumes, run.tr_s, order=config.detrend_order, period_s=config.high_pass_s
     )
-    return PlannedRun(run, bold, sampled, basis)
+    if config.confounds and run.confounds is None:
+        raise InputError(
+            f"{run.name} has no confounds.",
+            f"{', '.join(config.confounds)} are to be removed, and the study names no table for the run.",
+            "Use a study with fMRIPrep's tables, or leave confounds away.",
+        )
+    if run.confounds is None:
+        return PlannedRun(run, bold, sampled, basis)
+    if config.confounds:
+        table = read_confounds(run.confounds, config.confounds, config.confounds_motion, bold.volumes)
+        basis = extend_basis(basis, table[:, sampled.window])
+    return PlannedRun(run, bold, sampled, basis, displacement(run.confounds, bold.volumes))
 
 
 def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
@@ -219,47 +239,7 @@ def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
     )
 
 
-def _common_voxels(segments: Sequence[PlannedSegment]) -> tuple[Voxels, int]:
-    """The voxels that all runs have, and how many others some run has.
-
-    Masks may differ between runs (fMRIPrep makes one per run), so volumes on one grid are reduced to what all
-    masks hold. Other kinds of runs must agree.
-    """
-    runs = [run for segment in segments for run in segment.runs]
-    first = runs[0].bold
-    common, strangers = first.voxels, []
-    everywhere: list[Voxels] = [common]
-    for bold in (run.bold for run in runs):
-        if any(bold.voxels.same_as(known) for known in everywhere):
-            continue
-        both = shared(common, bold.voxels)
-        if both is None:
-            strangers.append(bold)
-        else:
-            everywhere.append(bold.voxels)
-            common = common.take(both)
-    if strangers:
-        sizes = ", ".join(f"{bold.path.name} ({len(bold.voxels)})" for bold in strangers[:6])
-        raise InputError(
-            f"{len(strangers)} runs hold other {common.noun} than {first.path.name} "
-            f"({len(first.voxels)}): {sizes}.",
-            "Responses of one voxel must come from one place in all runs.",
-            "Process all runs to the same mesh and brain models, or to the same volume and resolution.",
-        )
-    if not len(common):
-        raise InputError(
-            "No voxel lies in the masks of all runs.",
-            f"There are {len(everywhere)} masks.",
-            "Check the masks.",
-        )
-    union = np.unique(np.concatenate([voxels.ijk for voxels in everywhere]), axis=0)
-    return common, len(union) - len(common) if len(everywhere) > 1 else 0
-
-
 def _on(segment: PlannedSegment, voxels: Voxels) -> PlannedSegment:
     """The segment with all runs over the common voxels."""
-    runs = []
-    for run in segment.runs:
-        which = None if run.bold.voxels.same_as(voxels) else shared(run.bold.voxels, voxels)
-        runs.append(run if which is None else replace(run, bold=run.bold.only(which)))
+    runs = (replace(run, bold=on_voxels(run.bold, voxels)) for run in segment.runs)
     return replace(segment, runs=tuple(runs))

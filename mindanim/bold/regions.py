@@ -16,6 +16,11 @@ from mindanim.bold.voxels import UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
 
 NO_REGION = UNKNOWN
+REGION_LISTS = {
+    "mmp-visual": ("V1", "V2", "V3", "V4", "V3A", "V3B", "LO1", "LO2", "MT", "MST", "TPOJ1", "TPOJ2"),
+}
+"""Regions by the name of a list. ``mmp-visual``: the 12 visual areas per hemisphere of the multi-modal
+parcellation (Glasser et al. 2016, numbers 1 2 4 5 6 13 19 20 21 23 139 140) used with HCP 7T."""
 
 
 def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
@@ -126,10 +131,12 @@ def _names_beside(path: Path) -> dict[int, str]:
 
 
 def in_regions(regions: NDArray[np.str_], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Which vertices ``(voxel,)`` lie in a wanted region, named in any case, with or without hemisphere.
+    """Which voxels ``(voxel,)`` lie in a wanted region, named in any case, with or without hemisphere.
 
-    Raises ConfigError for a name the atlas does not have.
+    A name of :data:`REGION_LISTS` stands for all regions of the list. Raises ConfigError for a name the atlas
+    does not have.
     """
+    wanted = [region for name in wanted for region in REGION_LISTS.get(name.lower(), (name,))]
     known = {name.lower(): name for name in np.unique(regions).tolist() if name != NO_REGION}
     unknown = [name for name in wanted if _plain(name).lower() not in known]
     if unknown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.voxels import Voxels
+from mindanim.bold.voxels import Voxels, shared
 from mindanim.errors import InputError
 
 
@@ -46,13 +46,48 @@ class Series:
             signal = signal * self.slope + self.intercept
         return signal
 
-    def only(self, which: NDArray[np.intp]) -> Series:
-        """The run with some of its voxels alone."""
-        return replace(self, voxels=self.voxels.take(which), columns=self.columns[which])
-
 
 def broken(path: Path, format: str, why: str) -> InputError:
     """The error for a file that is not what it should be."""
     return InputError(
         f"{path} is not a readable {format}.", f"{why[0].upper()}{why[1:]}.", "Get the run again."
     )
+
+
+def common_voxels(runs: Sequence[Series]) -> tuple[Voxels, int]:
+    """The voxels that all runs have, and how many others some run has.
+
+    Masks may differ between runs (fMRIPrep makes one per run), so volumes on one grid are reduced to what all
+    masks hold. Other kinds of runs must agree, else InputError.
+    """
+    common, strangers = runs[0].voxels, []
+    kinds: list[Voxels] = [common]
+    for run in runs:
+        if any(run.voxels.same_as(known) for known in kinds):
+            continue
+        both = shared(common, run.voxels)
+        if both is None:
+            strangers.append(run)
+        else:
+            kinds.append(run.voxels)
+            common = common.take(both)
+    if strangers:
+        sizes = ", ".join(f"{run.path.name} ({len(run.voxels)})" for run in strangers[:6])
+        raise InputError(
+            f"{len(strangers)} runs hold other {common.noun} than {runs[0].path.name} "
+            f"({len(runs[0].voxels)}): {sizes}.",
+            "Responses of one voxel must come from one place in all runs.",
+            "Process all runs to the same mesh and brain models, or to the same volume and resolution.",
+        )
+    if not len(common):
+        raise InputError(
+            "No voxel lies in the masks of all runs.", f"There are {len(kinds)} masks.", "Check the masks."
+        )
+    union = np.unique(np.concatenate([voxels.ijk for voxels in kinds]), axis=0)
+    return common, len(union) - len(common) if len(kinds) > 1 else 0
+
+
+def on_voxels(run: Series, voxels: Voxels) -> Series:
+    """The run over ``voxels``, which are among its own."""
+    which = None if run.voxels.same_as(voxels) else shared(run.voxels, voxels)
+    return run if which is None else replace(run, voxels=voxels, columns=run.columns[which])

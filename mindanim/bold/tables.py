@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.bold.plan import ClipFacts, Plan, PlannedSegment
-from mindanim.bold.survey import Selection
+from mindanim.bold.survey import Selection, Survey
 from mindanim.bold.voxels import NO_INDEX
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ VOXEL_UNITS = {
     "region": "region of the atlas, or the name that the runs' files give",
     "reliability": "correlation of repeats, mean over training segments",
     "t": "one-sample t of Fisher-transformed correlations over segments",
-    "p": "uncorrected p of t; n/a where the vertex was no candidate",
+    "p": "uncorrected p of t; n/a where the voxel was no candidate",
     "noise_ceiling": "highest correlation a noise-free prediction can reach with the mean test response",
-    "selected": "1 where the vertex was chosen",
+    "selected": "1 where the voxel was chosen",
     "column": "position on the arrays' voxel axis, from 0; n/a where not chosen",
 }
 
@@ -88,10 +88,8 @@ def _volumes(segment: PlannedSegment) -> list[str]:
     return [",".join(f"{position:g}" for position in clip) for clip in positions]
 
 
-def voxels_table(
-    plan: Plan, selection: Selection, regions: NDArray[np.str_], ceiling: NDArray[np.float64]
-) -> pd.DataFrame:
-    """One row per voxel in the order of the runs. ceiling ``(voxel,)`` of the chosen ones."""
+def voxels_table(plan: Plan, found: Survey, selection: Selection, regions: NDArray[np.str_]) -> pd.DataFrame:
+    """One row per voxel in the order of the runs."""
     import pandas as pd
 
     column = pd.array([pd.NA] * len(plan.voxels), dtype="Int64")
@@ -110,8 +108,8 @@ def voxels_table(
             "reliability": selection.reliability,
             "t": selection.t,
             "p": selection.p,
-            "noise_ceiling": spread_out(plan, selection, ceiling),
-            "selected": spread_out(plan, selection, np.ones(len(selection.columns)), 0.0).astype(int),
+            "noise_ceiling": found.ceiling,
+            "selected": chosen_mask(plan, selection).astype(int),
             "column": column,
         }
     )
@@ -123,10 +121,8 @@ def _indices(values: NDArray[np.int64]) -> pd.arrays.IntegerArray:
     return pd.arrays.IntegerArray(values.copy(), values == NO_INDEX)
 
 
-def spread_out(
-    plan: Plan, selection: Selection, values: NDArray[np.float64], elsewhere: float = np.nan
-) -> NDArray[np.float64]:
-    """Values ``(chosen voxel,)`` spread over all voxels ``(voxel,)``."""
-    spread = np.full(len(plan.voxels), elsewhere)
-    spread[selection.columns] = values
-    return spread
+def chosen_mask(plan: Plan, selection: Selection) -> NDArray[np.bool_]:
+    """Which voxels ``(voxel,)`` were chosen."""
+    mask = np.zeros(len(plan.voxels), dtype=bool)
+    mask[selection.columns] = True
+    return mask

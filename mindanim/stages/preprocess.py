@@ -117,7 +117,7 @@ class _Work:
         """Survey, select, extract; then findings, tables, maps, figure."""
         import numpy as np
 
-        from mindanim.bold.responses import ceiling, extract
+        from mindanim.bold.responses import extract
         from mindanim.bold.survey import select, survey
 
         config, plan = self.config, self.plan
@@ -125,7 +125,7 @@ class _Work:
         with surveying:
             found = survey(plan, config, surveying.advance)
         selection = select(found, self.regions, config)
-        console.say(f"{len(selection.columns)} of {len(plan.voxels)} cortical vertices are chosen.")
+        console.say(f"{len(selection.columns)} of {len(plan.voxels)} {plan.voxels.noun} are chosen.")
 
         def open_array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
             return draft.open_array(
@@ -135,12 +135,11 @@ class _Work:
         sd = np.sqrt(found.variance)
         extracting: console.Progress[None] = console.progress(len(self.runs), "Extracting responses")
         with extracting:
-            responses = extract(plan, selection.columns, sd, config, open_array, extracting.advance)
-        limit = ceiling(plan, "test", responses["test"].repeats)
-        self._account(draft, found, selection, limit)
-        self._write(draft, found, selection, limit)
+            extract(plan, selection.columns, sd, config, open_array, extracting.advance)
+        self._account(draft, found, selection)
+        self._write(draft, found, selection)
 
-    def _account(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
+    def _account(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Methods, findings and facts."""
         from mindanim.bold import account
 
@@ -153,14 +152,14 @@ class _Work:
         compared = [finding for finding in self.study.check(self.subject) if finding.status != "ok"]
         for finding in (*compared, *audited, *near_duplicate_runs(found.samples)):
             draft.finding(finding.code, finding.text, **finding.data)
-        for code, text, data in account.findings(plan, selection, self.config):
+        for code, text, data in account.findings(plan, found, selection, self.config):
             draft.finding(code, text, **data)
         partial = any(finding.status == "problem" for finding in compared)
         draft.fact(
-            subject=self.subject, partial=partial, **account.facts(plan, found, selection, limit, self.config)
+            subject=self.subject, partial=partial, **account.facts(plan, found, selection, self.config)
         )
 
-    def _write(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
+    def _write(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Tables, cortical maps, figure."""
         import numpy as np
 
@@ -168,21 +167,20 @@ class _Work:
         from mindanim.bold.figure import Quality, draw_quality
         from mindanim.bold.maps import brain_map
         from mindanim.bold.regions import NO_REGION
-        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, clips_table, spread_out, voxels_table
+        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, chosen_mask, clips_table, voxels_table
 
         plan = self.plan
         regions = np.full(len(plan.voxels), NO_REGION) if self.regions is None else self.regions
         draft.save_table("clips.tsv", clips_table(plan, self.clips), units=CLIP_UNITS)
-        draft.save_table("voxels.tsv", voxels_table(plan, selection, regions, limit), units=VOXEL_UNITS)
+        draft.save_table("voxels.tsv", voxels_table(plan, found, selection, regions), units=VOXEL_UNITS)
         maps = {
             "reliability": selection.reliability,
             "t": selection.t,
-            "noise ceiling": spread_out(plan, selection, limit),
+            "noise ceiling": found.ceiling,
         }
-        chosen = spread_out(plan, selection, np.ones(len(selection.columns)), 0.0)
         for name, map_of, elsewhere in (
             ("reliability", maps, np.nan),
-            ("mask", {"selected voxels": chosen}, 0.0),
+            ("mask", {"selected voxels": chosen_mask(plan, selection)}, 0.0),
         ):
             if (written := brain_map(plan.voxels, map_of, elsewhere)) is not None:
                 draft.save_bytes(f"{name}{written[0]}", written[1])
@@ -190,7 +188,7 @@ class _Work:
             title=f"{self.study.facts.title}, subject {self.subject}: preprocessing",
             plan=plan,
             selection=selection,
-            ceiling=limit,
+            ceiling=found.ceiling[selection.columns],
             excluded=account.excluded(found, selection),
             clip_s=self.study.facts.clip_s,
             threshold=account.threshold(selection, self.config),

@@ -83,7 +83,12 @@ class Film:
 
 @dataclass(frozen=True)
 class Clip:
-    """A piece of a film. ``index`` counts from 1 within the segment; times are seconds of film time."""
+    """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time,
+    seconds.
+
+    at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
+    one run may show many films, and one film may lie in many runs.
+    """
 
     clip_id: str
     split: Split
@@ -92,6 +97,12 @@ class Clip:
     index: int
     onset_s: float
     duration_s: float
+    at_s: float | None = None
+
+    @property
+    def shown_s(self) -> float:
+        """Beginning of the clip on the clock that :attr:`Run.start_s` refers to, seconds."""
+        return self.onset_s if self.at_s is None else self.at_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +122,10 @@ class Matrix:
 class Run:
     """One recording of one subject watching one film.
 
-    Volume k was acquired at film time ``start_s + k * tr_s`` seconds. ``volumes`` is the declared number of
-    volumes. Responses to single clips (GLM betas) are a run too: one volume per clip, ``tr_s`` the duration
-    of a clip, lag 0.
+    Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
+    is film time where a run shows one film. Two segments may lie in one file: each has runs with its path.
+    ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one
+    volume per clip, ``tr_s`` the duration of a clip, lag 0.
 
     path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
     with ``load``, any file or folder.

@@ -235,3 +235,37 @@ def test_atlases_that_do_not_fit(tmp_path: Path) -> None:
     nib.save(Cifti2Image(np.zeros((1, 5), np.float32), header=(label, left)), tmp_path / "atlas.dlabel.nii")
     with pytest.raises(InputError, match="another mesh"):
         read_regions(tmp_path / "atlas.dlabel.nii", found)
+
+
+def test_a_named_list_of_regions() -> None:
+    """The 24 visual areas of the multi-modal parcellation, by their numbers in its published order."""
+    order = [
+        "V1",
+        "MST",
+        "V6",
+        "V2",
+        "V3",
+        "V4",
+        "V8",
+        "4",
+        "3b",
+        "FEF",
+        "PEF",
+        "55b",
+        "V3A",
+        "RSC",
+        "POS2",
+        "V7",
+        "IPS1",
+        "FFC",
+        "V3B",
+        "LO1",
+        "LO2",
+        "PIT",
+        "MT",
+    ]
+    published = [order[number - 1] for number in (1, 2, 4, 5, 6, 13, 19, 20, 21, 23)] + ["TPOJ1", "TPOJ2"]
+    regions = np.array([*order, "TPOJ1", "TPOJ2", "TPOJ3"] * 2)
+    assert set(regions[in_regions(regions, ["mmp-visual"])]) == set(published)
+    assert in_regions(regions, ["MMP-visual"]).sum() == 24
+    assert in_regions(regions, ["mmp-visual", "FFC"]).sum() == 26
