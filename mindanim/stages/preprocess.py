@@ -92,7 +92,8 @@ class _Work:
         """What decides the result: the runs, the timing the study declares for them, and the atlas."""
         runs = {f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes] for run in self.runs}
         clips = [
-            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s] for clip in self.clips
+            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s, clip.shown_s]
+            for clip in self.clips
         ]
         files = sorted({path for run in self.runs for path in run.files})
         timing = hashlib.sha256(json.dumps([runs, clips]).encode()).hexdigest()
@@ -109,9 +110,10 @@ class _Work:
         voxels = len(self.plan.voxels)
         if self.config.voxels and self.config.selection != "none":
             voxels = min(voxels, self.config.voxels)
-        segments = self.study.facts.segments
-        arrays = sum(segment.clips * (segment.repeats + 1) for segment in segments)
-        return 4 * arrays * len(self.config.lags_s or ()) * voxels
+        splits = ("train", "test")
+        arrays = sum(len(self.plan.clips(split)) * (self.plan.repeats(split) + 1) for split in splits)
+        lags = 1 if self.config.lag_mode == "mean" else len(self.plan.lags_s)
+        return 4 * arrays * lags * voxels
 
     def build(self, draft: Draft) -> None:
         """Survey, select, extract; then findings, tables, maps, figure."""
