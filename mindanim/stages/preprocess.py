@@ -46,6 +46,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     """
     from mindanim.bold.plan import make_plan
     from mindanim.bold.regions import read_regions
+    from mindanim.bold.surfaces import atlas_file
     from mindanim.bold.survey import check_options
 
     run = find_dataset(run)
@@ -58,7 +59,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     lags_s = config.lags_s or study.facts.lags_s
     config = config.model_copy(update={"lags_s": lags_s})
     plan = make_plan(runs, clips, lags_s, config)
-    atlas = Path(config.atlas) if config.atlas else study.atlas()
+    atlas = atlas_file(config.atlas) if config.atlas else study.atlas()
     regions = read_regions(atlas, plan.voxels) if atlas else plan.voxels.names
     check_options(plan, regions, config)
     work = _Work(config, study, subject, runs, clips, plan, atlas, regions)
@@ -191,6 +192,7 @@ class _Work:
             plan=plan,
             selection=selection,
             ceiling=found.ceiling[selection.columns],
+            regions=regions,
             excluded=account.excluded(found, selection),
             clip_s=self.study.facts.clip_s,
             threshold=account.threshold(selection, self.config),
