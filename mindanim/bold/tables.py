@@ -29,33 +29,6 @@ class ClipRow(ClipFacts, Protocol):
     def duration_s(self) -> float: ...
 
 
-CLIP_UNITS = {
-    "clip_id": "segment and number of the clip within it, from 1",
-    "index": "number of the clip within its segment, from 1",
-    "onset_s": "s from the onset of the film",
-    "duration_s": "s",
-    "volumes": "volumes of the segment's first run, from 0, that the response at each lag is read at",
-    "repeats": "runs averaged",
-}
-VOXEL_UNITS = {
-    "structure": "CIFTI structure; n/a where the runs name none",
-    "vertex": "index on the structure's mesh, from 0; n/a off the surface",
-    "i": "index in the volume, from 0; n/a outside volumes",
-    "j": "see i",
-    "k": "see i",
-    "x_mm": "mm to the right in the runs' space (MNI where they are); n/a where unknown",
-    "y_mm": "mm to the front",
-    "z_mm": "mm upwards",
-    "region": "region of the atlas, or the name that the runs' files give",
-    "reliability": "correlation of repeats, mean over training segments",
-    "t": "one-sample t of Fisher-transformed correlations over segments",
-    "p": "uncorrected p of t; n/a where the voxel was no candidate",
-    "noise_ceiling": "highest correlation a noise-free prediction can reach with the mean test response",
-    "selected": "1 where the voxel was chosen",
-    "column": "position on the arrays' voxel axis, from 0; n/a where not chosen",
-}
-
-
 def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
     """One row per clip in the order of the arrays, training first."""
     import pandas as pd
@@ -70,6 +43,7 @@ def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
             "index": clip.index,
             "onset_s": clip.onset_s,
             "duration_s": clip.duration_s,
+            "lags_s": ",".join(f"{lag:g}" for lag in plan.lags_s),
             "volumes": volumes,
             "repeats": len(segment.runs),
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindanim import console, runtime
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce, with_data
+from mindanim.artifacts.columns import STIMULI_CLIPS
 from mindanim.backbones import DiffusionBackbone, Weights, load_captioner, load_clip, load_diffusion, locate
 from mindanim.config.run import RunOptions
 from mindanim.config.stimuli import EncodeStimuliConfig
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 
 _SHEET_CLIPS = 12
 _COLUMNS = ("clip_id", "split", "segment", "film", "onset_s", "duration_s")
-_UNITS = {
-    "clip_id": "segment and number, from 1",
-    "split": "train or test",
-    "segment": "film segment",
-    "film": "film file",
-    "onset_s": "s after the film's onset",
-    "duration_s": "s",
-    "caption": "what the clip shows",
-}
 
 
 def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
@@ -262,7 +254,7 @@ class _Work:
         from mindanim.stimuli.sheet import draw_sheet
 
         table = pd.DataFrame([{name: getattr(clip, name) for name in _COLUMNS} for clip in self.clips])
-        draft.save_table("clips.tsv", table.assign(caption=captions), units=_UNITS)
+        draft.save_table("clips.tsv", table.assign(caption=captions), units=STIMULI_CLIPS)
         test = [
             (clip.clip_id, text)
             for clip, text in zip(self.clips, captions, strict=True)

@@ -21,6 +21,7 @@ from mindanim.artifacts import (
     find_dataset,
     produce,
 )
+from mindanim.artifacts.columns import FMRI_CLIPS, FMRI_VOXELS
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
 from mindanim.studies import Clip, Run, Study, open_study
@@ -170,12 +171,12 @@ class _Work:
         from mindanim.bold.figure import Quality, draw_quality
         from mindanim.bold.maps import brain_map
         from mindanim.bold.regions import NO_REGION
-        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, chosen_mask, clips_table, voxels_table
+        from mindanim.bold.tables import chosen_mask, clips_table, voxels_table
 
         plan = self.plan
         regions = np.full(len(plan.voxels), NO_REGION) if self.regions is None else self.regions
-        draft.save_table("clips.tsv", clips_table(plan, self.clips), units=CLIP_UNITS)
-        draft.save_table("voxels.tsv", voxels_table(plan, found, selection, regions), units=VOXEL_UNITS)
+        draft.save_table("clips.tsv", clips_table(plan, self.clips), units=FMRI_CLIPS)
+        draft.save_table("voxels.tsv", voxels_table(plan, found, selection, regions), units=FMRI_VOXELS)
         maps = {
             "reliability": selection.reliability,
             "t": selection.t,

@@ -55,7 +55,8 @@ def test_the_artifact_keeps_its_contract(made: Artifact) -> None:
 def test_the_tables_describe_rows_and_columns(made: Artifact) -> None:
     clips, voxels = made.table("clips.tsv"), made.table("voxels.tsv")
     assert clips.columns.tolist() == [
-        "clip_id", "split", "segment", "film", "index", "onset_s", "duration_s", "volumes", "repeats",
+        "clip_id", "split", "segment", "film", "index", "onset_s", "duration_s",
+        "lags_s", "volumes", "repeats",
     ]  # fmt: skip
     assert clips.split.tolist() == ["train"] * 120 + ["test"] * 40
     assert clips.iloc[[0, 120, 140]].clip_id.tolist() == ["seg01-0001", "test1-0001", "test2-0001"]
