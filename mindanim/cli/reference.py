@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from mindanim.artifacts.columns import COLUMNS
 from mindanim.artifacts.contents import CONTENTS
 from mindanim.artifacts.identity import SCHEMA_VERSION, is_semantic
 from mindanim.artifacts.manifest import MANIFEST_KEYS
@@ -132,6 +133,9 @@ def _artifacts() -> str:
             f"Written by `mindanim {MAKER[kind]}`.",
             _table(("file", "type", "axes", "content"), rows),
         ]
+        for (owner, table), columns in COLUMNS.items():
+            if owner == kind:
+                parts += [f"### Columns of {table}", _table(("column", "meaning (unit)"), columns.items())]
     parts += [
         f"## manifest.json (schema version {SCHEMA_VERSION})",
         _table(("key", "content"), MANIFEST_KEYS.items()),

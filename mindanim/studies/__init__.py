@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mindanim.errors import InputError, UsageError
-from mindanim.studies.base import Clip, Facts, Film, Finding, Run, Segment, Study
+from mindanim.studies.base import Clip, Facts, Film, Finding, Matrix, Run, Segment, Study
 from mindanim.studies.cc2017 import CC2017
 from mindanim.studies.simulated import open_simulated
 
-__all__ = ["READERS", "Clip", "Facts", "Film", "Finding", "Run", "Segment", "Study", "open_study"]
+__all__ = ["READERS", "Clip", "Facts", "Film", "Finding", "Matrix", "Run", "Segment", "Study", "open_study"]
 
 READERS: dict[str, Callable[..., Study]] = {"cc2017": CC2017, "simulated": open_simulated}
 """Reader by dataset name: ``(root, allow_partial=...) -> Study``."""
