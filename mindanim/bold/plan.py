@@ -39,7 +39,10 @@ class RunFacts(Protocol):
 
 
 class ClipFacts(Protocol):
-    """What is needed of a study's clip; ``onset_s`` is film time, see :class:`mindanim.studies.Clip`."""
+    """What is needed of a study's clip; times in seconds, see :class:`mindanim.studies.Clip`.
+
+    shown_s: when the clip begins on the clock of its segment's runs; onset_s: when it does in its film.
+    """
 
     @property
     def clip_id(self) -> str: ...
@@ -47,6 +50,8 @@ class ClipFacts(Protocol):
     def segment(self) -> str: ...
     @property
     def onset_s(self) -> float: ...
+    @property
+    def shown_s(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,14 +146,14 @@ def make_plan(
     segments, problems, beyond, mismatches = [], [], [], []
     for name, facts in by_segment.items():
         wanted = [clip for clip in clips if clip.segment == name]
-        timing = Timing.of([clip.onset_s for clip in wanted], lags_s)
+        timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         lost = np.zeros(len(wanted), dtype=bool)
         for run in facts:
             lost |= outside(timing, run.start_s, run.tr_s, run.volumes)
         if lost.any() and config.edge != "nearest":
             beyond += [clip.clip_id for clip, far in zip(wanted, lost, strict=True) if far]
             wanted = [clip for clip, far in zip(wanted, lost, strict=True) if not far]
-            timing = Timing.of([clip.onset_s for clip in wanted], lags_s)
+            timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         if not wanted:
             continue
         planned = []

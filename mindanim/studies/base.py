@@ -7,15 +7,20 @@ explicit throughout: seconds of film time, that is from the onset of the film.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mindanim.errors import InputError, MindanimError, raise_together
 
 Split = Literal["train", "test"]
 Status = Literal["ok", "note", "problem"]
+Format = Literal["dtseries", "ptseries", "nifti", "array"]
+State = Literal["found", "missing", "wrong", "left out", "not used"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,11 @@ class Film:
 
 @dataclass(frozen=True)
 class Clip:
-    """A piece of a film. ``index`` counts from 1 within the segment; times are seconds of film time."""
+    """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time, seconds.
+
+    at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
+    one run may show many films, and one film may lie in many runs.
+    """
 
     clip_id: str
     split: Split
@@ -88,14 +97,43 @@ class Clip:
     index: int
     onset_s: float
     duration_s: float
+    at_s: float | None = None
+
+    @property
+    def shown_s(self) -> float:
+        """Beginning of the clip on the clock that :attr:`Run.start_s` refers to, seconds."""
+        return self.onset_s if self.at_s is None else self.at_s
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Responses a reader takes out of a file of its study's own kind.
+
+    data: ``(volume, voxel)`` float32. region: ``(voxel,)`` name of the region, ``n/a`` outside all of them.
+    ijk: ``(voxel, 3)`` place on the study's grid, where the file tells it.
+    """
+
+    data: NDArray[np.float32]
+    region: NDArray[np.str_]
+    ijk: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One recording of one subject watching one film.
+    """One recording of one subject, or the part of one that belongs to a segment.
 
-    Volume k was acquired at film time ``start_s + k * tr_s`` seconds. ``volumes`` is the declared number of
-    volumes.
+    Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
+    is film time where a run shows one film. ``volumes`` is the declared number of volumes. Two segments may
+    lie in the same file: both then have a run with its path.
+
+    format: how ``path`` is to be read. ``dtseries``, ``ptseries``: CIFTI-2. ``nifti``: a volume series, of
+    which the voxels of ``mask`` count. ``array``: ``.npy (volume, voxel)``, or, where ``load`` is given, what
+    it returns; then ``path`` (and ``parts``) only say which files it comes from.
+    mask: NIfTI with the voxels to take, on the grid of the run.
+    confounds: fMRIPrep's ``desc-confounds_timeseries.tsv`` of the run.
+    parts: further files that ``load`` reads.
+    betas: whether a volume is the response to one clip, estimated by the study's own model: neither drift nor
+    haemodynamic delay is left in it.
     """
 
     subject: int
@@ -107,11 +145,22 @@ class Run:
     start_s: float
     tr_s: float
     volumes: int
+    format: Format = "dtseries"
+    mask: Path | None = None
+    confounds: Path | None = None
+    parts: tuple[Path, ...] = ()
+    load: Callable[[], Matrix] | None = field(default=None, compare=False, repr=False)
+    betas: bool = False
 
     @property
     def name(self) -> str:
         """Short name for messages, e.g. ``seg3 repeat 1``."""
         return f"{self.segment} repeat {self.repeat}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files the responses come from."""
+        return tuple(path for path in (self.path, *self.parts, self.mask, self.confounds) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -127,6 +176,23 @@ class Finding:
     text: str
     mend: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one run of a study: a row of the table that ``mindanim doctor`` prints.
+
+    state: ``found``; ``missing`` or ``wrong`` (``why`` says what, ``mend`` what to do); ``left out`` on the
+    study's own advice; ``not used``: a file that the study does not declare.
+    """
+
+    subject: int
+    segment: str
+    repeat: int
+    state: State
+    path: Path
+    why: str = ""
+    mend: str = ""
 
 
 class Study(Protocol):
@@ -149,6 +215,9 @@ class Study(Protocol):
 
     def check(self, subject: int) -> list[Finding]:
         """How a subject's runs compare with the declared facts; reads headers and samples only."""
+
+    def inventory(self, subject: int) -> list[Entry]:
+        """Every declared run of a subject and every other file that looks like one, with what became of it."""
 
     def captions(self) -> dict[str, str] | None:
         """Caption by clip_id, where the study comes with captions."""
