@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mindanim.errors import InputError, MindanimError, raise_together
 
+Axes = Literal["volume voxel", "voxel volume"]
 Split = Literal["train", "test"]
 Status = Literal["ok", "note", "problem"]
-Format = Literal["dtseries", "ptseries", "nifti", "array"]
 State = Literal["found", "missing", "wrong", "left out", "not used"]
 
 
@@ -84,7 +84,8 @@ class Film:
 
 @dataclass(frozen=True)
 class Clip:
-    """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time, seconds.
+    """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time,
+    seconds.
 
     at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
     one run may show many films, and one film may lie in many runs.
@@ -107,33 +108,33 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Responses a reader takes out of a file of its study's own kind.
+    """Signal that a study's own reader takes out of a file of its own kind.
 
-    data: ``(volume, voxel)`` float32. region: ``(voxel,)`` name of the region, ``n/a`` outside all of them.
-    ijk: ``(voxel, 3)`` place on the study's grid, where the file tells it.
+    signal ``(volume, voxel)``. region ``(voxel,)``: region of interest of each voxel, where known, by which
+    ``--roi`` chooses. ijk ``(voxel, 3)``: index in the study's volume, where known.
     """
 
-    data: NDArray[np.float32]
-    region: NDArray[np.str_]
-    ijk: NDArray[np.int64] | None = None
+    signal: NDArray[np.floating[Any]]
+    region: NDArray[np.str_] | None = None
+    ijk: NDArray[np.integer[Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One recording of one subject, or the part of one that belongs to a segment.
+    """One recording of one subject watching one film.
 
     Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
-    is film time where a run shows one film. ``volumes`` is the declared number of volumes. Two segments may
-    lie in the same file: both then have a run with its path.
+    is film time where a run shows one film. Two segments may lie in one file: each has runs with its path.
+    ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one volume per clip, ``tr_s`` the duration
+    of a clip, lag 0.
 
-    format: how ``path`` is to be read. ``dtseries``, ``ptseries``: CIFTI-2. ``nifti``: a volume series, of
-    which the voxels of ``mask`` count. ``array``: ``.npy (volume, voxel)``, or, where ``load`` is given, what
-    it returns; then ``path`` (and ``parts``) only say which files it comes from.
-    mask: NIfTI with the voxels to take, on the grid of the run.
-    confounds: fMRIPrep's ``desc-confounds_timeseries.tsv`` of the run.
-    parts: further files that ``load`` reads.
-    betas: whether a volume is the response to one clip, estimated by the study's own model: neither drift nor
-    haemodynamic delay is left in it.
+    path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
+    with ``load``, any file or folder.
+    mask: NIfTI mask, needed for NIfTI runs.
+    axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
+    confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
+    load: takes the signal out of a file of the study's own kind; called once, when the run is opened.
+    others: further files that ``load`` reads; they count as input.
     """
 
     subject: int
@@ -145,22 +146,21 @@ class Run:
     start_s: float
     tr_s: float
     volumes: int
-    format: Format = "dtseries"
     mask: Path | None = None
+    axes: Axes | None = None
     confounds: Path | None = None
-    parts: tuple[Path, ...] = ()
-    load: Callable[[], Matrix] | None = field(default=None, compare=False, repr=False)
-    betas: bool = False
+    load: Callable[[], Matrix] | None = None
+    others: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that the run's signal depends on."""
+        return [self.path, *(path for path in (self.mask, self.confounds) if path is not None), *self.others]
 
     @property
     def name(self) -> str:
         """Short name for messages, e.g. ``seg3 repeat 1``."""
         return f"{self.segment} repeat {self.repeat}"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files the responses come from."""
-        return tuple(path for path in (self.path, *self.parts, self.mask, self.confounds) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,8 @@ class Study(Protocol):
         """How a subject's runs compare with the declared facts; reads headers and samples only."""
 
     def inventory(self, subject: int) -> list[Entry]:
-        """Every declared run of a subject and every other file that looks like one, with what became of it."""
+        """Every declared run of a subject, and every other file that looks like one, with what became of
+        it."""
 
     def captions(self) -> dict[str, str] | None:
         """Caption by clip_id, where the study comes with captions."""
