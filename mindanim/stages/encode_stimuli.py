@@ -47,7 +47,7 @@ def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
     """
     run = with_data(run)
     assert run.data is not None, "with_data finds it or raises"
-    study = open_study(run.need_dataset(), run.data, run.allow_partial)
+    study = open_study(run.need_dataset(), run.data, run.allow_partial, run.study)
     work = _Work(config, run, study)
     work.check()
     return produce(

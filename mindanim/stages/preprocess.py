@@ -53,7 +53,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     if found is None:
         raise data_unknown(run)
     run = run.model_copy(update={"data": found[0]})
-    study = open_study(run.need_dataset(), found[0], allow_partial=run.allow_partial)
+    study = open_study(run.need_dataset(), found[0], run.allow_partial, run.study)
     runs, clips = study.runs(subject), study.clips()
     lags_s = config.lags_s or study.facts.lags_s
     config = config.model_copy(update={"lags_s": lags_s})

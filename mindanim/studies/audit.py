@@ -1,130 +1,22 @@
-"""Where a study or its split may deceive: runs missing or stored twice, films that cross the split."""
+"""Where a study or its split may deceive: runs stored twice, clips that share signal or cross the split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Finding, Run
-from mindanim.studies.files import peek, same_data, signature
+from mindanim.studies.base import Clip, Finding
 
 HRF_S = 10.0
 """Time after which the response to a clip has largely passed, seconds: nearer clips share signal."""
 SAME_RUN_R = 0.95
 """Correlation over time and vertices above which two runs are one recording; repeats stay far below."""
 HASH_SIDE = 16
-_NAMED = 8
-"""Runs named in a message; all of them are in the finding's data."""
 SAME_CLIP = 0.12
 """Share of hash bits up to which two clips are taken for the same film."""
-
-
-def compare_runs(
-    facts: Facts, subject: int, found: Mapping[tuple[str, int], Path], expected: Callable[[str, int], Path]
-) -> tuple[list[Run], list[Finding]]:
-    """Compare the runs found on disk with the declared ones.
-
-    found: file by ``(segment, repeat)``. expected: where a run should lie. Returns the runs without fault in
-    the order of the facts, and one finding per kind of difference: missing runs, unreadable ones, runs with
-    more or fewer volumes than declared, runs that hold the same data, and, as notes, files of undeclared runs
-    and runs left out on the study's own advice.
-    """
-    declared = {
-        (segment.name, repeat): segment
-        for segment in facts.segments
-        for repeat in range(1, segment.repeats + 1)
-    }
-    advised = {
-        (segment, repeat): why for (who, segment, repeat), why in facts.dropped.items() if who == subject
-    }
-    faults: dict[str, list[str]] = {"missing": [], "unreadable": [], "volumes": [], "duplicate": []}
-    mends: list[str] = []
-    good: dict[tuple[str, int], Run] = {}
-    for key, segment in declared.items():
-        if key in advised:
-            continue
-        if key not in found:
-            faults["missing"].append(str(expected(*key)))
-            continue
-        try:
-            volumes = peek(found[key]).volumes
-        except InputError as error:
-            faults["unreadable"].append(f"{error.what} {error.why}")
-            mends.append(error.mend)
-            continue
-        if volumes != segment.volumes:
-            faults["volumes"].append(f"{found[key].name} has {volumes} volumes instead of {segment.volumes}")
-            continue
-        good[key] = Run(
-            subject,
-            segment.name,
-            segment.split,
-            segment.name,
-            key[1],
-            found[key],
-            segment.start_s,
-            facts.tr_s,
-            volumes,
-        )
-    for one, other in _duplicates(list(good.values())):
-        faults["duplicate"].append(f"{one.path.name} and {other.path.name}")
-        good.pop((other.segment, other.repeat), None)
-        if one.segment != other.segment:  # nobody can say which film was shown
-            good.pop((one.segment, one.repeat), None)
-
-    findings = _fault_findings(facts, subject, faults, mends)
-    if advised:
-        text = "; ".join(f"{segment}_{repeat}: {why}" for (segment, repeat), why in sorted(advised.items()))
-        findings.append(
-            Finding("note", "dropped-run", f"Subject {subject}: left out on the study's advice: {text}.")
-        )
-    extra = sorted(path.name for key, path in found.items() if key not in declared)
-    if extra:
-        text = f"Subject {subject}: not used, because the study declares no such run: {', '.join(extra)}."
-        findings.append(Finding("note", "extra-run", text, data={"files": extra}))
-    return list(good.values()), findings
-
-
-def _fault_findings(
-    facts: Facts, subject: int, faults: Mapping[str, list[str]], mends: Sequence[str]
-) -> list[Finding]:
-    partial = "or leave them out: --allow-partial"
-    again = f"Get them again from {facts.where}, {partial}."
-    count = sum(segment.repeats for segment in facts.segments)
-    kinds = {
-        "missing": ("missing-run", f"of {count} runs missing", again),
-        "unreadable": (
-            "unreadable-run",
-            "runs unreadable",
-            f"{' '.join(sorted(set(mends)))} {partial.capitalize()}.",
-        ),
-        "volumes": (
-            "wrong-volumes",
-            "runs of another length than declared, so their timing is unknown",
-            again,
-        ),
-        "duplicate": ("duplicate-run", "pairs of runs with the same data under two names", again),
-    }
-    findings = []
-    for fault, (code, label, mend) in kinds.items():
-        if names := faults[fault]:
-            more = f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            text = f"Subject {subject}: {len(names)} {label}: {'; '.join(names[:_NAMED])}{more}."
-            findings.append(Finding("problem", code, text, mend, {"runs": names}))
-    return findings
-
-
-def _duplicates(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(signature(run.path), []).append(run)
-    pairs = (pair for group in groups.values() for pair in combinations(group, 2))
-    return [(one, other) for one, other in pairs if same_data(one.path, other.path)]
 
 
 def near_duplicate_runs(

@@ -125,8 +125,8 @@ class Run:
 
     Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
     is film time where a run shows one film. Two segments may lie in one file: each has runs with its path.
-    ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one volume per clip, ``tr_s`` the duration
-    of a clip, lag 0.
+    ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one
+    volume per clip, ``tr_s`` the duration of a clip, lag 0.
 
     path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
     with ``load``, any file or folder.
@@ -182,8 +182,9 @@ class Finding:
 class Entry:
     """What became of one run of a study: a row of the table that ``mindanim doctor`` prints.
 
-    state: ``found``; ``missing`` or ``wrong`` (``why`` says what, ``mend`` what to do); ``left out`` on the
-    study's own advice; ``not used``: a file that the study does not declare.
+    state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what, ``mend``
+    what to do); ``left out`` on the study's own advice; ``not used``: a file that the study does not declare,
+    with segment and repeat where its name tells them.
     """
 
     subject: int
@@ -191,6 +192,7 @@ class Entry:
     repeat: int
     state: State
     path: Path
+    code: str = ""
     why: str = ""
     mend: str = ""
 
