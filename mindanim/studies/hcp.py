@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mindanim.errors import InputError
 from mindanim.studies.asked import StudyOptions
-from mindanim.studies.base import Clip, Facts, Film, Finding, Run, Segment
+from mindanim.studies.base import Clip, Facts, Film, Finding, Run, Segment, Split
 from mindanim.studies.compare import Declared
 from mindanim.studies.files import peek
 from mindanim.studies.reader import Reader
@@ -167,7 +167,7 @@ class HCP(Reader):
         return Declared(runs, strangers, [*self._notes(subject, variant, there, paths), *spans.findings])
 
     def _run(self, subject: int, segment: str, film: str, repeat: int, path: Path, start_s: float) -> Run:
-        split = "test" if segment == REPEAT else "train"
+        split: Split = "test" if segment == REPEAT else "train"
         return Run(subject, film, split, segment, repeat, path, start_s, self.facts.tr_s, 0)
 
     def _choose(self, results: Path) -> tuple[str, list[str]]:

@@ -186,7 +186,7 @@ class Own(Reader):
 
     def _make_facts(self, name: str) -> Facts:
         counts = Counter(clip.segment for clip in self._clips)
-        segments = []
+        segments: list[Segment] = []
         for clip in self.clips():
             if clip.segment in {segment.name for segment in segments}:
                 continue
