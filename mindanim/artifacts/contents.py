@@ -42,10 +42,15 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "voxels.tsv",
             "",
             "table",
-            "one row per cortical vertex: place, region, reliability, noise ceiling",
+            "one row per voxel: place, region, reliability, noise ceiling",
         ),
-        Content("reliability.dscalar.nii", "", "CIFTI", "reliability on the cortex"),
-        Content("mask.dscalar.nii", "", "CIFTI", "which vertices were selected"),
+        Content(
+            "reliability.dscalar.nii",
+            "",
+            "CIFTI",
+            "reliability, t and noise ceiling as maps; .pscalar.nii of parcels, .nii.gz of volumes",
+        ),
+        Content("mask.dscalar.nii", "", "CIFTI", "which voxels were selected; endings as above"),
         Content("figures/qc.png", "", "image", "reliability and noise ceiling at a glance"),
     ),
     "stimuli": (

@@ -23,7 +23,7 @@ _GREY, _BLUE, _LIGHT_BLUE, _ORANGE = "0.72", "#2f6db3", "#7fa9d6", "#d9782d"
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What the figure shows. excluded: vertices by reason; ceiling: ``(voxel,)`` of the chosen ones."""
+    """What the figure shows. excluded: voxels by reason; ceiling: ``(voxel,)`` of the chosen ones."""
 
     title: str
     plan: Plan
@@ -75,7 +75,7 @@ def _reliability(axes: Axes, quality: Quality) -> None:
     values = quality.selection.reliability
     finite = np.isfinite(values)
     axes.set(
-        title="Correlation of repeats (training)", xlabel="mean correlation over segments", ylabel="vertices"
+        title="Correlation of repeats (training)", xlabel="mean correlation over segments", ylabel="voxels"
     )
     if not finite.any():
         axes.text(0.5, 0.5, "one repeat only: undefined", ha="center", transform=axes.transAxes)
@@ -144,7 +144,9 @@ def _excluded(axes: Axes, quality: Quality) -> None:
     bars = axes.barh(range(len(names)), counts, color=_GREY)
     bars[-1].set_color(_BLUE)
     axes.bar_label(bars, labels=[f"{count:,}" for count in counts], padding=3, fontsize=9)
-    axes.set(title="Vertices of the cortex", yticks=range(len(names)), yticklabels=names, xlabel="vertices")
+    axes.set(
+        title="Voxels by what became of them", yticks=range(len(names)), yticklabels=names, xlabel="voxels"
+    )
     axes.invert_yaxis()
     axes.margins(x=0.18)
     axes.spines[["top", "right"]].set_visible(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
 from mindanim.studies import Clip, Run, Study, open_study
 from mindanim.studies.audit import close_in_time, near_duplicate_runs
-from mindanim.studies.files import peek
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     config = config.model_copy(update={"lags_s": lags_s})
     plan = make_plan(runs, clips, lags_s, config)
     atlas = Path(config.atlas) if config.atlas else study.atlas()
-    regions = read_regions(atlas, plan.cortex) if atlas else None
+    regions = read_regions(atlas, plan.voxels) if atlas else plan.voxels.names
     check_options(plan, regions, config)
     work = _Work(config, study, subject, runs, clips, plan, atlas, regions)
     path = Workspace.of(run).place(run, "fmri")
@@ -94,11 +94,10 @@ class _Work:
         clips = [
             [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s] for clip in self.clips
         ]
+        files = sorted({path for run in self.runs for path in run.files})
         timing = hashlib.sha256(json.dumps([runs, clips]).encode()).hexdigest()
         inputs = {
-            "runs": Source.of_files(
-                "runs", [run.path for run in self.runs], self.study.root, subject=self.subject
-            ),
+            "runs": Source.of_files("runs", files, _root_of(files, self.study.root), subject=self.subject),
             "timing": Source("timing", timing, {"start_s, tr_s, volumes": runs, "clips": len(clips)}),
         }
         if self.atlas is not None:
@@ -107,7 +106,7 @@ class _Work:
 
     def most_bytes(self) -> int:
         """Size of the response arrays where as many voxels are chosen as the options allow."""
-        voxels = peek(self.runs[0].path).grayordinates
+        voxels = len(self.plan.voxels)
         if self.config.voxels and self.config.selection != "none":
             voxels = min(voxels, self.config.voxels)
         segments = self.study.facts.segments
@@ -118,7 +117,7 @@ class _Work:
         """Survey, select, extract; then findings, tables, maps, figure."""
         import numpy as np
 
-        from mindanim.bold.responses import ceiling, extract
+        from mindanim.bold.responses import extract
         from mindanim.bold.survey import select, survey
 
         config, plan = self.config, self.plan
@@ -126,7 +125,7 @@ class _Work:
         with surveying:
             found = survey(plan, config, surveying.advance)
         selection = select(found, self.regions, config)
-        console.say(f"{len(selection.columns)} of {len(plan.cortex)} cortical vertices are chosen.")
+        console.say(f"{len(selection.columns)} of {len(plan.voxels)} {plan.voxels.noun} are chosen.")
 
         def open_array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
             return draft.open_array(
@@ -136,12 +135,11 @@ class _Work:
         sd = np.sqrt(found.variance)
         extracting: console.Progress[None] = console.progress(len(self.runs), "Extracting responses")
         with extracting:
-            responses = extract(plan, selection.columns, sd, config, open_array, extracting.advance)
-        limit = ceiling(plan, "test", responses["test"].repeats)
-        self._account(draft, found, selection, limit)
-        self._write(draft, found, selection, limit)
+            extract(plan, selection.columns, sd, config, open_array, extracting.advance)
+        self._account(draft, found, selection)
+        self._write(draft, found, selection)
 
-    def _account(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
+    def _account(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Methods, findings and facts."""
         from mindanim.bold import account
 
@@ -154,43 +152,52 @@ class _Work:
         compared = [finding for finding in self.study.check(self.subject) if finding.status != "ok"]
         for finding in (*compared, *audited, *near_duplicate_runs(found.samples)):
             draft.finding(finding.code, finding.text, **finding.data)
-        for code, text, data in account.findings(plan, selection, self.config):
+        for code, text, data in account.findings(plan, found, selection, self.config):
             draft.finding(code, text, **data)
         partial = any(finding.status == "problem" for finding in compared)
         draft.fact(
-            subject=self.subject, partial=partial, **account.facts(plan, found, selection, limit, self.config)
+            subject=self.subject, partial=partial, **account.facts(plan, found, selection, self.config)
         )
 
-    def _write(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
+    def _write(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Tables, cortical maps, figure."""
         import numpy as np
 
         from mindanim.bold import account
         from mindanim.bold.figure import Quality, draw_quality
-        from mindanim.bold.maps import dscalar
+        from mindanim.bold.maps import brain_map
         from mindanim.bold.regions import NO_REGION
-        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, clips_table, on_cortex, voxels_table
+        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, chosen_mask, clips_table, voxels_table
 
         plan = self.plan
-        regions = np.full(len(plan.cortex), NO_REGION) if self.regions is None else self.regions
+        regions = np.full(len(plan.voxels), NO_REGION) if self.regions is None else self.regions
         draft.save_table("clips.tsv", clips_table(plan, self.clips), units=CLIP_UNITS)
-        draft.save_table("voxels.tsv", voxels_table(plan, selection, regions, limit), units=VOXEL_UNITS)
+        draft.save_table("voxels.tsv", voxels_table(plan, found, selection, regions), units=VOXEL_UNITS)
         maps = {
             "reliability": selection.reliability,
             "t": selection.t,
-            "noise ceiling": on_cortex(plan, selection, limit),
+            "noise ceiling": found.ceiling,
         }
-        draft.save_bytes("reliability.dscalar.nii", dscalar(plan.cortex, maps))
-        chosen = on_cortex(plan, selection, np.ones(len(selection.columns)), 0.0)
-        draft.save_bytes("mask.dscalar.nii", dscalar(plan.cortex, {"selected voxels": chosen}))
+        for name, map_of, elsewhere in (
+            ("reliability", maps, np.nan),
+            ("mask", {"selected voxels": chosen_mask(plan, selection)}, 0.0),
+        ):
+            if (written := brain_map(plan.voxels, map_of, elsewhere)) is not None:
+                draft.save_bytes(f"{name}{written[0]}", written[1])
         quality = Quality(
             title=f"{self.study.facts.title}, subject {self.subject}: preprocessing",
             plan=plan,
             selection=selection,
-            ceiling=limit,
+            ceiling=found.ceiling[selection.columns],
             excluded=account.excluded(found, selection),
             clip_s=self.study.facts.clip_s,
             threshold=account.threshold(selection, self.config),
         )
         with draft.write("figures/qc.png") as path:
             draw_quality(path, quality)
+
+
+def _root_of(files: Sequence[Path], root: Path) -> Path:
+    """The study's folder, or, where runs lie outside it, the nearest folder that holds all of them."""
+    inside = all(path.is_relative_to(root) for path in files)
+    return root if inside else Path(os.path.commonpath([path.parent for path in files]))
