@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mindanim.studies.base import Clip, Segment, Split
+from mindanim.studies.base import Clip, Segment, Split, clip_prefix
 
 SAME_S = 0.1
 """Difference of onsets, counted from the first clip, up to which two runs show their clips alike, seconds."""
@@ -35,7 +35,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Viewing:
-    """One run of one subject: its clips, and what to call a segment that is met here first."""
+    """One run of one subject: its clips, and what to call a segment of several films first met here."""
 
     subject: int
     key: str
@@ -92,9 +92,15 @@ def lay_out(viewings: Sequence[Viewing]) -> list[Laid]:
             repeat = 1 + sum(part.subject == viewing.subject for part in parts)
             shift_s = first[0].onset_s - clips[0].onset_s
             parts.append(Part(viewing.subject, viewing.key, repeat, shift_s))
-    labels = _labels([(name, shown[0].split) for name, shown, _ in groups])
+    labels = _labels([(_one_film(shown) or name, shown[0].split) for name, shown, _ in groups])
     laid = [_segment(label, shown, parts) for label, (_, shown, parts) in zip(labels, groups, strict=True)]
     return sorted(laid, key=lambda one: one.segment.split != "train")
+
+
+def _one_film(shown: Sequence[Shown]) -> str:
+    """The name of the film, without folder and ending, where all clips come from one; otherwise empty."""
+    films = {one.film for one in shown}
+    return PurePosixPath(films.pop()).stem if len(films) == 1 else ""
 
 
 def _labels(wanted: Sequence[tuple[str, str]]) -> list[str]:
@@ -113,7 +119,7 @@ def _segment(label: str, shown: Sequence[Shown], parts: Sequence[Part]) -> Laid:
     split = shown[0].split
     clips = tuple(
         Clip(
-            f"{label}-{index:04d}",
+            f"{clip_prefix(label)}-{index:04d}",
             split,
             label,
             clip.film,
