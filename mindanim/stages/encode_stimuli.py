@@ -18,6 +18,7 @@ from mindanim.config.stimuli import EncodeStimuliConfig
 from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
 from mindanim.studies import Clip, Film, Study, open_study
 from mindanim.studies.audit import near_duplicates, perceptual_hash
+from mindanim.studies.leaks import audit_clips
 from mindanim.studies.tables import read_captions
 
 if TYPE_CHECKING:
@@ -197,7 +198,9 @@ class _Work:
             captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
             encoding.write_texts(captions, self._synonyms)
             encoding.write_mean()
-            for finding in near_duplicates(encoding.hashes(train), encoding.hashes(test)):
+            hashes = encoding.hashes(train), encoding.hashes(test)
+            looks = near_duplicates(*hashes, embeddings=encoding.embeddings())
+            for finding in (*looks, *audit_clips(self.clips, (), self.study.facts)):
                 draft.finding(finding.code, finding.text, **finding.data)
             self._write(draft, encoding, captions)
             self._account(draft, models)

@@ -155,6 +155,10 @@ class Encoding:
         """Perceptual hashes (frame, bit) of some clips."""
         return {clip_id: self._hashes[self._rows[clip_id]] for clip_id in clip_ids}
 
+    def embeddings(self) -> dict[str, NDArray[np.float32]]:
+        """CLIP vector (feature,) of every clip's middle frame."""
+        return {clip_id: self._images[row, 0] for clip_id, row in self._rows.items()}
+
     def frames_of(self, clip_id: str) -> NDArray[np.uint8]:
         """Frames (frame, height, width, rgb) of a test clip."""
         frames: NDArray[np.uint8] = self._frames[self._test[clip_id]]

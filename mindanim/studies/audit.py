@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Finding
+from mindanim.studies.base import Finding
+from mindanim.studies.leaks import exclude_option, leak
 
-HRF_S = 10.0
-"""Time after which the response to a clip has largely passed, seconds: nearer clips share signal."""
 SAME_RUN_R = 0.95
 """Correlation over time and vertices above which two runs are one recording; repeats stay far below."""
 HASH_SIDE = 16
 SAME_CLIP = 0.12
 """Share of hash bits up to which two clips are taken for the same film."""
+SAME_EMBEDDING = 0.98
+"""Cosine of CLIP vectors from which clips with similar hashes are taken for the same film."""
 
 
 def near_duplicate_runs(
@@ -50,36 +51,6 @@ def near_duplicate_runs(
     return findings
 
 
-def close_in_time(clips: Sequence[Clip], window_s: float = HRF_S) -> list[Finding]:
-    """Training clips so close to a test clip of the same film that their responses overlap.
-
-    window_s: gap between the end of one clip and the onset of the other below which they share signal,
-    seconds.
-    """
-    pairs = []
-    films: dict[str, list[Clip]] = {}
-    for clip in clips:
-        films.setdefault(clip.film, []).append(clip)
-    for film in films.values():
-        train = [clip for clip in film if clip.split == "train"]
-        for test in (clip for clip in film if clip.split == "test"):
-            near = [clip.clip_id for clip in train if _gap_s(clip, test) < window_s]
-            pairs += [(name, test.clip_id) for name in near]
-    if not pairs:
-        return []
-    text = (
-        f"{len({test for _, test in pairs})} test clips lie within {window_s:g} s of a training clip of the "
-        f"same film: "
-        f"their responses overlap, for example {pairs[0][0]} and {pairs[0][1]}."
-    )
-    return [Finding("note", "close-in-time", text, data={"pairs": pairs[:100], "count": len(pairs)})]
-
-
-def _gap_s(one: Clip, other: Clip) -> float:
-    first, second = sorted((one, other), key=lambda clip: clip.onset_s)
-    return second.onset_s - (first.onset_s + first.duration_s)
-
-
 def perceptual_hash(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Hash the look of frames, so that re-encoded, resized or dimmed copies get nearly the same bits.
 
@@ -108,13 +79,16 @@ def near_duplicates(
     train_hashes: Mapping[str, NDArray[np.bool_]],
     test_hashes: Mapping[str, NDArray[np.bool_]],
     limit: float = SAME_CLIP,
+    embeddings: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> list[Finding]:
     """Clips of the test set that also occur in the training set, by what their frames look like.
 
     train_hashes, test_hashes: by clip_id, ``(frame, bit)`` of :func:`perceptual_hash`; each clip may have its
     own number of frames. The distance of two clips is the mean, over the frames of the test clip, of the
     share of bits in which the most similar frame of the training clip differs; pairs up to ``limit`` are
-    reported in one finding.
+    reported in one finding. embeddings: by clip_id, CLIP vector ``(feature,)`` of length 1, where there are
+    some: pairs up to twice ``limit`` are then reported as well if their vectors nearly coincide, which finds
+    copies that were cropped or overlaid.
     """
     if not train_hashes or not test_hashes:
         return []
@@ -125,23 +99,28 @@ def near_duplicates(
     for test_name, bits in test_hashes.items():
         agreement = (bits * np.float32(2) - 1) @ train.T / bits.shape[1]
         distance = (1 - np.maximum.reduceat(agreement, starts, axis=1).mean(0)) / 2
+        near = distance <= limit
+        if embeddings is not None:
+            for index in np.nonzero((distance > limit) & (distance <= 2 * limit))[0]:
+                cosine = float(embeddings[names[index]] @ embeddings[test_name])
+                near[index] = cosine >= SAME_EMBEDDING
         pairs += [
-            (names[index], test_name, round(float(distance[index]), 4))
-            for index in np.nonzero(distance <= limit)[0]
+            (names[index], test_name, round(float(distance[index]), 4)) for index in np.nonzero(near)[0]
         ]
     if not pairs:
         return []
     pairs.sort(key=lambda pair: pair[2])
-    text = (
-        f"{len({pair[1] for pair in pairs})} of {len(test_hashes)} test clips look like a training clip, "
-        f"for example "
-        f"{pairs[0][1]} like {pairs[0][0]}. Scores on them reward memory."
-    )
+    count = len({pair[1] for pair in pairs})
     return [
-        Finding(
-            "note",
+        leak(
             "near-duplicate-clips",
-            text,
-            data={"pairs": pairs[:100], "count": len(pairs), "limit": limit},
+            f"{count} of {len(test_hashes)} test clips look like a training clip, for example "
+            f"{pairs[0][1]} like {pairs[0][0]}.",
+            effect="Scores on them reward memory.",
+            option=exclude_option(pair[0] for pair in pairs),
+            clips=sorted({pair[0] for pair in pairs}),
+            pairs=pairs[:100],
+            count=len(pairs),
+            limit=limit,
         )
     ]
