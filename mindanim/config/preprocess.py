@@ -82,7 +82,7 @@ class PreprocessConfig(StageConfig):
     )
     atlas: str = opt(
         "",
-        "Regions: CIFTI dlabel, or NIfTI labels with a table of names; empty takes the study's own.",
+        "Regions: mmp, yeo7, yeo17, a CIFTI dlabel or a NIfTI file of labels; empty takes the study's own.",
         flag=True,
         identity=False,
     )

@@ -85,13 +85,17 @@ class _Work:
     @cached_property
     def given_captions(self) -> list[str] | None:
         """Captions of `clips` from the user's table or the study's; None when there is neither."""
-        from mindanim.stimuli.captions import match_captions
+        from mindanim.stimuli.captions import HDF5, match_captions, read_hdf5
 
-        table = Path(self.config.captions) if self.config.captions else None
-        found = read_captions(table, self.study.clips()) if table else self.study.captions()
+        given, clips = self.config.captions, self.study.clips()
+        if given.endswith(HDF5):
+            files = [Path(name) for name in given.split(",")]
+            found: dict[str, str] | None = read_hdf5(files, [clip.clip_id for clip in clips])
+        else:
+            found = read_captions(Path(given), clips) if given else self.study.captions()
         if found is None:
             return None
-        source = str(table or f"The captions of {self.study.facts.title}")
+        source = given or f"The captions of {self.study.facts.title}"
         return match_captions(found, [clip.clip_id for clip in self.clips], source)
 
     @cached_property
@@ -199,9 +203,11 @@ class _Work:
             encoding.write_texts(captions, self._synonyms)
             encoding.write_mean()
             hashes = encoding.hashes(train), encoding.hashes(test)
-            looks = near_duplicates(*hashes, embeddings=encoding.embeddings())
+            vectors = dict(zip([*train, *test], encoding.first_views()[0], strict=True))
+            looks = near_duplicates(*hashes, embeddings=vectors)
             for finding in (*looks, *audit_clips(self.clips, (), self.study.facts)):
                 draft.finding(finding.code, finding.text, **finding.data)
+            self._check_order(draft, encoding)
             self._write(draft, encoding, captions)
             self._account(draft, models)
 
@@ -243,6 +249,15 @@ class _Work:
                 problems.append(problem)
         raise_together(problems)
         return rates[0]
+
+    def _check_order(self, draft: Draft, encoding: Encoding) -> None:
+        """Say so where given captions seem to be those of other clips."""
+        from mindanim.stimuli.captions import misplaced
+
+        if self.given_captions is None:
+            return
+        if wrong := misplaced(*encoding.first_views()):
+            draft.finding("misplaced-captions", wrong[0], **wrong[1])
 
     def _write(self, draft: Draft, encoding: Encoding, captions: Sequence[str]) -> None:
         """The table of clips and the contact sheet."""

@@ -47,6 +47,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     """
     from mindanim.bold.plan import make_plan
     from mindanim.bold.regions import read_regions
+    from mindanim.bold.surfaces import atlas_file
     from mindanim.bold.survey import check_options
 
     run = find_dataset(run)
@@ -62,7 +63,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     lags_s = config.lags_s or study.facts.lags_s
     config = config.model_copy(update={"lags_s": lags_s})
     plan = make_plan(runs, clips, lags_s, config)
-    atlas = Path(config.atlas) if config.atlas else study.atlas()
+    atlas = atlas_file(config.atlas) if config.atlas else study.atlas()
     regions = read_regions(atlas, plan.voxels) if atlas else plan.voxels.names
     check_options(plan, regions, config)
     work = _Work(config, study, subject, runs, clips, plan, atlas, regions)
@@ -96,7 +97,8 @@ class _Work:
         """What decides the result: the runs, the timing the study declares for them, and the atlas."""
         runs = {f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes] for run in self.runs}
         clips = [
-            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s] for clip in self.clips
+            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s, clip.shown_s]
+            for clip in self.clips
         ]
         files = sorted({path for run in self.runs for path in run.files})
         timing = hashlib.sha256(json.dumps([runs, clips]).encode()).hexdigest()
@@ -113,9 +115,10 @@ class _Work:
         voxels = len(self.plan.voxels)
         if self.config.voxels and self.config.selection != "none":
             voxels = min(voxels, self.config.voxels)
-        segments = self.study.facts.segments
-        arrays = sum(segment.clips * (segment.repeats + 1) for segment in segments)
-        return 4 * arrays * len(self.config.lags_s or ()) * voxels
+        splits = ("train", "test")
+        arrays = sum(len(self.plan.clips(split)) * (self.plan.repeats(split) + 1) for split in splits)
+        lags = 1 if self.config.lag_mode == "mean" else len(self.plan.lags_s)
+        return 4 * arrays * lags * voxels
 
     def build(self, draft: Draft) -> None:
         """Survey, select, extract; then findings, tables, maps, figure."""
@@ -196,6 +199,7 @@ class _Work:
             plan=plan,
             selection=selection,
             ceiling=found.ceiling[selection.columns],
+            regions=regions,
             excluded=account.excluded(found, selection),
             clip_s=self.study.facts.clip_s,
             threshold=account.threshold(selection, self.config),

@@ -155,9 +155,10 @@ class Encoding:
         """Perceptual hashes (frame, bit) of some clips."""
         return {clip_id: self._hashes[self._rows[clip_id]] for clip_id in clip_ids}
 
-    def embeddings(self) -> dict[str, NDArray[np.float32]]:
-        """CLIP vector (feature,) of every clip's middle frame."""
-        return {clip_id: self._images[row, 0] for clip_id, row in self._rows.items()}
+    def first_views(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """CLIP embeddings (clip, feature) of the clips' middle frames and captions, not augmented."""
+        texts = np.load(self.draft.path / "clip_text.npy", mmap_mode="r")
+        return np.array(self._images[:, 0]), np.array(texts[:, 0])
 
     def frames_of(self, clip_id: str) -> NDArray[np.uint8]:
         """Frames (frame, height, width, rgb) of a test clip."""
