@@ -97,7 +97,9 @@ def findings(
     found = _left_out(plan, surveyed)
     if config.standardize == "transductive":
         text = (
-            "Test responses are scaled by the test set's own statistics (transductive), unlike a new clip's."
+            "Test responses are scaled by the test set's own statistics (transductive), unlike a new clip's: "
+            "scores are not those of a decoder in use. To scale by the training runs: preprocess "
+            "--standardize training"
         )
         found.append(("transductive", text, {}))
     chosen = selection.columns

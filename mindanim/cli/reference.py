@@ -88,7 +88,9 @@ def _options(fields: dict[str, FieldInfo], shared: bool = False) -> str:
     for name, field in fields.items():
         extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         mark = "" if shared or is_semantic(field) else " *"
-        kind = f"`{type_name(field.annotation)}`" + (f" ({extra['unit']})" if extra.get("unit") else "")
+        kind = f"`{extra.get('metavar', type_name(field.annotation))}`" + (
+            f" ({extra['unit']})" if extra.get("unit") else ""
+        )
         default = shown_default(field)
         help_text = field.description or ""
         flag = "yes" if extra.get("flag") else ""

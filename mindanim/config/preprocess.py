@@ -86,6 +86,15 @@ class PreprocessConfig(StageConfig):
         flag=True,
         identity=False,
     )
+    purge_s: float = opt(
+        0.0,
+        "Leave out training clips that end or begin within this time of a test clip in the same run.",
+        unit="s",
+        ge=0,
+    )
+    exclude: tuple[str, ...] = opt(
+        (), "Clips to leave out, by clip_id; @FILE reads them from a file, one a line."
+    )
     check_tr: bool = opt(
         True, "Stop where a run's header states another TR than the study; otherwise trust the study."
     )

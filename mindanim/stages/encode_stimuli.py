@@ -19,6 +19,7 @@ from mindanim.config.stimuli import EncodeStimuliConfig
 from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
 from mindanim.studies import Clip, Film, Study, open_study
 from mindanim.studies.audit import near_duplicates, perceptual_hash
+from mindanim.studies.leaks import audit_clips
 from mindanim.studies.tables import read_captions
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
     """
     run = with_data(run)
     assert run.data is not None, "with_data finds it or raises"
-    study = open_study(run.need_dataset(), run.data, run.allow_partial)
+    study = open_study(run.need_dataset(), run.data, run.allow_partial, run.study)
     work = _Work(config, run, study)
     work.check()
     return produce(
@@ -193,7 +194,10 @@ class _Work:
             captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
             encoding.write_texts(captions, self._synonyms)
             encoding.write_mean()
-            for finding in near_duplicates(encoding.hashes(train), encoding.hashes(test)):
+            hashes = encoding.hashes(train), encoding.hashes(test)
+            vectors = dict(zip([*train, *test], encoding.first_views()[0], strict=True))
+            looks = near_duplicates(*hashes, embeddings=vectors)
+            for finding in (*looks, *audit_clips(self.clips, (), self.study.facts)):
                 draft.finding(finding.code, finding.text, **finding.data)
             self._check_order(draft, encoding)
             self._write(draft, encoding, captions)

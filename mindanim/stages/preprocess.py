@@ -25,7 +25,8 @@ from mindanim.artifacts.columns import FMRI_CLIPS, FMRI_VOXELS
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
 from mindanim.studies import Clip, Run, Study, open_study
-from mindanim.studies.audit import close_in_time, near_duplicate_runs
+from mindanim.studies.audit import near_duplicate_runs
+from mindanim.studies.leaks import audit_clips, close_clips, leave_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,8 +56,11 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     if found is None:
         raise data_unknown(run)
     run = run.model_copy(update={"data": found[0]})
-    study = open_study(run.need_dataset(), found[0], allow_partial=run.allow_partial)
-    runs, clips = study.runs(subject), study.clips()
+    study = open_study(run.need_dataset(), found[0], run.allow_partial, run.study)
+    runs, clips = study.runs(subject), leave_out(study.clips(), config.exclude)
+    if config.purge_s:
+        purged = close_clips(clips, runs, config.purge_s)
+        clips = [clip for clip in clips if clip.clip_id not in purged]
     lags_s = config.lags_s or study.facts.lags_s
     config = config.model_copy(update={"lags_s": lags_s})
     plan = make_plan(runs, clips, lags_s, config)
@@ -152,7 +156,10 @@ class _Work:
         for sentence in account.methods(plan, selection, self.config):
             draft.methods(sentence)
         used = {clip.clip_id for split in ("train", "test") for clip in plan.clips(split)}
-        audited = close_in_time([clip for clip in self.clips if clip.clip_id in used])
+        audited = audit_clips([clip for clip in self.clips if clip.clip_id in used], self.runs, facts)
+        if lost := len(self.study.clips()) - len(self.clips):
+            text = f"{lost} clips are left out on request (purge_s {self.config.purge_s:g} s, exclude)."
+            draft.finding("purged", text, count=lost)
         compared = [finding for finding in self.study.check(self.subject) if finding.status != "ok"]
         for finding in (*compared, *audited, *near_duplicate_runs(found.samples)):
             draft.finding(finding.code, finding.text, **finding.data)

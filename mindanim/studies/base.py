@@ -20,6 +20,7 @@ from mindanim.errors import InputError, MindanimError, raise_together
 Axes = Literal["volume voxel", "voxel volume"]
 Split = Literal["train", "test"]
 Status = Literal["ok", "note", "problem"]
+State = Literal["found", "missing", "wrong", "left out", "not used"]
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,25 @@ class Finding:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What became of one run of a study: a row of the table that ``mindanim doctor`` prints.
+
+    state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what, ``mend``
+    what to do); ``left out`` on the study's own advice; ``not used``: a file that the study does not declare,
+    with segment and repeat where its name tells them.
+    """
+
+    subject: int
+    segment: str
+    repeat: int
+    state: State
+    path: Path
+    code: str = ""
+    why: str = ""
+    mend: str = ""
+
+
 class Study(Protocol):
     """A study on disk, as every reader presents it."""
 
@@ -197,6 +217,10 @@ class Study(Protocol):
 
     def check(self, subject: int) -> list[Finding]:
         """How a subject's runs compare with the declared facts; reads headers and samples only."""
+
+    def inventory(self, subject: int) -> list[Entry]:
+        """Every declared run of a subject, and every other file that looks like one, with what became of
+        it."""
 
     def captions(self) -> dict[str, str] | None:
         """Caption by clip_id, where the study comes with captions."""
