@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from mindanim.config.fields import ImportPath
 from mindanim.config.names import flag_name
 from mindanim.config.run import RunOptions
 from mindanim.stages import Stage
@@ -66,6 +67,8 @@ def _run_names(stage: Stage) -> list[str]:
 def type_name(annotation: Any) -> str:
     """An option's type as help texts and the reference show it."""
     origin, members = get_origin(annotation), get_args(annotation)
+    if annotation == ImportPath:
+        return "module:Class"
     if origin in (Union, types.UnionType):
         choices = all(get_origin(member) is Literal for member in members)
         return ("|" if choices else " or ").join(type_name(member) for member in members)
@@ -75,7 +78,7 @@ def type_name(annotation: Any) -> str:
         inner = [type_name(member) for member in members if member is not Ellipsis]
         return f"{inner[0]},..." if Ellipsis in members else ",".join(inner)
     if origin is dict:
-        return "input=label"
+        return "input=label" if members[1] is str else "table"
     names = {int: "integer", float: "number", str: "text", bool: "yes/no", types.NoneType: "none"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 

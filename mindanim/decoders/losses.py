@@ -9,8 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mindanim.decoders.parallel import batch_mean
 
-def info_nce(predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: Tensor) -> Tensor:
+
+def info_nce(
+    predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: Tensor, own: slice = slice(None)
+) -> Tensor:
     """Bidirectional contrastive loss with any number of positives per row.
 
     Mean of the row-wise and the column-wise cross-entropy of the scaled cosines, where the wanted
@@ -19,13 +23,15 @@ def info_nce(predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: 
 
     predicted, target: ``(clip, feature)``, normalised here. logit_scale: logarithm of the scale, a scalar.
     positives: ``(clip, clip) bool``, true where a prediction and a target belong together; the diagonal is
-    true.
+    true. own: the rows and columns over which the mean is taken, those of one of several processes.
     """
     cosine = functional.normalize(predicted.float(), dim=1) @ functional.normalize(target.float(), dim=1).T
     logits = cosine * logit_scale.exp()
     weight = positives.to(logits.dtype)
-    rows = functional.cross_entropy(logits, weight / weight.sum(1, keepdim=True))
-    columns = functional.cross_entropy(logits.T, weight.T / weight.T.sum(1, keepdim=True))
+    rows, columns = (
+        functional.cross_entropy(scores[own], (wanted / wanted.sum(1, keepdim=True))[own])
+        for scores, wanted in ((logits, weight), (logits.T, weight.T))
+    )
     return (rows + columns) / 2
 
 
@@ -59,5 +65,5 @@ def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight:
     if motion_weight == 0:
         return error.mean()
     energy = change.square()
-    weight = 1 + motion_weight * energy / energy.mean().clamp_min(1e-12)
-    return (error * weight).mean() / weight.mean()
+    weight = 1 + motion_weight * energy / batch_mean(energy).clamp_min(1e-12)
+    return (error * weight).mean() / batch_mean(weight)

@@ -27,7 +27,7 @@ from mindanim.artifacts.files import atomic_path
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
 from mindanim.decoders.losses import add_l1_gradient
-from mindanim.decoders.parallel import agreed, average_gradients, own_share
+from mindanim.decoders.parallel import agreed, sharing, sum_gradients, summed, weighted
 from mindanim.decoders.schedules import l1_penalty, learning_rate
 from mindanim.errors import ConfigError
 
@@ -132,20 +132,26 @@ class _Run:
 
     def take(self, step: int, epoch: int) -> None:
         """One optimisation step; a checkpoint when one is due."""
-        torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), str(runtime.rank())))
+        # All processes draw the same numbers; the last part of the name has been there from the first
+        # version on, and keeps seeds what they were.
+        torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), "0"))
         batch = self._batch(step, epoch)
-        rows = own_share(batch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
                 self.config, step, self.steps_per_epoch, self.task.model_size, self.task.noam_factor
             )
         self.task.train()
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            losses = self.task.losses(rows.to(self.device))
-        self.optimizer.zero_grad()
-        torch.autograd.backward(self.scaler.scale(losses["loss"]))
-        self.scaler.unscale_(self.optimizer)
-        average_gradients(self.parameters, len(rows) / len(batch))
+        with sharing(len(batch)) as own:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                losses = {
+                    name: weighted(loss)
+                    for name, loss in self.task.losses(batch[own].to(self.device)).items()
+                }
+            self.optimizer.zero_grad()
+            torch.autograd.backward(self.scaler.scale(losses["loss"]))
+            self.scaler.unscale_(self.optimizer)
+            sum_gradients(self.parameters)
+            losses = summed({name: loss.detach() for name, loss in losses.items()})
         add_l1_gradient(self.parameters, l1_penalty(self.config, epoch))
         if self.config.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
@@ -153,9 +159,9 @@ class _Run:
         self.scaler.update()
         self._average(step)
         for name, loss in losses.items():
-            self.at.sums[name] = self.at.sums.get(
-                name, torch.zeros((), device=self.device)
-            ) + loss.detach() * len(rows)
+            self.at.sums[name] = self.at.sums.get(name, torch.zeros((), device=self.device)) + loss * len(
+                batch
+            )
         self.at.step = step + 1
         # A checkpoint at the end of an epoch waits for its validation.
         if self.at.step % self.steps_per_epoch:
@@ -164,15 +170,12 @@ class _Run:
     def close(self, epoch: int) -> dict[str, float]:
         """End an epoch: validate, keep the weights if they are the best so far, decide whether to stop."""
         at, config = self.at, self.config
-        seen = sum(
-            len(own_share(rows)) for rows in torch.split(torch.arange(self.task.rows), config.batch_size)
-        )
         row = {
             "epoch": float(epoch + 1),
             "step": float(at.step),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
-        row |= {f"train_{name}": float(total) / seen for name, total in at.sums.items()}
+        row |= {f"train_{name}": float(total) / self.task.rows for name, total in at.sums.items()}
         at.sums = {}
         if not math.isfinite(row["train_loss"]):
             raise ConfigError(
