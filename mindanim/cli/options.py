@@ -21,13 +21,14 @@ _SHORT = {"subject": "-s", "label": "-l", "force": "-f", "dry_run": "-n"}
 
 def stage_parameters(stage: Stage) -> list[Parameter]:
     """The parameters of a stage's command: inputs, its own first-class options, and how to run."""
-    shared = RunOptions.model_fields
+    shared, fields = RunOptions.model_fields, stage.load_config().model_fields
     own = [
         _option(name, field, OPTIONS, both=not name.startswith("no_"))
-        for name, field in stage.load_config().model_fields.items()
+        for name, field in fields.items()
         if _extra(field).get("flag")
     ]
     return [
+        *(_argument(name, fields[name]) for name in stage.arguments),
         *(_option(name, shared[name], INPUTS, stage=stage) for name in _input_names(stage)),
         *own,
         *GENERAL,
@@ -115,6 +116,13 @@ def _option(
     if get_origin(annotation) is dict:
         return _parameter(name, list[str] | None, names, text, panel, metavar=type_name(annotation))
     return _parameter(name, str | None, names, text, panel, metavar=_metavar(annotation))
+
+
+def _argument(name: str, field: FieldInfo) -> Parameter:
+    """A typer parameter that is known by its place; whether it is given is checked with the other options."""
+    metavar = "|".join(map(str, get_args(field.annotation))) or name.upper()
+    info = typer.Argument(help=field.description, metavar=metavar, show_default=False)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, info])
 
 
 def _metavar(annotation: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +20,10 @@ class StageConfig(Options):
     """The options of one stage that decide its result.
 
     Fields declared with ``identity=False`` change how the work is done, not what comes out.
+    stage: the subcommand that reads these options, where that is not the one that usually makes the artifact.
     """
+
+    stage: ClassVar[str] = ""
 
 
 def opt(

@@ -79,6 +79,9 @@ class TrainConfig(StageConfig):
     )
     ridge_refit: bool = opt(True, "Fit once more with the validation segments, the penalty kept.")
 
+    tensorboard: bool = opt(
+        False, "Write the course for TensorBoard too, into <work>/tensorboard.", identity=False
+    )
     checkpoint_s: float = opt(60.0, "Seconds between checkpoints.", unit="s", identity=False, ge=0)
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -34,18 +34,13 @@ _GAIN_CLIPS = 512
 """Clips, spread evenly, on which the gain is chosen."""
 
 
-N = TypeVar("N", bound=Decoder)
-
-
-def _network(base: type[N], config: TrainConfig, shapes: Shapes) -> N:
-    decoder = build(base.kind, config.spec(), shapes)
-    if not isinstance(decoder, base):
-        raise InputError(
-            f"The {base.kind} decoder {config.decoder} is not trained by gradient descent.",
-            f"It is not derived from mindanim.decoders.{base.kind}.{base.__name__}.",
-            "Derive it from that class, and give it what the class asks for.",
-        )
-    return decoder
+def _untrainable(decoder: Decoder, needed: str) -> InputError:
+    name = f"mindanim.decoders.{decoder.kind}.{needed}"
+    return InputError(
+        f"The {decoder.kind} decoder {decoder.spec['decoder']} is not trained by gradient descent.",
+        f"It is not derived from {name}.",
+        "Derive it from that class, and give it what the class asks for.",
+    )
 
 
 def fit_semantic(
@@ -56,7 +51,9 @@ def fit_semantic(
         return _semantic_ridge(config, examples, shapes, split)
     examples = examples.to(machine.device)
     with fresh_weights(config.seed):
-        decoder = _network(SemanticNetwork, config, shapes).to(machine.device)
+        decoder = build("semantic", config.spec(), shapes).to(machine.device)
+        if not isinstance(decoder, SemanticNetwork):
+            raise _untrainable(decoder, "SemanticNetwork")
         task = SemanticTask(decoder, examples, config)
     decoder.first_token.copy_(examples.first_token)
     if config.standardise:
@@ -92,7 +89,9 @@ def fit_structure(
         return _structure_ridge(config, examples, shapes, split)
     examples = examples.to(machine.device)
     with fresh_weights(config.seed):
-        decoder = _network(StructureNetwork, config, shapes).to(machine.device)
+        decoder = build("structure", config.spec(), shapes).to(machine.device)
+        if not isinstance(decoder, StructureNetwork):
+            raise _untrainable(decoder, "StructureNetwork")
     if config.standardise:
         decoder.scaler.fit(examples.latents[examples.fit])
     return fit_network(StructureTask(decoder, examples, config), config, machine)
@@ -130,7 +129,9 @@ def fit_motion(
         return _motion_transport(config, examples, shapes, split)
     examples = examples.to(machine.device)
     with fresh_weights(config.seed):
-        decoder = _network(MotionNetwork, config, shapes).to(machine.device)
+        decoder = build("motion", config.spec(), shapes).to(machine.device)
+        if not isinstance(decoder, MotionNetwork):
+            raise _untrainable(decoder, "MotionNetwork")
     if config.standardise or config.target == "difference":
         decoder.fit_scalers(examples.latents[examples.fit].float())
     return fit_network(MotionTask(decoder, examples, config), config, machine)

@@ -26,6 +26,7 @@ from mindanim import console, runtime
 from mindanim.artifacts.files import atomic_path
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
+from mindanim.decoders.board import board
 from mindanim.decoders.losses import add_l1_gradient
 from mindanim.decoders.parallel import agreed, sharing, sum_gradients, summed, weighted
 from mindanim.decoders.schedules import l1_penalty, learning_rate
@@ -83,20 +84,20 @@ def train(
     device: torch.device,
     dtype: torch.dtype,
     checkpoint: Path,
+    events: Path | None = None,
     after_step: Callable[[int], None] | None = None,
 ) -> Progress:
     """Train ``task`` to the end, from ``checkpoint`` where there is one, and give it the weights that were
     selected.
 
-    dtype: of the forward pass (autocast); weights stay float32. after_step: called with the number of steps
-    taken. Raises ConfigError when the loss is no longer finite.
+    dtype: of the forward pass (autocast); weights stay float32. events: folder for TensorBoard, if any.
+    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         run = _Run(task.to(device), config, dtype, checkpoint)
         begun = run.at.step // run.steps_per_epoch
-        with console.progress(
-            config.epochs - begun, f"epochs of the {task.decoder.kind} decoder"
-        ) as progress:
+        title = f"epochs of the {task.decoder.kind} decoder"
+        with board(events) as write, console.progress(config.epochs - begun, title) as progress:
             for epoch in range(begun, config.epochs):
                 if run.at.stopped:
                     break
@@ -105,6 +106,8 @@ def train(
                     if after_step is not None:
                         after_step(run.at.step)
                 progress.advance(1, **run.close(epoch))
+                if run.at.history and run.at.history[-1]["epoch"] == epoch + 1:
+                    write(run.at.history[-1])
     task.load_state_dict(run.at.best)
     return run.at
 

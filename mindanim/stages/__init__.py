@@ -24,6 +24,7 @@ class Stage:
     networks: whether it computes with torch, so that device and precision mean something.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
+    arguments: options that are given by their place on the command line, not by a flag.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Stage:
     networks: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
+    arguments: tuple[str, ...] = ()
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""
@@ -97,6 +99,14 @@ STAGES = {
             "Videos and ground truth -> metrics with floors, uncertainty and a report.",
             "mindanim.config.evaluation:EvaluateConfig",
             "mindanim.stages.evaluate:evaluate",
+        ),
+        Stage(
+            "import-checkpoint",
+            "Published weights -> semantic, structure or motion decoder.",
+            "mindanim.config.importing:ImportCheckpointConfig",
+            "mindanim.stages.import_checkpoint:import_checkpoint",
+            networks=False,
+            arguments=("kind", "file"),
         ),
         Stage(
             "simulate",
