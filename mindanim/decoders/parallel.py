@@ -6,7 +6,11 @@ itself needs four things that Accelerate's ``prepare`` does not give, and that a
 are drawn for the whole batch, so that masks and dropout do not depend on the number of processes; a
 contrastive loss over the whole batch instead of each process's part; gradients and losses weighted by the
 part of the batch that each process saw; and optimizer and weights that stay plain tensors, so that a
-checkpoint of one launch continues in another with more or fewer processes.
+checkpoint of one launch continues in another with more or fewer processes. Random numbers agree on a CPU;
+on a GPU dropout of a single process draws others than that of several.
+
+On a machine without GPUs ``accelerate launch --num_processes 2`` starts one process; add ``--multi_gpu``,
+which means several processes of any sort (gloo joins them).
 """
 
 from __future__ import annotations

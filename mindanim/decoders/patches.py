@@ -34,8 +34,8 @@ class PatchLayer(nn.Module):
         """``patches (clip, frame, patch, feature)`` of the same shape; memory ``(clip, token, feature)``."""
         clips, frames, count, _ = patches.shape
         over_time = self.norms[0](patches).transpose(1, 2).flatten(0, 1)
-        moved = self.temporal(over_time, over_time, visible).unflatten(0, (clips, count)).transpose(1, 2)
-        patches = patches + self.dropout(moved)
+        moved = self.temporal(over_time, over_time, visible).unflatten(0, (clips, count))
+        patches = patches + self.dropout(moved.transpose(1, 2).contiguous())
         read = self.spatial(self.norms[1](patches).flatten(1, 2), memory).unflatten(1, (frames, count))
         patches = patches + self.dropout(read)
         return torch.as_tensor(patches + self.dropout(self.feedforward(self.norms[2](patches))))
