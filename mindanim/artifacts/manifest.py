@@ -22,7 +22,7 @@ from mindanim.config.names import MAKER
 from mindanim.config.run import RunOptions
 
 # Where to write, and for this one call only: not part of a run that is replayed elsewhere.
-_NOT_REPLAYED = {"work", "force", "dry_run", "offline"}
+_NOT_REPLAYED = {"work", "force", "dry_run", "offline", "shard"}
 UNSET = "none"
 
 MANIFEST_KEYS = {

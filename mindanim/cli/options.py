@@ -61,8 +61,9 @@ def _input_names(stage: Stage) -> list[str]:
 
 def _run_names(stage: Stage) -> list[str]:
     networks = ["device", "precision", "batch", "offline"] if stage.networks else []
+    shares = ["low_memory", "shard"] if stage.shares else []
     reads = ["allow_partial"] if stage.data == "reads" else []
-    return [*networks, *reads, "force", "dry_run"]
+    return [*networks, *shares, *reads, "force", "dry_run"]
 
 
 def type_name(annotation: Any) -> str:

@@ -24,6 +24,8 @@ class Stage:
     networks: whether it computes with torch, so that device and precision mean something.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
+    shares: whether several independent processes may share the work on one artifact, and whether it can do
+    with little memory.
     arguments: options that are given by their place on the command line, not by a flag.
     """
 
@@ -36,6 +38,7 @@ class Stage:
     networks: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
+    shares: bool = False
     arguments: tuple[str, ...] = ()
 
     def load_config(self) -> type[Any]:
@@ -93,6 +96,7 @@ STAGES = {
             "Responses, three decoders and a diffusion model -> videos.",
             "mindanim.config.generation:GenerateConfig",
             "mindanim.stages.generate:generate",
+            shares=True,
         ),
         Stage(
             "evaluate",
