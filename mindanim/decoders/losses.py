@@ -47,11 +47,12 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
     The same as adding the penalty to the loss (0 is the subgradient at 0), at the cost of two passes over
     the weights.
     """
-    moved: list[Tensor] = [parameter for parameter in parameters if parameter.grad is not None]
-    if penalty == 0 or not moved:
+    if penalty == 0:
         return
-    gradients = [tensor.grad for tensor in moved if tensor.grad is not None]
-    torch._foreach_add_(gradients, torch._foreach_sign(moved), alpha=penalty)
+    # One at a time, so that the signs of a single tensor are held at once, not those of all weights.
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.sign(), alpha=penalty)
 
 
 def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight: float) -> Tensor:

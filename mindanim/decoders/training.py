@@ -150,7 +150,6 @@ class _Run:
                     name: weighted(loss)
                     for name, loss in self.task.losses(batch[own].to(self.device)).items()
                 }
-            self.optimizer.zero_grad()
             torch.autograd.backward(self.scaler.scale(losses["loss"]))
             self.scaler.unscale_(self.optimizer)
             sum_gradients(self.parameters)
@@ -160,6 +159,8 @@ class _Run:
             nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        # Given back now: during the next forward pass activations may have their room.
+        self.optimizer.zero_grad(set_to_none=True)
         self._average(step)
         for name, loss in losses.items():
             self.at.sums[name] = self.at.sums.get(name, torch.zeros((), device=self.device)) + loss * len(

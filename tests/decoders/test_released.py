@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from examples.benchmarks.published import PublishedMotion, PublishedSemantic, PublishedStructure
 from mindanim.decoders.base import Decoder, Shapes
 from mindanim.decoders.masks import sparse_causal
 from mindanim.decoders.motion import MotionNetwork
@@ -17,8 +18,8 @@ from mindanim.decoders.semantic import SemanticNetwork
 from mindanim.decoders.structure import StructureNetwork
 from mindanim.errors import InputError
 from tests.decoders.planted import SHAPES
-from tests.decoders.published import PublishedMotion, PublishedSemantic, PublishedStructure
 
+SMALL = {"fmri": 20, "width": 16, "inner": 12}
 VOXELS, TOKENS = SHAPES.features, 3 * 3
 
 
@@ -29,9 +30,9 @@ def seeded() -> None:
 
 def published(kind: str) -> nn.Module:
     made = {
-        "semantic": lambda: PublishedSemantic(VOXELS, SHAPES.clip[0], TOKENS),
-        "structure": lambda: PublishedStructure(VOXELS, SHAPES.latent_size),
-        "motion": lambda: PublishedMotion(VOXELS, SHAPES.latent_size),
+        "semantic": lambda: PublishedSemantic(VOXELS, SHAPES.clip[0], TOKENS, (24, 40)),
+        "structure": lambda: PublishedStructure(VOXELS, SHAPES.latent_size, width=32),
+        "motion": lambda: PublishedMotion(VOXELS, SHAPES.latent_size, **SMALL),
     }[kind]()
     for parameter in made.parameters():  # norms too, so that a weight in the wrong place is seen
         nn.init.normal_(parameter, std=0.3)

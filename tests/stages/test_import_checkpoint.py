@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from examples.benchmarks.published import PublishedMotion, PublishedSemantic, PublishedStructure
 from mindanim import decoders
 from mindanim.artifacts import Artifact, Planned
 from mindanim.config.importing import ImportCheckpointConfig
@@ -15,7 +16,6 @@ from mindanim.errors import InputError
 from mindanim.stages.import_checkpoint import import_checkpoint
 from tests.cli.conftest import Call, call  # noqa: F401 - a fixture
 from tests.decoders.planted import SHAPES, planted
-from tests.decoders.published import PublishedMotion, PublishedSemantic, PublishedStructure
 from tests.stages.test_train import make_fmri, make_stimuli
 
 
@@ -79,8 +79,8 @@ def test_other_voxels_are_noticed(run: RunOptions, tmp_path: Path) -> None:
 
 def test_semantic_and_motion(run: RunOptions, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    semantic = PublishedSemantic(SHAPES.features, SHAPES.clip[0], 9)
-    motion = PublishedMotion(SHAPES.features, SHAPES.latent_size)
+    semantic = PublishedSemantic(SHAPES.features, SHAPES.clip[0], 9, (24, 40))
+    motion = PublishedMotion(SHAPES.features, SHAPES.latent_size, fmri=20, width=16, inner=12)
     torch.save(semantic.state_dict(), tmp_path / "semantic.pth")
     torch.save(motion.state_dict(), tmp_path / "motion.pth")
     found = decoders.load(imported("semantic", tmp_path / "semantic.pth", run).path)
@@ -93,7 +93,7 @@ def test_semantic_and_motion(run: RunOptions, tmp_path: Path) -> None:
 def test_a_file_that_does_not_fit_is_refused_before_anything_is_written(
     run: RunOptions, tmp_path: Path
 ) -> None:
-    torch.save(PublishedStructure(61, SHAPES.latent_size).state_dict(), tmp_path / "other.pth")
+    torch.save(PublishedStructure(61, SHAPES.latent_size, width=32).state_dict(), tmp_path / "other.pth")
     dry = run.model_copy(update={"dry_run": True})
     with pytest.raises(InputError, match="lin0.0.weight is 32 x 61 instead of 32 x 60"):
         imported("structure", tmp_path / "other.pth", dry)

@@ -1,7 +1,5 @@
-"""The published modules, made anew from their description: the oracle for `mindanim.decoders.released`.
-
-Only what is known of them is used: names and shapes of their arrays, and the computation. Nothing is shared
-with the package.
+"""Mind-Animator's published decoders, made anew from their description: names and shapes of their arrays and
+the computation, nothing else. Benchmarks compare with them, and tests take them for the truth.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class Trunk(nn.Module):
 
 
 class PublishedSemantic(Trunk):
-    def __init__(self, voxels: int, clip: int, tokens: int, hidden: tuple[int, int] = (24, 40)) -> None:
+    def __init__(self, voxels: int, clip: int, tokens: int, hidden: tuple[int, int] = (2048, 4096)) -> None:
         super().__init__(voxels, clip, 3)
         one, two = hidden
         self.lin1 = nn.Sequential(
@@ -46,7 +44,7 @@ class PublishedSemantic(Trunk):
 
 
 class PublishedStructure(nn.Module):
-    def __init__(self, voxels: int, latent: int, width: int = 32) -> None:
+    def __init__(self, voxels: int, latent: int, width: int = 1024) -> None:
         super().__init__()
         self.lin0 = nn.Sequential(nn.Linear(voxels, width), nn.Dropout(0.2))
         self.mlp = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.Dropout(0.2)) for _ in range(2))
@@ -159,11 +157,13 @@ class Encoder(Trunk):
 
 
 class PublishedMotion(nn.Module):
-    def __init__(self, voxels: int, token: int, dropout: float = 0.2) -> None:
+    def __init__(
+        self, voxels: int, token: int, *, fmri: int = 768, width: int = 1024, inner: int = 768
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(voxels, 20, token)
+        self.encoder = Encoder(voxels, fmri, token)
         self.tgt_embed = nn.Sequential(Position(token))
-        self.decoder = Stack(token, 2, 16, 4, 12, dropout)
+        self.decoder = Stack(token, 2, width, 4, inner, 0.2)
 
     def forward(self, frames: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
         return self.decoder(self.tgt_embed(frames), self.encoder(responses), mask)
