@@ -86,10 +86,6 @@ class TrainConfig(StageConfig):
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
-        if self.decoder_arguments and ":" not in self.decoder:
-            raise ValueError(
-                f"decoder_arguments belong to a decoder of your own; {self.decoder} has options instead"
-            )
         if min(self.ridge_alphas) <= 0:
             raise ValueError(f"ridge_alphas holds {min(self.ridge_alphas)}: penalties must be positive")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -98,8 +94,10 @@ class TrainConfig(StageConfig):
 
     def spec(self) -> dict[str, Any]:
         """The decoder's name and the arguments of its constructor."""
-        named = {name: getattr(self, name) for name in self.arguments_of.get(self.decoder, ())}
-        return {"decoder": self.decoder, **named, **self.decoder_arguments}
+        if ":" in self.decoder:
+            return {"decoder": self.decoder, **self.decoder_arguments}
+        named = self.arguments_of.get(self.decoder, ())
+        return {"decoder": self.decoder, **{name: getattr(self, name) for name in named}}
 
 
 class TrainSemanticConfig(TrainConfig):

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from mindanim.decoders.parallel import batch_mean
 
+_PIECE = 1 << 18
+
 
 def info_nce(
     predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: Tensor, own: slice = slice(None)
@@ -49,10 +51,16 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
     """
     if penalty == 0:
         return
-    # One at a time, so that the signs of a single tensor are held at once, not those of all weights.
+    signs: dict[torch.device, Tensor] = {}
     for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.add_(parameter.sign(), alpha=penalty)
+        if parameter.grad is None:
+            continue
+        # In pieces that stay in a CPU's cache; a whole tensor of signs would be new memory each time.
+        size = _PIECE if parameter.device.type == "cpu" else 64 * _PIECE
+        buffer = signs.setdefault(parameter.device, parameter.new_empty(size))
+        pieces = zip(parameter.view(-1).split(size), parameter.grad.view(-1).split(size), strict=True)
+        for weights, gradient in pieces:
+            gradient.add_(torch.sign(weights, out=buffer[: len(weights)]), alpha=penalty)
 
 
 def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight: float) -> Tensor:
