@@ -14,7 +14,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,9 +27,9 @@ from mindanim.artifacts.files import atomic_path
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
 from mindanim.decoders.board import board
-from mindanim.decoders.losses import add_l1_gradient
-from mindanim.decoders.parallel import agreed, sharing, sum_gradients, summed, weighted
+from mindanim.decoders.parallel import agreed, sharing, summed, weighted
 from mindanim.decoders.schedules import l1_penalty, learning_rate
+from mindanim.decoders.stepping import Stepper
 from mindanim.errors import ConfigError
 
 D = TypeVar("D", bound=Decoder)
@@ -97,7 +97,11 @@ def train(
         run = _Run(task.to(device), config, dtype, checkpoint)
         begun = run.at.step // run.steps_per_epoch
         title = f"epochs of the {task.decoder.kind} decoder"
-        with board(events) as write, console.progress(config.epochs - begun, title) as progress:
+        with (
+            closing(run.stepper),
+            board(events) as write,
+            console.progress(config.epochs - begun, title) as progress,
+        ):
             for epoch in range(begun, config.epochs):
                 if run.at.stopped:
                     break
@@ -119,16 +123,7 @@ class _Run:
         self.steps_per_epoch = math.ceil(task.rows / config.batch_size)
         self.parameters = [parameter for parameter in task.parameters() if parameter.requires_grad]
         self.averaged = [parameter.detach().clone() for parameter in self.parameters] if config.ema else []
-        # Without weight decay AdamW is Adam.
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.learning_rate,
-            betas=config.betas,
-            eps=config.epsilon,
-            weight_decay=config.weight_decay,
-            fused=self.device.type in ("cpu", "cuda"),
-        )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.stepper = Stepper(self.parameters, config, self.device, dtype)
         self.at = Progress()
         self._resume()
         self.saved_s = time.monotonic()
@@ -139,10 +134,6 @@ class _Run:
         # version on, and keeps seeds what they were.
         torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), "0"))
         batch = self._batch(step, epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                self.config, step, self.steps_per_epoch, self.task.model_size, self.task.noam_factor
-            )
         self.task.train()
         with sharing(len(batch)) as own:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -150,17 +141,8 @@ class _Run:
                     name: weighted(loss)
                     for name, loss in self.task.losses(batch[own].to(self.device)).items()
                 }
-            torch.autograd.backward(self.scaler.scale(losses["loss"]))
-            self.scaler.unscale_(self.optimizer)
-            sum_gradients(self.parameters)
+            self.stepper.step(losses["loss"], self._rate(step), l1_penalty(self.config, epoch))
             losses = summed({name: loss.detach() for name, loss in losses.items()})
-        add_l1_gradient(self.parameters, l1_penalty(self.config, epoch))
-        if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        # Given back now: during the next forward pass activations may have their room.
-        self.optimizer.zero_grad(set_to_none=True)
         self._average(step)
         for name, loss in losses.items():
             self.at.sums[name] = self.at.sums.get(name, torch.zeros((), device=self.device)) + loss * len(
@@ -177,7 +159,7 @@ class _Run:
         row = {
             "epoch": float(epoch + 1),
             "step": float(at.step),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._rate(at.step - 1),
         }
         row |= {f"train_{name}": float(total) / self.task.rows for name, total in at.sums.items()}
         at.sums = {}
@@ -211,6 +193,11 @@ class _Run:
         else:
             at.waited += 1
             at.stopped = 0 < self.config.patience <= at.waited
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(
+            self.config, step, self.steps_per_epoch, self.task.model_size, self.task.noam_factor
+        )
 
     def _batch(self, step: int, epoch: int) -> Tensor:
         order = torch.Generator().manual_seed(runtime.derived_seed(self.config.seed, "epoch", str(epoch)))
@@ -246,8 +233,7 @@ class _Run:
                 "progress": vars(self.at),
                 "weights": self.task.state_dict(),
                 "averaged": self.averaged,
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
+                "optimizer": self.stepper.state_dict(),
             }
             with atomic_path(self.checkpoint) as beside:
                 torch.save(content, beside)
@@ -260,7 +246,6 @@ class _Run:
             self.at.best = {name: tensor.cpu() for name, tensor in self.at.best.items()}
             self.task.load_state_dict(content["weights"])
             self.averaged = content["averaged"]
-            self.optimizer.load_state_dict(content["optimizer"])
-            self.scaler.load_state_dict(content["scaler"])
+            self.stepper.load_state_dict(content["optimizer"])
             console.say(f"continuing the {self.task.decoder.kind} decoder after step {self.at.step}")
         runtime.wait_for_all()

@@ -1,3 +1,4 @@
+import copy
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from mindanim.decoders.base import Decoder, build
 from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
 from mindanim.decoders.fitting import Fitted
 from mindanim.decoders.parallel import sharing, weighted
+from mindanim.decoders.stepping import Stepper
 from mindanim.decoders.training import Progress, Task, train
 from mindanim.errors import ConfigError, MissingError
 from tests.decoders.planted import SHAPES, machine, planted
@@ -219,6 +221,38 @@ def test_averaged_weights_are_what_is_kept(tmp_path: Path) -> None:
     run(task, tmp_path, epochs=1, ema=0.999)
     # After steps to 1 and 2 with warm-up decays 1/10 and 2/11.
     assert task.count.item() == pytest.approx((0.9 * 1) * 2 / 11 + 2 * 9 / 11, abs=0.01)
+
+
+@pytest.mark.parametrize("limit", [0.0, 1e9])
+def test_a_step_is_adams_with_the_penalty(limit: float, tmp_path: Path) -> None:
+    """Weight by weight during the backward pass, or all at the end (as a bound on the norm needs it)."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    other = copy.deepcopy(network)
+    idle = torch.nn.Parameter(torch.ones(3))
+    config = TrainConfig(clip_norm=limit)
+    stepper = Stepper([*network.parameters(), idle], config, torch.device("cpu"), torch.float32)
+    adam = torch.optim.Adam(other.parameters(), lr=0.01)
+    for step in range(4):
+        inputs = torch.randn(7, 6)
+        stepper.step(network(inputs).square().mean(), rate=0.01, penalty=0.002)
+        assert all(parameter.grad is None for parameter in network.parameters())
+        penalty = sum(parameter.abs().sum() for parameter in other.parameters())
+        adam.zero_grad()
+        (other(inputs).square().mean() + 0.002 * penalty).backward()
+        adam.step()
+        for one, two in zip(network.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+        if step == 1:  # what a checkpoint does
+            kept = copy.deepcopy(stepper.state_dict())
+            stepper.close()
+            stepper = Stepper([*network.parameters(), idle], config, torch.device("cpu"), torch.float32)
+            stepper.load_state_dict(kept)
+    assert torch.equal(idle, torch.ones(3))
+    assert bool(stepper.hooks) == (limit == 0)
+    stepper.close()
+    network(inputs).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 _PARALLEL = """
