@@ -117,8 +117,10 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
 _DECODER = (
     Content("weights.safetensors", "", "safetensors", "the decoder's arrays"),
     Content("decoder.json", "", "JSON", "class, constructor arguments and shapes"),
-    Content("history.tsv", "", "table", "losses and scores per epoch"),
-    Content("figures/curves.png", "", "image", "the same, drawn"),
+    Content(
+        "history.tsv", "", "table", "losses and scores per epoch; not of imported decoders", always=False
+    ),
+    Content("figures/curves.png", "", "image", "the same, drawn", always=False),
     Content("penalties.tsv", "", "table", "error by ridge penalty; of linear decoders", always=False),
 )
 CONTENTS |= {kind: _DECODER for kind in ("semantic", "structure", "motion")}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
+from typer.models import ArgumentInfo
 
 from mindanim.artifacts.columns import COLUMNS
 from mindanim.artifacts.contents import CONTENTS
@@ -55,6 +56,8 @@ def _cli() -> str:
 
 def _flag_row(parameter: Parameter) -> tuple[str, str, str]:
     info = get_args(parameter.annotation)[1]
+    if isinstance(info, ArgumentInfo):
+        return f"`{parameter.name}`", f"`{info.metavar}`" if info.metavar else "", info.help or ""
     # Inside Annotated, typer keeps the first name where a default would stand.
     names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
     return (

@@ -24,6 +24,9 @@ class Stage:
     networks: whether it computes with torch, so that device and precision mean something.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
+    shares: whether several independent processes may share the work on one artifact, and whether it can do
+    with little memory.
+    arguments: options that are given by their place on the command line, not by a flag.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Stage:
     networks: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
+    shares: bool = False
+    arguments: tuple[str, ...] = ()
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""
@@ -91,12 +96,21 @@ STAGES = {
             "Responses, three decoders and a diffusion model -> videos.",
             "mindanim.config.generation:GenerateConfig",
             "mindanim.stages.generate:generate",
+            shares=True,
         ),
         Stage(
             "evaluate",
             "Videos and ground truth -> metrics with floors, uncertainty and a report.",
             "mindanim.config.evaluation:EvaluateConfig",
             "mindanim.stages.evaluate:evaluate",
+        ),
+        Stage(
+            "import-checkpoint",
+            "Published weights -> semantic, structure or motion decoder.",
+            "mindanim.config.importing:ImportCheckpointConfig",
+            "mindanim.stages.import_checkpoint:import_checkpoint",
+            networks=False,
+            arguments=("kind", "file"),
         ),
         Stage(
             "simulate",

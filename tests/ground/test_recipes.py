@@ -40,7 +40,8 @@ def test_shipped_recipes_set_only_options_that_exist_to_values_that_fit(name: st
         known_anywhere |= config.model_fields.keys()
         strangers = recipe.tables.get(stage.name, {}).keys() - config.model_fields.keys()
         assert not strangers, f"{name} [{stage.name}]"
-        config.model_validate(recipe.options(stage.name, config.model_fields))
+        if not stage.arguments:  # without them there is nothing to make
+            config.model_validate(recipe.options(stage.name, config.model_fields))
     assert set(recipe.tables.get("backbones", {})) <= known_anywhere
 
 
