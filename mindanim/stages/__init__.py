@@ -24,6 +24,7 @@ class Stage:
     networks: whether it computes with torch, so that device and precision mean something.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
+    stands_alone: an option with which it needs neither dataset nor subject, and the dataset it is then about.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Stage:
     networks: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
+    stands_alone: tuple[str, str] = ("", "")
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""
@@ -97,6 +99,7 @@ STAGES = {
             "Videos and ground truth -> metrics with floors, uncertainty and a report.",
             "mindanim.config.evaluation:EvaluateConfig",
             "mindanim.stages.evaluate:evaluate",
+            stands_alone=("videos", "foreign"),
         ),
         Stage(
             "simulate",
