@@ -85,26 +85,20 @@ def find_clips(videos: Path, truth: Path | None, layout: Layout) -> Folders:
 def check_complete(found: Folders, subset: bool) -> str | None:
     """How much of the ground truth is scored, None for all of it; InputError for a part that was not asked
     for."""
-    problems: list[MindanimError] = []
     total = len(found.pairs) + len(found.missing)
-    if found.missing and not subset:
-        problems.append(
-            InputError(
-                f"{len(found.missing)} of {total} clips have no reconstruction: {_some(found.missing)}."
-            )
+    lacking = []
+    if found.missing:
+        lacking.append(
+            f"{len(found.missing)} of {total} clips have no reconstruction: {_some(found.missing)}."
         )
-    if found.extra and not subset:
-        problems.append(
-            InputError(f"{len(found.extra)} reconstructions have no ground truth: {_some(found.extra)}.")
+    if found.extra:
+        lacking.append(f"{len(found.extra)} reconstructions have no ground truth: {_some(found.extra)}.")
+    if lacking and not subset:
+        raise InputError(
+            " ".join(lacking),
+            why="Scores of a part cannot stand beside those of the whole.",
+            mend="Complete the folders, or score what is in both with --subset; every table will say so.",
         )
-    if problems:
-        problems.append(
-            InputError(
-                "Scores of a part cannot stand beside those of the whole.",
-                mend="Complete the folders, or score what is in both with --subset; every table will say so.",
-            )
-        )
-    raise_together(problems)
     if not found.missing and not found.extra:
         return None
     left_out = f"; {len(found.extra)} reconstructions without ground truth" if found.extra else ""

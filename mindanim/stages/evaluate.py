@@ -19,6 +19,7 @@ from mindanim.backbones import (
 )
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.config.run import RunOptions
+from mindanim.errors import MindanimError, MissingError, raise_together
 from mindanim.stages.evaluation_inputs import FOREIGN, FolderScene, SubjectScene, lineage_of, scene_of
 
 if TYPE_CHECKING:
@@ -41,19 +42,49 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
     the ground truth; MissingError without a network's weights.
     """
     scene = scene_of(config, run)
-    weights: dict[str, Weights] = {
-        kind: locate(name, kind, run.offline) for kind in _CLASSIFIERS if (name := getattr(config, kind))
-    }
-    if config.diffusion and isinstance(scene, SubjectScene):
-        weights["diffusion"] = locate(config.diffusion, "diffusion", run.offline)
+    problems: list[MindanimError] = []
+    for look in (lambda: scene.test, lambda: scene.clips):  # refuse what is missing or does not fit
+        try:
+            look()
+        except MindanimError as error:
+            problems.append(error)
+            break
+    weights = _locate(config, run, scene, problems)
+    raise_together(problems)
     work = _Work(config, run, scene, weights)
-    work.check()
     inputs = scene.inputs | {kind: found.source for kind, found in weights.items()}
     inputs |= {name: path_source(name, path) for name, path in work.checkpoints.items()}
     return produce(
         "evaluation", _place(config, run), config=config, inputs=inputs, run=run, seed=config.seed,
         build=work.build,
     )  # fmt: skip
+
+
+def _locate(
+    config: EvaluateConfig,
+    run: RunOptions,
+    scene: SubjectScene | FolderScene,
+    problems: list[MindanimError],
+) -> dict[str, Weights]:
+    """The networks that the chosen groups of metrics look through."""
+    wanted: list[Kind] = []
+    if "semantic" in config.groups:
+        wanted += ["image_classifier", "video_classifier"]
+    if "semantic" in config.groups or "motion" in config.groups:
+        wanted.append("clip")
+    if isinstance(scene, SubjectScene):
+        wanted.append("diffusion")
+    weights = {}
+    for kind in wanted:
+        name = getattr(config, kind)
+        if not name:
+            continue
+        try:
+            weights[kind] = locate(name, kind, run.offline)
+        except MissingError as error:
+            without = f"Or go without it: --set {kind}=none. What is left out is then named in every table."
+            problems.append(MissingError(error.what, why=error.why, mend=f"{error.mend}\n{without}"))
+    return {str(kind): found for kind, found in weights.items()}
 
 
 def path_source(name: str, path: Path) -> Source:
@@ -82,11 +113,6 @@ class _Work:
         """Weights that are single files of the user's own."""
         given = {"vifi": self.config.vifi, "raft": self.config.raft}
         return {name: path for name, path in given.items() if path is not None}
-
-    def check(self) -> None:
-        """Refuse what cannot be scored, before anything is computed."""
-        self.scene.test  # noqa: B018 - refuses reconstructions that are missing or of other clips
-        self.scene.clips  # noqa: B018 - refuses those of another size
 
     def build(self, draft: Draft) -> None:
         """Assess, then write tables, figures and report."""
