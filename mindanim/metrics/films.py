@@ -54,7 +54,8 @@ def _read_npy(path: Path) -> Frames:
         raise ValueError(f"its type is {array.dtype}, not uint8 or a float in [0, 1]")
     if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(f"its values reach from {array.min():.3g} to {array.max():.3g}, not from 0 to 1")
-    return np.round(array * 255.0).astype(np.uint8)
+    frames: Frames = np.round(array * 255.0).astype(np.uint8)
+    return frames
 
 
 def _read_pillow(path: Path) -> Frames:

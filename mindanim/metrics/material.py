@@ -167,7 +167,7 @@ def _clip_table(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is not a table of clips.", why=str(error)) from error
     if "clip_id" not in table or table["clip_id"].duplicated().any():
         raise InputError(
-            f"{path} needs a column clip_id without repetitions.", why=f"It has {', '.join(table)}."
+            f"{path} needs a column clip_id without repetitions.", why=f"It has {', '.join(map(str, table))}."
         )
     return table
 

@@ -98,7 +98,7 @@ def _inside(values: NDArray[np.unsignedinteger], depth: int) -> NDArray[np.integ
 
     rim = WINDOW // 2
     sums = cv2.boxFilter(values, depth, (WINDOW, WINDOW), normalize=False)
-    inside: NDArray[np.integer] = sums[rim:-rim, rim:-rim]
+    inside: NDArray[np.integer] = np.asarray(sums)[rim:-rim, rim:-rim]  # type: ignore[assignment]
     return inside
 
 
@@ -142,7 +142,7 @@ def _weighted_strip(
     def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
         filtered = cv2.sepFilter2D(values, cv2.CV_64F, across, down)
         rims = [len(taps) // 2 for taps in (down, across)]
-        inside: NDArray[np.float64] = filtered[
+        inside: NDArray[np.float64] = np.asarray(filtered, np.float64)[
             rims[0] : filtered.shape[0] - rims[0], rims[1] : filtered.shape[1] - rims[1]
         ]
         return inside
@@ -159,5 +159,6 @@ def _weighted_strip(
 
 def _taps() -> NDArray[np.float64]:
     offsets = np.arange(GAUSSIAN) - GAUSSIAN // 2
-    weights: NDArray[np.float64] = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
-    return weights / weights.sum()
+    weights = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    normed: NDArray[np.float64] = weights / weights.sum()
+    return normed

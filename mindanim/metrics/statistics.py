@@ -239,7 +239,9 @@ def shift_null(
     else:
         picks = rng.integers(choices, size=(permutations, len(choices)))
     drawn = np.concatenate([np.zeros((1, len(choices)), np.intp), picks])
-    return np.sum([table[drawn[:, run]] for run, table in enumerate(tables)], axis=0) / kept.sum()
+    sums = np.sum([table[drawn[:, run]] for run, table in enumerate(tables)], axis=0)
+    null: NDArray[np.float64] = sums / kept.sum()
+    return null
 
 
 def _p_of(observed: float, null: NDArray[np.float64], two_sided: bool) -> float:

@@ -138,8 +138,11 @@ def _ablations(
     evaluation."""
     if not tables:
         return []
-    found = [{row["metric"]: row for row in table.to_dict("records")} for table in tables]
-    rows = []
+    found: list[dict[str, dict[str, Any]]] = [
+        {row["metric"]: {str(name): value for name, value in row.items()} for row in table.to_dict("records")}
+        for table in tables
+    ]
+    rows: list[tuple[dict[str, Any], list[dict[str, Any] | None]]] = []
     for score in scores:
         if score["id"] in _ABLATED or score["id"].startswith("epe."):
             rows.append((score, [table.get(score["id"]) for table in found]))

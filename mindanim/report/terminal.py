@@ -67,7 +67,7 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any]) -> Table:
         table.add_column(name, justify="right", width=width, no_wrap=True)
     names = {score["id"]: score["name"] for score in metrics["scores"]}
     for row in compared.to_dict("records"):
-        known = {name: None if row[name] != row[name] else row[name] for name in row}
+        known: dict[Any, Any] = {name: None if row[name] != row[name] else row[name] for name in row}
         ends = None if known["ci_low"] is None else (known["ci_low"], known["ci_high"])
         style = "" if ends is None or ends[0] <= 0 <= ends[1] else "green" if ends[0] > 0 else "red"
         table.add_row(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mindanim.metrics.features import FeatureScorer
     from mindanim.metrics.floors import Clips
-    from mindanim.metrics.foreign import Folders, Part
+    from mindanim.metrics.foreign import Folders, Part, PartClips
     from mindanim.metrics.material import TestSet
     from mindanim.metrics.scored import Contender
 
@@ -36,6 +36,10 @@ _HOW = {
 
 class Scene(Protocol):
     """Everything that is scored, read when it is first asked for."""
+
+    @property
+    def config(self) -> EvaluateConfig:
+        """How it is scored."""
 
     @property
     def inputs(self) -> dict[str, Artifact | Source]:
@@ -205,7 +209,7 @@ class FolderScene:
     def clips(self) -> Clips:
         return self._clips(1)
 
-    def _clips(self, which: int) -> Any:
+    def _clips(self, which: int) -> PartClips:
         from mindanim.metrics.foreign import PartClips
 
         parts: list[Part] = [pair[which] for pair in self.found.pairs.values()]

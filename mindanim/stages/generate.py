@@ -168,7 +168,7 @@ class _Work:
         from mindanim.generation.generator import Generator
 
         known = self._known()
-        responses = self.artifacts["fmri"].array("test_responses.npy")
+        responses = self._responses()
         if self.config.no_brain:
             responses = noise_responses(responses, list(self.clips["clip_id"]), self.config.seed)
         device = self.backbone.device
@@ -188,6 +188,21 @@ class _Work:
         runtime.wait_for_all()
         if draft.main:
             self._finish(draft, batch)
+
+    def _responses(self) -> NDArray[np.float32]:
+        """The test clips' responses (clip, lag, voxel), averaged over the chosen repeats."""
+        from mindanim.generation.features import half_of_repeats
+
+        fmri = self.artifacts["fmri"]
+        if self.config.repeats == "all":
+            return fmri.array("test_responses.npy")
+        half = half_of_repeats(fmri.array("test_repeats.npy"), self.config.repeats)
+        if half is None:
+            raise InputError(
+                f"Some test clips in {fmri.path} have no {self.config.repeats} repeat.",
+                why="Half of the repeats needs at least two of each clip.",
+            )
+        return half
 
     def _store(
         self,
