@@ -3,44 +3,64 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import mindanim
+from mindanim import console
+from mindanim.cli.app import main
+from mindanim.stages import STAGES
+from tests.documentation import ROOT, commands, words
 
-DECODERS = {
-    "train_semantic": {"decoder": "ridge"},
-    "train_structure": {"decoder": "ridge"},
-    "train_motion": {"decoder": "ridge"},
+SMALL = {
+    "MINDANIM_PREPROCESS_CORRECTION": "none",
+    "MINDANIM_ENCODE_STIMULI_VIEWS": "1",
+    "MINDANIM_TRAIN_SEMANTIC_DECODER": "ridge",
+    "MINDANIM_TRAIN_STRUCTURE_DECODER": "ridge",
+    "MINDANIM_TRAIN_MOTION_DECODER": "ridge",
+    "MINDANIM_GENERATE_STEPS": "6",
+    "MINDANIM_GENERATE_STRENGTH": "0.5",
+    "MINDANIM_EVALUATE_BOOTSTRAPS": "200",
+    "MINDANIM_EVALUATE_PERMUTATIONS": "99",
+    "MINDANIM_EVALUATE_MOTION_PERMUTATIONS": "19",
 }
-EVALUATION = {"bootstraps": 200, "permutations": 99, "motion_permutations": 19}
+SEVEN = [line for line in commands(ROOT / "README.md") if words(line)[0] in list(STAGES)[:7]]
 
 
-def run(work: Path, stage: str, **options: Any) -> Any:
-    """One stage on the small study, with quick settings."""
-    if stage == "generate":
-        options = {"steps": 6, "strength": 0.5} | options
-    quick = {"evaluate": EVALUATION, **DECODERS}.get(stage, {})
-    subject = {} if stage == "encode_stimuli" else {"subject": 1}
-    return getattr(mindanim, stage)(dataset="simulated", work=work, **subject, **quick, **options)
+def run(line: str) -> None:
+    """A command of the README, with the simulated study in the place of the real one."""
+    line = line.replace("cc2017 --data /data/CC2017", "simulated --data study").replace("cc2017", "simulated")
+    try:
+        main(words(line))
+    except SystemExit as left:
+        assert not left.code, line
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work folder with every stage of subject 1 done."""
-    work = tmp_path_factory.mktemp("pipeline")
-    films = {"segments": 4, "clips": 20, "test_segments": 2, "test_clips": 8, "test_repeats": 4}
-    mindanim.simulate(data=work / "study", work=work, subjects=1, vertices=400, snr=3.0, **films)
-    mindanim.encode_stimuli(dataset="simulated", data=work / "study", work=work, views=1)
-    run(work, "preprocess", correction="none")
-    for stage in (*DECODERS, "generate"):
-        run(work, stage)
-    run(work, "generate", label="oracle", oracle="all")
-    run(work, "evaluate")
-    return work
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The work folder after the seven commands of the README, every one with quick settings."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in SMALL.items():
+            patch.setenv(name, value)
+        films = (
+            "segments=4 clips=20 test_segments=2 test_clips=8 test_repeats=4 subjects=1 vertices=400 snr=3"
+        )
+        run("mindanim simulate --out study " + " ".join(f"--set {option}" for option in films.split()))
+        for line in SEVEN:
+            if "evaluate" in line:
+                run("mindanim generate --subject 1 --label oracle --oracle all")
+            run(line)
+        yield folder / "mindanim-work"
+    console.set_verbosity(console.NORMAL)
+
+
+def test_the_readme_names_the_seven_stages_in_their_order() -> None:
+    assert [words(line)[0] for line in SEVEN] == list(STAGES)[:7]
 
 
 def test_every_artifact_is_there_with_its_lineage(work: Path) -> None:
@@ -70,15 +90,14 @@ def test_the_oracle_is_closer_to_the_truth_than_the_reconstruction(work: Path) -
 
 def test_a_second_run_makes_nothing_again(work: Path) -> None:
     manifests = {path: path.stat().st_mtime_ns for path in (work / "simulated").rglob("manifest.json")}
-    run(work, "preprocess", correction="none")
-    for stage in (*DECODERS, "generate", "evaluate"):
-        run(work, stage)
+    for line in SEVEN:
+        run(line)
     assert manifests == {path: path.stat().st_mtime_ns for path in manifests}
 
 
 def test_other_options_are_refused_with_the_difference(work: Path) -> None:
     with pytest.raises(mindanim.errors.InputError, match=r"strength") as caught:
-        run(work, "generate", strength=0.7)
+        mindanim.generate(subject=1, strength=0.7)
     assert "--label" in str(caught.value)
     assert "--force" in str(caught.value)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mindanim import runtime
+from mindanim import console, runtime
 from mindanim.artifacts.artifact import MANIFEST, Artifact
 from mindanim.artifacts.files import write_text
 from mindanim.config.names import KINDS, MAKER
@@ -68,8 +68,18 @@ class Workspace:
         )
 
     def read(self, run: RunOptions, kind: str) -> Artifact:
-        """The input of `kind` that a stage run with `run` reads: the plain one, or the label in --use."""
-        return self.load(self._folder(run, kind, run.use.get(kind, "")))
+        """The input of `kind` that a stage run with `run` reads.
+
+        It is the one that --use names; else the one of the run's own label, where there is one, so that a
+        variant stays together; else the plain one.
+        """
+        label = run.use.get(kind)
+        if label is None:
+            own = self._folder(run, kind, run.label)
+            label = run.label if (own / MANIFEST).exists() else ""
+            if run.label and kind != "stimuli":
+                console.say(f"{kind}: reading {self._folder(run, kind, label)}")
+        return self.load(self._folder(run, kind, label))
 
     def _folder(self, run: RunOptions, kind: str, label: str) -> Path:
         return self.stimuli(label) if kind == "stimuli" else self.stage(run.need_subject(), kind, label)

@@ -42,12 +42,8 @@ class EvaluateConfig(StageConfig):
     groups: tuple[Group, ...] = opt(
         ("semantic", "pixel", "motion", "feature"), "Groups of metrics to compute.", flag=True, min_length=1
     )
-    ceiling: str = opt(
-        "oracle", "Label of the videos made from true features; they are the ceiling.", flag=True
-    )
-    no_brain: str = opt(
-        "nobrain", "Label of the videos made from noise responses; they are a floor.", flag=True
-    )
+    ceiling: str = opt("oracle", "Label of the videos made from true features; they are the ceiling.")
+    no_brain: str = opt("nobrain", "Label of the videos made from noise responses; they are a floor.")
     repeats: tuple[str, ...] = opt(
         ("odd", "even"), "Labels of the videos made from each half of the repeats; a second ceiling."
     )

@@ -49,7 +49,7 @@ class GenerateConfig(StageConfig):
         flag=True,
     )
     repeats: Literal["all", "odd", "even"] = opt(
-        "all", "Decode the mean over all repeats of the test clips, or over every second one only.", flag=True
+        "all", "Decode the mean over all repeats of the test clips, or over every second one only."
     )
     clips: str = opt(
         "", "Test clips to make: numbers (1-20,35) in table order, or clip ids; empty is all.", flag=True

@@ -26,11 +26,15 @@ class RunOptions(Options):
     subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
     work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)
     label: str = opt(
-        "", "Name of a variant, kept beside the others.", flag=True, identity=False, pattern=_LABEL
+        "",
+        "Name of a variant, kept beside the others; inputs of the same name are read where there are any.",
+        flag=True,
+        identity=False,
+        pattern=_LABEL,
     )
     use: dict[str, str] = Field(
         default_factory=dict,
-        description="Read a labelled variant of an input, e.g. semantic=seed2.",
+        description="Read this variant of an input, e.g. semantic=seed2; semantic= reads the plain one.",
         json_schema_extra={"unit": "", "flag": True, "identity": False},
     )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)

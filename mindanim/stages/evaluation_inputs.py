@@ -29,8 +29,8 @@ FOREIGN = "foreign"
 _HOW = {
     "oracle": "--oracle all",
     "no-brain": "--no-brain",
-    "odd repeats": "--repeats odd",
-    "even repeats": "--repeats even",
+    "odd repeats": "--set repeats=odd",
+    "even repeats": "--set repeats=even",
 }
 
 

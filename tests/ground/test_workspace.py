@@ -23,13 +23,24 @@ def test_places(tmp_path: Path) -> None:
     assert Workspace.of(run).place(run, "stimuli") == tmp_path / "toy/stimuli-seed2"
 
 
-def test_reading_an_input_heeds_use_and_not_label(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("label", "use", "read"),
+    [
+        ("", {}, "fmri"),
+        ("other", {}, "fmri"),
+        ("five", {}, "fmri-five"),
+        ("", {"fmri": "five"}, "fmri-five"),
+        ("other", {"fmri": "five"}, "fmri-five"),
+        ("five", {"fmri": ""}, "fmri"),
+    ],
+)
+def test_an_input_is_the_one_in_use_else_the_own_label_else_the_plain_one(
+    tmp_path: Path, label: str, use: dict[str, str], read: str
+) -> None:
     make(tmp_path)
     make(tmp_path, factor=5.0, run={"label": "five"})
-    plain = options(tmp_path, label="other")
-    chosen = options(tmp_path, use={"fmri": "five"})
-    assert Workspace.of(plain).read(plain, "fmri").path.name == "fmri"
-    assert Workspace.of(chosen).read(chosen, "fmri").path.name == "fmri-five"
+    run = options(tmp_path, label=label, use=use)
+    assert Workspace.of(run).read(run, "fmri").path.name == read
 
 
 def test_a_missing_input_names_the_command_and_the_variants(tmp_path: Path) -> None:

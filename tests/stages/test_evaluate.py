@@ -86,7 +86,7 @@ def test_what_cannot_be_computed_is_named_with_its_reason(full):
     missing = {entry["floor"]: entry["reason"] for entry in data["floors_missing"]}
     assert set(missing) == {"no-brain", "nearest-train"} and "--no-brain" in missing["no-brain"]
     assert [entry["ceiling"] for entry in data["ceilings_missing"]] == ["repeat"]
-    assert "--repeats odd --label odd" in data["ceilings_missing"][0]["reason"]
+    assert "--set repeats=odd --label odd" in data["ceilings_missing"][0]["reason"]
     table = full.file("table.md").read_text()
     assert "`50way.video`" in table and "52 classes" in table and "--no-brain" in table
 

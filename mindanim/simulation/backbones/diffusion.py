@@ -98,7 +98,7 @@ def pool_latents(vae: Any, pool: Pool, path: Path | None = None) -> NDArray[np.f
 def train_diffusion(
     pool: Pool,
     latents: NDArray[np.float16],
-    steps: int = 3400,
+    steps: int = 7000,
     *,
     seed: int = 0,
     device: str = "cpu",
