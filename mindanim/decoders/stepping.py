@@ -51,7 +51,7 @@ class Stepper:
         self.hooks = (
             []
             if all_at_once
-            else [parameter.register_post_accumulate_grad_hook(self._move) for parameter in parameters]
+            else [parameter.register_post_accumulate_grad_hook(self._move) for parameter in parameters]  # type: ignore[no-untyped-call]
         )
 
     def step(self, loss: Tensor, rate: float, penalty: float) -> None:
