@@ -152,8 +152,20 @@ def _work(
         except BaseException:
             console.log(traceback.format_exc())
             raise
+        _inherit_partial(draft, inputs)
         runtime.wait_for_all()
         draft.seal(invocation | draft.complete())
+
+
+def _inherit_partial(draft: Draft, inputs: Mapping[str, Artifact | Source]) -> None:
+    """What is made from a part of a study says so itself, however far down the road."""
+    parts = [
+        name for name, given in inputs.items() if isinstance(given, Artifact) and given.facts.get("partial")
+    ]
+    if parts:
+        draft.fact(partial=True)
+        text = f"Made from a part of the study: {', '.join(parts)} lack runs or films."
+        draft.finding("partial-study", text, inputs=parts)
 
 
 def _assist(plan: Plan, build: Callable[[Draft], None]) -> Artifact:

@@ -50,6 +50,7 @@ def _input_names(stage: Stage) -> list[str]:
         for name, wanted in (
             ("dataset", not stage.dataset),
             ("data", stage.data != "neither"),
+            ("study", stage.data == "reads"),
             ("subject", stage.per_subject),
             ("work", True),
             ("label", not stage.dataset),
@@ -115,7 +116,8 @@ def _option(
         names[0] = f"{written}/--no-{written.removeprefix('--')}" if both else written
         return _switch(name, names, text, panel)
     if get_origin(annotation) is dict:
-        return _parameter(name, list[str] | None, names, text, panel, metavar=type_name(annotation))
+        metavar = extra.get("metavar", type_name(annotation))
+        return _parameter(name, list[str] | None, names, text, panel, metavar=metavar)
     return _parameter(name, str | None, names, text, panel, metavar=_metavar(annotation))
 
 

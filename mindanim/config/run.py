@@ -37,6 +37,11 @@ class RunOptions(Options):
         description="Read this variant of an input, e.g. semantic=seed2; semantic= reads the plain one.",
         json_schema_extra={"unit": "", "flag": True, "identity": False},
     )
+    study: dict[str, str] = Field(
+        default_factory=dict,
+        description="What to read of a study that comes in versions, e.g. variant=1.6mm or clip_s=2.",
+        json_schema_extra={"unit": "", "flag": True, "identity": False, "metavar": "key=value"},
+    )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
     precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
     batch: int | None = opt(

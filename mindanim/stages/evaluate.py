@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindanim import runtime
+from mindanim import console, runtime
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, ancestors, produce
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.backbones import Weights, load_clip, load_image_classifier, load_video_classifier, locate
@@ -128,6 +128,8 @@ class _Work:
                 for finding in artifact.findings
             ],
         }
+        for text in dict.fromkeys(finding["text"] for finding in data["audit"]):
+            console.warn(f"Audit: {text}")
         self._write(draft, data, found)
 
     def _load(self) -> Networks:
