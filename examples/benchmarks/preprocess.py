@@ -2,21 +2,31 @@
 
     python examples/benchmarks/preprocess.py               # CC2017's size: 59,412 vertices, 18 segments
     python examples/benchmarks/preprocess.py --vertices 20000 --segments 6
+    python examples/benchmarks/preprocess.py --study       # a subject of CC2017: 36 + 50 runs, 8 GB
 
 Both sides get the same numbers, and their results are compared. The slow side works on a subsample of the
 vertices; its time is extrapolated in proportion, since its cost per vertex does not depend on their number.
 Times are CPU seconds, which other programs on the machine hardly change: the best of several rounds, in which
 the two sides take turns. Set OMP_NUM_THREADS=1. Reading is timed on a run of 91,282 grayordinates that is
 written to a temporary folder first, and so lies in the memory of the operating system.
+
+With --study the whole stage runs on synthetic files of CC2017's size and layout, in a process of its own.
+Its time is set beside that of reading the same voxels and doing nothing with them: all of the cortex, then
+the chosen ones. Memory is what the process held at most: of its own, and with the pages of mapped files,
+which the system takes back when it needs them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -25,6 +35,9 @@ from mindanim.bold.clean import deviation, divide, drift_basis, remove_drift
 from mindanim.bold.read import RunReader
 from mindanim.bold.select import fisher_z, repeat_correlation, t_test
 from mindanim.bold.survey import blocks
+
+if TYPE_CHECKING:
+    from nibabel.cifti2 import BrainModelAxis
 
 TR_S, ORDER = 2.0, 4
 ROUNDS = 3
@@ -83,15 +96,10 @@ def report(step: str, fast: float, slow: float, share: float, difference: float)
 def reading(folder: Path, volumes: int) -> tuple[float, float, float]:
     """Seconds to open a run and read its cortex: nibabel, ours, ours once the brain models are known."""
     import nibabel as nib
-    from nibabel.cifti2 import BrainModelAxis, Cifti2Image, SeriesAxis
+    from nibabel.cifti2 import Cifti2Image, SeriesAxis
 
-    left = BrainModelAxis.from_surface(np.arange(29_696), 32_492, name="cortex_left")
-    right = BrainModelAxis.from_surface(np.arange(29_716), 32_492, name="cortex_right")
-    grid = np.ones((1, 250, 128), dtype=bool)
-    grid.flat[91_282 - 59_412 :] = False
-    volume = BrainModelAxis.from_mask(grid, affine=np.eye(4), name="thalamus_left")
     data = np.random.default_rng(0).standard_normal((volumes, 91_282), dtype=np.float32)
-    image = Cifti2Image(data, header=(SeriesAxis(0, TR_S, volumes), left + right + volume))
+    image = Cifti2Image(data, header=(SeriesAxis(0, TR_S, volumes), brain()))
     image.nifti_header.set_intent("ConnDenseSeries")
     path = folder / "run.dtseries.nii"
     nib.save(image, path)
@@ -105,6 +113,114 @@ def reading(folder: Path, volumes: int) -> tuple[float, float, float]:
     return by_nibabel, first, known
 
 
+def brain() -> BrainModelAxis:
+    """The standard 91,282 grayordinates, of which the cortex is 59,412."""
+    from nibabel.cifti2 import BrainModelAxis
+
+    left = BrainModelAxis.from_surface(np.arange(29_696), 32_492, name="cortex_left")
+    right = BrainModelAxis.from_surface(np.arange(29_716), 32_492, name="cortex_right")
+    grid = np.ones((1, 250, 128), dtype=bool)
+    grid.flat[91_282 - 59_412 :] = False
+    return left + right + BrainModelAxis.from_mask(grid, affine=np.eye(4), name="thalamus_left")
+
+
+def write_study(folder: Path, segments: int, tests: int, repeats: int) -> int:
+    """Runs of one subject in CC2017's layout; returns their number. A tenth of the cortex responds."""
+    import nibabel as nib
+    from nibabel.cifti2 import Cifti2Image, SeriesAxis
+
+    films = {f"seg{number}": 240 for number in range(1, segments + 1)}
+    shown = {f"test{number}": 240 for number in range(1, tests + 1)}
+    declared = {
+        "subjects": [1],
+        "tr_s": TR_S,
+        "clip_s": TR_S,
+        "segments": films,
+        "test": shown,
+        "repeats": {"train": 2, "test": repeats},
+        "lags_s": [4.0],
+    }
+    (folder / "mindanim-study.json").write_text(json.dumps(declared))
+    rng, axis, count = np.random.default_rng(0), brain(), 0
+    noise = 50 * rng.standard_normal((246, len(axis)), dtype=np.float32)
+    for name in films | shown:
+        volumes = 246 if name in ("test2", "test3", "test4", "test5") else 245
+        response = 30 * rng.standard_normal((volumes, 5_941), dtype=np.float32)
+        for repeat in range(1, (2 if name in films else repeats) + 1):
+            data = (
+                1e4 + np.roll(noise, count * 997, axis=1)[:volumes]
+            )  # another neighbour's noise in each run
+            data[:, :5_941] += response
+            image = Cifti2Image(data, header=(SeriesAxis(0, TR_S, volumes), axis))
+            image.nifti_header.set_intent("ConnDenseSeries")
+            place = "CC2017_Purdue/Subject01/video_fmri_dataset/subject1/fmri"
+            path = folder / place / name / "cifti" / f"{name}_{repeat}_Atlas.dtseries.nii"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nib.save(image, path)
+            count += 1
+    return count
+
+
+def held() -> tuple[float, float]:
+    """GB that this process holds now: of its own, and with mapped files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    sizes = {
+        name: int(rest.split()[0]) / 1e6 for name, rest in (line.split(":") for line in lines if "kB" in line)
+    }
+    return sizes["RssAnon"], sizes["VmRSS"]
+
+
+def run_stage(folder: Path, work: Path) -> None:
+    """The stage on a study, and the same files read twice without doing anything with them."""
+    import threading
+
+    from mindanim.config.preprocess import PreprocessConfig
+    from mindanim.config.run import RunOptions
+    from mindanim.stages.preprocess import preprocess
+
+    peaks, done = [held()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            peaks.append(held())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began, cpu = time.perf_counter(), time.process_time()
+    run = RunOptions(dataset="simulated", data=folder, subject=1, work=work)
+    made = preprocess(PreprocessConfig(alpha=1), run)
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    done.set()
+    watcher.join()
+    own, mapped = (max(values) for values in zip(*peaks, strict=True))
+    began, reader = time.process_time(), RunReader()
+    columns = made.table("voxels.tsv").query("selected == 1").index.to_numpy()
+    for path in sorted(folder.rglob("*.dtseries.nii")):
+        series = reader.open(path)
+        for block in blocks(len(series.voxels)):
+            series.signal(block, slice(1, 241))
+        for block in blocks(len(columns)):
+            series.signal(columns[block], slice(1, 241))
+    reading = time.process_time() - began
+    print(
+        f"whole stage: {took:.0f} s ({cpu:.0f} s of CPU), {made.facts['voxels']} voxels chosen; reading "
+        f"alone {reading:.0f} s of CPU; memory at most {own:.2f} GB of its own, {mapped:.2f} GB with mapped "
+        "files",
+        flush=True,
+    )
+
+
+def study(segments: int, tests: int, repeats: int) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "study"
+        folder.mkdir()
+        count = write_study(folder, segments, tests, repeats)
+        size = sum(path.stat().st_size for path in folder.rglob("*.nii")) / 1e9
+        print(f"{count} runs of 91,282 grayordinates, {size:.1f} GB", flush=True)
+        command = [sys.executable, __file__, "--stage", str(folder), str(Path(place) / "work")]
+        subprocess.run(command, check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -113,7 +229,15 @@ def main() -> None:
     parser.add_argument("--volumes", type=int, default=240)
     parser.add_argument("--segments", type=int, default=18)
     parser.add_argument("--slow-vertices", type=int, default=1_000, help="vertices the slow side works on")
+    parser.add_argument("--study", action="store_true", help="time the whole stage on synthetic files")
+    parser.add_argument("--tests", type=int, default=5, help="test films of --study")
+    parser.add_argument("--repeats", type=int, default=10, help="runs per test film of --study")
+    parser.add_argument("--stage", nargs=2, type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.stage:
+        return run_stage(*asked.stage)
+    if asked.study:
+        return study(asked.segments, asked.tests, asked.repeats)
     few = min(asked.slow_vertices, asked.vertices)
     share = few / asked.vertices
     rng = np.random.default_rng(0)

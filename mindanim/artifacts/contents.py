@@ -42,11 +42,22 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "voxels.tsv",
             "",
             "table",
-            "one row per cortical vertex: place, region, reliability, noise ceiling",
+            "one row per voxel: place, region, reliability, noise ceiling",
         ),
-        Content("reliability.dscalar.nii", "", "CIFTI", "reliability on the cortex"),
-        Content("mask.dscalar.nii", "", "CIFTI", "which vertices were selected"),
-        Content("figures/qc.png", "", "image", "reliability and noise ceiling at a glance"),
+        Content(
+            "reliability.*",
+            "",
+            "map",
+            "reliability, t and noise ceiling: .dscalar.nii, of parcels .pscalar.nii, of volumes .nii.gz",
+            always=False,
+        ),
+        Content("mask.*", "", "map", "which voxels were selected; endings as above", always=False),
+        Content(
+            "figures/qc.png",
+            "",
+            "image",
+            "signal, reliability, timing, exclusions, map, head motion",
+        ),
     ),
     "stimuli": (
         Content("clips.tsv", "", "table", f"{_CLIP_TABLE}, with its caption"),
@@ -109,8 +120,10 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
 _DECODER = (
     Content("weights.safetensors", "", "safetensors", "the decoder's arrays"),
     Content("decoder.json", "", "JSON", "class, constructor arguments and shapes"),
-    Content("history.tsv", "", "table", "losses and scores per epoch"),
-    Content("figures/curves.png", "", "image", "the same, drawn"),
+    Content(
+        "history.tsv", "", "table", "losses and scores per epoch; not of imported decoders", always=False
+    ),
+    Content("figures/curves.png", "", "image", "the same, drawn", always=False),
     Content("penalties.tsv", "", "table", "error by ridge penalty; of linear decoders", always=False),
 )
 CONTENTS |= {kind: _DECODER for kind in ("semantic", "structure", "motion")}

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 CONFIG, LOG = "config.toml", "log.txt"
-_JOURNAL, _SCRATCH = ".journal.jsonl", "scratch"
-_NOT_OUTPUTS = {MANIFEST, CONFIG, LOG, _JOURNAL}
+_JOURNALS, _SCRATCH = ".journal*.jsonl", "scratch"
+_NOT_OUTPUTS = {MANIFEST, CONFIG, LOG}
 
 
 class Draft:
@@ -35,10 +35,12 @@ class Draft:
     main: whether this process is the one that writes what all processes of a launch have in common. On the
     others `save_*`, `methods`, `finding` and `fact` do nothing; `write`, `scratch` and `mark_done` work
     anywhere.
+    part: name of the share of the work, where several independent processes fill the folder; each keeps a
+    journal of its own.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, part: str = "") -> None:
+        self.path, self.part = path, part
         self.main = runtime.rank() == 0
         entries = self._entries() if path.is_dir() else []
         self.resumed = any(entry["entry"] != "session" for entry in entries)
@@ -47,9 +49,10 @@ class Draft:
     def begin(self) -> None:
         """Make the folder ready for one more session of work; called once, by the main process."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in self.path.rglob(f"{WRITING}*"):
-            leftover.unlink()
-        journal = self.path / _JOURNAL
+        if not self.part:  # what another process is writing now is no leftover
+            for leftover in self.path.rglob(f"{WRITING}*"):
+                leftover.unlink()
+        journal = self._journal
         if journal.exists() and not journal.read_bytes().endswith(b"\n"):
             with journal.open("a", encoding="utf-8") as file:
                 file.write("\n")  # close the half line of a kill in the middle of a write
@@ -170,7 +173,7 @@ class Draft:
             facts |= entry.get("facts", {})
         sessions = [entry for entry in entries if entry["entry"] == "session"]
         return {
-            "started": sessions[0]["started"],
+            "started": min(session["started"] for session in sessions),
             "finished": _now(),
             "sessions": len(sessions),
             "versions": sorted({session["version"] for session in sessions}),
@@ -190,27 +193,31 @@ class Draft:
     def tidy(self) -> None:
         """Remove what only the work itself needed."""
         shutil.rmtree(self.path / _SCRATCH, ignore_errors=True)
-        (self.path / _JOURNAL).unlink(missing_ok=True)
+        for journal in self.path.glob(_JOURNALS):
+            journal.unlink()
 
     def _outputs(self) -> list[str]:
         names = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
-        return sorted(n for n in names if n not in _NOT_OUTPUTS and not n.startswith(f"{_SCRATCH}/"))
+        other = (f"{_SCRATCH}/", ".journal")
+        return sorted(n for n in names if n not in _NOT_OUTPUTS and not n.startswith(other))
+
+    @property
+    def _journal(self) -> Path:
+        return self.path / (f".journal-{self.part}.jsonl" if self.part else ".journal.jsonl")
 
     def _record(self, entry: str, **content: Any) -> None:
         line = json.dumps({"entry": entry, **content}, ensure_ascii=False, allow_nan=False)
-        with (self.path / _JOURNAL).open("a", encoding="utf-8") as journal:
+        with self._journal.open("a", encoding="utf-8") as journal:
             journal.write(line + "\n")
 
     def _entries(self) -> list[dict[str, Any]]:
-        journal = self.path / _JOURNAL
-        if not journal.exists():
-            return []
         entries = []
-        for line in journal.read_text(encoding="utf-8").splitlines():
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # half a line: that entry was not made
+        for journal in sorted(self.path.glob(_JOURNALS)):
+            for line in journal.read_text(encoding="utf-8").splitlines():
+                try:
+                    entries.append(json.loads(line))
+                except ValueError:
+                    continue  # half a line: that entry was not made
         return entries
 
 

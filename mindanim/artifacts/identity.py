@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,13 @@ class Source:
 
     @classmethod
     def of_files(cls, name: str, paths: Sequence[Path], root: Path, **detail: Any) -> Self:
-        """A source made of files below `root`; a later stage can tell when one of them has changed."""
+        """A source made of files below `root`; a later stage can tell when one of them has changed.
+
+        Where a file lies elsewhere, the folder that all have in common takes the place of `root`.
+        """
+        if not all(path.is_relative_to(root) for path in paths):
+            root = Path(os.path.commonpath([path.absolute() for path in (root, *paths)]))
+            paths = [path.absolute() for path in paths]
         marks = {path.relative_to(root).as_posix(): _mark(path) for path in sorted(paths)}
         found = {"root": str(root.resolve()), "files": marks, **detail}
         return cls(name, fingerprint(paths, root), found)

@@ -20,13 +20,17 @@ BEAT_S = 60.0
 SILENT_S = 900.0
 
 
+class BusyError(InputError):
+    """Somebody else holds the lock."""
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path` during the block.
 
     The file names the process and host that hold it, and is touched every minute. A lock is taken over
     when its process no longer runs on this host, or when it is another host's and has not been touched
-    for 15 minutes. Raises InputError when somebody else holds it.
+    for 15 minutes. Raises BusyError when somebody else holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = {
@@ -47,6 +51,13 @@ def locked(path: Path) -> Iterator[None]:
         finished.set()
         if _holder(path) == mine:
             path.unlink(missing_ok=True)
+
+
+def refuse_held(path: Path) -> None:
+    """Raise BusyError when the lock file `path` is held by a process that still runs."""
+    holder = _holder(path)
+    if holder is not None and not _stale(path, holder):
+        raise _busy(path, holder)
 
 
 def _beat(path: Path, finished: threading.Event) -> None:
@@ -139,9 +150,9 @@ def _process_start(pid: int) -> str | None:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def _busy(path: Path, holder: dict[str, Any] | None) -> InputError:
+def _busy(path: Path, holder: dict[str, Any] | None) -> BusyError:
     who = {"pid": "?", "host": "?", "since": "?"} | (holder or {})
-    return InputError(
+    return BusyError(
         f"Another mindanim is writing beside {path}.",
         why=f"Process {who['pid']} on {who['host']} holds the lock since {who['since']}.",
         mend=f"Wait for it. If that process is dead, remove {path} and run again.",

@@ -22,7 +22,7 @@ from mindanim.config.names import MAKER
 from mindanim.config.run import RunOptions
 
 # Where to write, and for this one call only: not part of a run that is replayed elsewhere.
-_NOT_REPLAYED = {"work", "force", "dry_run", "offline"}
+_NOT_REPLAYED = {"work", "force", "dry_run", "offline", "shard"}
 UNSET = "none"
 
 MANIFEST_KEYS = {
@@ -82,7 +82,7 @@ def describe_invocation(
 def replayable(kind: str, config: StageConfig, run: RunOptions) -> dict[str, Any]:
     """The content of config.toml: every option of run and stage. TOML has no null; "none" stands for it."""
     shared = {name: value for name, value in run.model_dump(mode="json").items() if name not in _NOT_REPLAYED}
-    tables = {"run": shared, MAKER.get(kind, kind): config.model_dump(mode="json")}
+    tables = {"run": shared, config.stage or MAKER.get(kind, kind): config.model_dump(mode="json")}
     return {table: {name: _toml(value) for name, value in values.items()} for table, values in tables.items()}
 
 

@@ -44,6 +44,14 @@ class Planned(Exception):  # noqa: N818 - not an error: it carries the answer of
         super().__init__(plan.reason)
 
 
+class ShareDone(Exception):  # noqa: N818 - not an error: it carries the answer of one share of several
+    """Raised when this process has done its share of an artifact's work and the artifact is not there yet."""
+
+    def __init__(self, plan: Plan, reason: str) -> None:
+        self.plan, self.reason = plan, reason
+        super().__init__(reason)
+
+
 def make_plan(
     kind: str,
     path: Path,

@@ -17,13 +17,13 @@ from mindanim.artifacts.artifact import Artifact
 from mindanim.artifacts.draft import CONFIG, LOG, Draft
 from mindanim.artifacts.files import sync, write_text
 from mindanim.artifacts.identity import Source
-from mindanim.artifacts.lock import locked
+from mindanim.artifacts.lock import BusyError, locked, refuse_held
 from mindanim.artifacts.manifest import describe_invocation, replayable
-from mindanim.artifacts.plan import Plan, Planned, make_plan
+from mindanim.artifacts.plan import Plan, Planned, ShareDone, make_plan
 from mindanim.artifacts.workspace import Workspace
 from mindanim.config.fields import StageConfig
 from mindanim.config.run import RunOptions
-from mindanim.errors import InputError
+from mindanim.errors import InputError, UsageError
 
 REPLACED = ".replaced"
 
@@ -38,6 +38,7 @@ def produce(
     seed: int | None,
     build: Callable[[Draft], None],
     expected_bytes: int = 0,
+    contribute: Callable[[Draft], bool] | None = None,
 ) -> Artifact:
     """The artifact that `config` and `inputs` make in the folder `path`, built when it is not there.
 
@@ -49,23 +50,37 @@ def produce(
     kind: also decides the stage that is named in messages. seed: recorded, and part of the identity.
     build: writes everything into the `Draft`; called again on the same folder after a kill.
     expected_bytes: what the result will about take on disk; too little room is an error before any work.
+    contribute: with run.shard, does this process's share of the work and tells whether all shares are there;
+    the process that finds them so calls `build` and finishes.
 
     Raises
     ------
     InputError: stale or damaged input; something else in the way; another writer; too little room.
     Planned: run.dry_run is set; it carries the plan.
+    ShareDone: run.shard is set, the share is done, and others are not yet.
     """
     arguments = (kind, path, config, inputs, run, seed)
     plan = make_plan(*arguments)
     _check_room(plan, expected_bytes)
     if run.dry_run:
         raise Planned(plan)
+    if run.share is not None and contribute is not None and plan.action in ("build", "continue"):
+        _contribute(plan, run.share, contribute)
     runtime.wait_for_all()  # every process has decided before the first one writes
     if plan.action == "skip":
         return _reuse(plan, run)
     if runtime.rank() > 0:
         return _assist(plan, build)
-    with locked(path.with_name(f".{path.name}.lock")):
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(_lock(path)))
+        except BusyError:
+            if run.share is None:
+                raise
+            raise ShareDone(plan, "all shares are done, another process is putting them together") from None
+        if run.share is None:
+            for part in path.parent.glob(f".{path.name}.part-*.lock"):
+                refuse_held(part)
         before, plan = plan, make_plan(*arguments)  # another writer may have finished in the meantime
         if plan.action != before.action and runtime.world_size() > 1:
             raise InputError(f"{path} changed while this run began.", mend="Run the same command again.")
@@ -77,6 +92,28 @@ def produce(
     runtime.wait_for_all()
     _describe_dataset(run)
     return Artifact.load(path)
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _contribute(plan: Plan, share: tuple[int, int], contribute: Callable[[Draft], bool]) -> None:
+    """Do one share of the work; ShareDone unless it was the last one."""
+    if runtime.world_size() > 1:
+        raise UsageError(
+            "--shard is for processes that are started one by one.",
+            why="The processes of one launch share the work by themselves.",
+            mend="Leave away either --shard or accelerate launch.",
+        )
+    name = "{}of{}".format(*share)
+    refuse_held(_lock(plan.path))
+    with locked(plan.path.with_name(f".{plan.path.name}.part-{name}.lock")):
+        draft = Draft(plan.partial, part=name)
+        draft.begin()
+        complete = contribute(draft)
+    if not complete:
+        raise ShareDone(plan, f"share {share[0]} of {share[1]} is done, others are not yet")
 
 
 def _describe_dataset(run: RunOptions) -> None:
@@ -115,8 +152,20 @@ def _work(
         except BaseException:
             console.log(traceback.format_exc())
             raise
+        _inherit_partial(draft, inputs)
         runtime.wait_for_all()
         draft.seal(invocation | draft.complete())
+
+
+def _inherit_partial(draft: Draft, inputs: Mapping[str, Artifact | Source]) -> None:
+    """What is made from a part of a study says so itself, however far down the road."""
+    parts = [
+        name for name, given in inputs.items() if isinstance(given, Artifact) and given.facts.get("partial")
+    ]
+    if parts:
+        draft.fact(partial=True)
+        text = f"Made from a part of the study: {', '.join(parts)} lack runs or films."
+        draft.finding("partial-study", text, inputs=parts)
 
 
 def _assist(plan: Plan, build: Callable[[Draft], None]) -> Artifact:

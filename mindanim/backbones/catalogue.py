@@ -82,3 +82,12 @@ LICENCES = {
     "timm/vit_base_patch32_clip_224.openai": "MIT",
     "timm/vit_base_patch16_clip_224.openai": "MIT",
 }
+# What a download takes, about, in GB: numbers of parameters times four bytes, in which the files hold them.
+DOWNLOAD_GB = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": 4.3,
+    "google/vit-base-patch16-224": 0.35,
+    "MCG-NJU/videomae-base-finetuned-kinetics": 0.35,
+    "Salesforce/blip2-flan-t5-xxl": 49.0,
+    "timm/vit_base_patch32_clip_224.openai": 0.6,
+    "timm/vit_base_patch16_clip_224.openai": 0.6,
+}

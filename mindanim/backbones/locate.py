@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import get_args
 
 from mindanim.artifacts import Source
-from mindanim.backbones.catalogue import CLIP_WEIGHTS, FETCH, LICENCES, NEEDED, OPTIONAL, Kind
+from mindanim.backbones.catalogue import (
+    CLIP_WEIGHTS,
+    DOWNLOAD_GB,
+    FETCH,
+    LICENCES,
+    NEEDED,
+    OPTIONAL,
+    Kind,
+)
 from mindanim.backbones.hashing import file_sha256
 from mindanim.errors import ConfigError, MissingError
 
@@ -135,9 +143,11 @@ def _from_hub(
         found, missing = _collect(cached, needed, optional)
     if missing:
         command = " ".join([f"hf download {repository}", *(f"--include '{pattern}'" for pattern in patterns)])
+        size = f"about {DOWNLOAD_GB[repository]:g} GB" if repository in DOWNLOAD_GB else "of unknown size"
+        licence = LICENCES.get(repository, "see its model card")
         raise MissingError(
             f"The {kind} backbone {name!r} is not complete on this machine.",
-            why=f"Missing: {'; '.join(missing)}. {why}",
+            why=f"Missing: {'; '.join(missing)}. The download is {size}; licence: {licence}. {why}",
             mend=f"On a machine with a network: {command}\n"
             f"Then copy {constants.HF_HUB_CACHE} here; or add --local-dir FOLDER and name that folder.",
         )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mindanim.bold.plan import Plan
 from mindanim.bold.survey import Selection, Survey
+from mindanim.bold.voxels import Grid, Voxels
 from mindanim.config.preprocess import PreprocessConfig
 
 SIGNIFICANT = 0.05
@@ -28,14 +29,27 @@ def methods(plan: Plan, selection: Selection, config: PreprocessConfig) -> list[
     between = "" if on_grid else f" by {config.interpolation} interpolation between volumes"
     several = ", averaged over lags" if config.lag_mode == "mean" and len(plan.lags_s) > 1 else ""
     return [
-        f"The signal of {len(plan.cortex)} cortical vertices was taken from {len(runs)} runs (TR {tr_s:g} "
-        f"s).",
-        f"{_drift_sentence(config)}, over the volumes that responses are taken from.",
+        f"The signal of {len(plan.voxels)} {_places(plan.voxels)} was taken from {len(runs)} runs (TR "
+        f"{tr_s:g} s).",
+        f"{_drift_sentence(config)}{_confounds_words(config)}, over the volumes that responses are taken "
+        f"from.",
         f"The response to a clip is the signal {lags} s after its onset{between}{several}, averaged over "
         f"repeats.",
         _selection_sentence(selection, config),
         _scale_sentence(config),
     ]
+
+
+def _places(voxels: Voxels) -> str:
+    """What the voxels are, in words."""
+    return "cortical vertices" if voxels.surface.all() else voxels.noun
+
+
+def _confounds_words(config: PreprocessConfig) -> str:
+    if not config.confounds:
+        return ""
+    names = [f"motion ({config.confounds_motion})" if one == "motion" else one for one in config.confounds]
+    return f", jointly with the confounds {', '.join(names)} (nilearn, of fMRIPrep's tables)"
 
 
 def _drift_sentence(config: PreprocessConfig) -> str:
@@ -52,7 +66,7 @@ def _selection_sentence(selection: Selection, config: PreprocessConfig) -> str:
     kept = f"{len(selection.columns)} voxels were kept"
     where = f" within {', '.join(config.roi)}" if config.roi else ""
     if config.selection == "none":
-        return f"All usable vertices{where} ({len(selection.columns)}) were kept."
+        return f"All usable voxels{where} ({len(selection.columns)}) were kept."
     if config.selection == "variance":
         return f"{kept}{where}, those with the largest temporal variance in the training runs."
     test = "one-sided" if config.alternative == "greater" else "two-sided"
@@ -77,13 +91,15 @@ def _scale_sentence(config: PreprocessConfig) -> str:
 
 
 def findings(
-    plan: Plan, selection: Selection, config: PreprocessConfig
+    plan: Plan, surveyed: Survey, selection: Selection, config: PreprocessConfig
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """What must travel with the responses: ``(code, text, data)``."""
-    found: list[tuple[str, str, dict[str, Any]]] = []
+    found = _left_out(plan, surveyed)
     if config.standardize == "transductive":
         text = (
-            "Test responses are scaled by the test set's own statistics (transductive), unlike a new clip's."
+            "Test responses are scaled by the test set's own statistics (transductive), unlike a new clip's: "
+            "scores are not those of a decoder in use. To scale by the training runs: preprocess "
+            "--standardize training"
         )
         found.append(("transductive", text, {}))
     chosen = selection.columns
@@ -111,8 +127,32 @@ def findings(
     return found
 
 
+def _left_out(plan: Plan, surveyed: Survey) -> list[tuple[str, str, dict[str, Any]]]:
+    """Voxels that no option excluded, and what little is left of the signal."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    bad, flat = (surveyed.non_finite > 0).sum(), ((surveyed.constant > 0) & (surveyed.non_finite == 0)).sum()
+    if bad or flat:
+        text = (
+            f"{bad + flat} of {len(plan.voxels)} voxels are left out: {bad} are not finite in some run, "
+            f"{flat} constant."
+        )
+        found.append(("flawed-voxels", text, {"not_finite": int(bad), "constant": int(flat)}))
+    if plan.outside_masks:
+        text = f"{plan.outside_masks} voxels are left out: they lie in the masks of some runs, not of all."
+        found.append(("outside-masks", text, {"voxels": plan.outside_masks}))
+    runs = [run for segment in plan.segments for run in segment.runs]
+    tight = [run.facts.name for run in runs if 2 * len(run.basis) > run.sampling.volumes]
+    if tight:
+        text = (
+            f"Drifts and confounds take more than half of the degrees of freedom of {len(tight)} runs, "
+            f"for example {tight[0]}: little signal is left."
+        )
+        found.append(("few-degrees-of-freedom", text, {"runs": tight}))
+    return found
+
+
 def excluded(found: Survey, selection: Selection) -> dict[str, int]:
-    """Number of cortical vertices by what became of them; the last entry are the chosen ones."""
+    """Number of voxels by what became of them; the last entry are the chosen ones."""
     non_finite = found.non_finite > 0
     constant = (found.constant > 0) & ~non_finite
     counts = {
@@ -126,17 +166,18 @@ def excluded(found: Survey, selection: Selection) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count or name == "chosen"}
 
 
-def facts(
-    plan: Plan, found: Survey, selection: Selection, ceiling: NDArray[np.float64], config: PreprocessConfig
-) -> dict[str, Any]:
+def facts(plan: Plan, found: Survey, selection: Selection, config: PreprocessConfig) -> dict[str, Any]:
     """Small facts for ``mindanim show``."""
     chosen = selection.columns
     return {
         "voxels": len(chosen),
-        "vertices": len(plan.cortex),
-        "vertices_passed": selection.passed,
-        "vertices_not_finite": int((found.non_finite > 0).sum()),
-        "vertices_constant": int((found.constant > 0).sum()),
+        "voxels_read": len(plan.voxels),
+        "voxels_passed": selection.passed,
+        "voxels_not_finite": int((found.non_finite > 0).sum()),
+        "voxels_constant": int((found.constant > 0).sum()),
+        "voxels_outside_masks": plan.outside_masks,
+        "kind": plan.voxels.kind,
+        "space": _space(plan.voxels),
         "train_clips": len(plan.clips("train")),
         "test_clips": len(plan.clips("test")),
         "train_repeats": plan.repeats("train"),
@@ -144,9 +185,17 @@ def facts(
         "lags_s": list(plan.lags_s),
         "lags": 1 if config.lag_mode == "mean" else len(plan.lags_s),
         "median_reliability": _median(selection.reliability[chosen]),
-        "median_noise_ceiling": _median(ceiling),
+        "median_noise_ceiling": _median(found.ceiling[chosen]),
         "standardize": config.standardize,
     }
+
+
+def _space(voxels: Voxels) -> str:
+    """The space that millimetres in voxels.tsv refer to."""
+    if not np.isfinite(voxels.mm).any():
+        return "n/a"
+    grid = voxels.space
+    return "MNI" if not isinstance(grid, Grid) or grid.mni else "the runs' own"
 
 
 def _median(values: NDArray[np.float64]) -> float | None:

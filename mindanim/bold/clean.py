@@ -1,4 +1,4 @@
-"""Removing drifts from time series, all vertices at once: a drift model is a projection, computed in float64.
+"""Removing drifts and confounds from time series, all voxels at once: a projection, computed in float64.
 
 Signals are ``(voxel, volume)``, the order in which CIFTI stores them.
 """
@@ -15,6 +15,8 @@ from mindanim.errors import ConfigError
 Float = NDArray[np.float64]
 Drift = Literal["polynomial", "cosine", "none"]
 
+_DEPENDENT = 1e-7
+"""Share of a regressor left by the others up to which it counts as one of their combinations."""
 _FLAT = 1e-9
 """Range over magnitude up to which a time series counts as constant."""
 
@@ -40,6 +42,27 @@ def drift_basis(model: Drift, volumes: int, tr_s: float, *, order: int = 4, peri
         )
     basis: Float = np.ascontiguousarray(np.linalg.qr(columns)[0].T)
     return basis
+
+
+def extend_basis(basis: Float, regressors: Float) -> Float:
+    """Orthonormal basis of ``basis`` and further regressors ``(regressor, volume)`` together.
+
+    They are removed jointly, not one after the other, so that neither brings back what the other took
+    (Lindquist et al. 2019). Regressors that the others explain add nothing. Raises ConfigError where no
+    degree of freedom would be left.
+    """
+    rest = remove_drift(regressors, basis)
+    norms = np.linalg.norm(rest, axis=1)
+    kept = norms > _DEPENDENT * np.linalg.norm(regressors, axis=1)
+    _, values, vectors = np.linalg.svd(rest[kept] / norms[kept, None], full_matrices=False)
+    extended: Float = np.concatenate([basis, vectors[values > _DEPENDENT]])
+    if len(extended) >= basis.shape[1] - 1:
+        raise ConfigError(
+            f"Drifts and confounds are {len(extended)} regressors for {basis.shape[1]} volumes.",
+            "They would explain the signal away.",
+            "Remove fewer confounds, or lower detrend_order.",
+        )
+    return np.ascontiguousarray(extended)
 
 
 def remove_drift(signal: Float, basis: Float) -> Float:

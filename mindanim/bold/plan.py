@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.bold.align import Float, Sampling, Timing, outside, sampling
-from mindanim.bold.clean import deviation, drift_basis, flaws, remove_drift
-from mindanim.bold.read import TR_TOLERANCE, BoldRun, Cortex, RunReader
+from mindanim.bold.arrays import Matrix
+from mindanim.bold.clean import deviation, drift_basis, extend_basis, flaws, remove_drift
+from mindanim.bold.nuisance import displacement, read_confounds
+from mindanim.bold.read import TR_TOLERANCE, RunReader
+from mindanim.bold.series import Series, common_voxels, on_voxels
+from mindanim.bold.voxels import Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 
@@ -36,10 +40,21 @@ class RunFacts(Protocol):
     def tr_s(self) -> float: ...
     @property
     def volumes(self) -> int: ...
+    @property
+    def mask(self) -> Path | None: ...
+    @property
+    def axes(self) -> str | None: ...
+    @property
+    def confounds(self) -> Path | None: ...
+    @property
+    def load(self) -> Callable[[], Matrix] | None: ...
 
 
 class ClipFacts(Protocol):
-    """What is needed of a study's clip; ``onset_s`` is film time, see :class:`mindanim.studies.Clip`."""
+    """What is needed of a study's clip; times in seconds, see :class:`mindanim.studies.Clip`.
+
+    shown_s: when the clip begins on the clock of its segment's runs; onset_s: when it does in its film.
+    """
 
     @property
     def clip_id(self) -> str: ...
@@ -47,32 +62,34 @@ class ClipFacts(Protocol):
     def segment(self) -> str: ...
     @property
     def onset_s(self) -> float: ...
+    @property
+    def shown_s(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """An opened run with the film times to read from it and the drifts to remove.
+    """An opened run with the film times to read from it and what to remove from it.
+
+    basis ``(regressor, volume)``: orthonormal, of the drifts and confounds. displacement ``(volume,)``: how
+    far the head moved since the volume before, mm, where known.
 
     Only the window of volumes that responses come from is cleaned, as the released code does by trimming
     first.
     """
 
     facts: RunFacts
-    bold: BoldRun
+    bold: Series
     sampling: Sampling
     basis: Float
+    displacement: Float | None = None
 
     def cleaned(self, voxels: NDArray[np.intp] | slice) -> Cleaned:
-        """Read and detrend ``voxels`` of the cortex."""
+        """Read and detrend ``voxels`` of the plan."""
         raw = self.bold.signal(voxels, self.sampling.window)
         non_finite, constant = flaws(raw)
         raw[non_finite | constant] = 0.0
         residual = remove_drift(raw, self.basis)
         return Cleaned(residual, deviation(residual), non_finite, constant)
-
-    def flaws(self, voxels: NDArray[np.intp] | slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which voxels are not finite, and which constant, in the window."""
-        return flaws(self.bold.signal(voxels, self.sampling.window))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,19 +115,21 @@ class PlannedSegment:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All segments, training first, over one common cortex.
+    """All segments, training first, over the voxels that all runs have.
 
+    outside_masks: voxels of some run's mask that are not in every run's.
     dropped: clips left out because their response lies outside a run.
     clamped: samples taken from a run's first or last volume instead, over all runs.
     tr_mismatches: runs whose header states another TR than the study, where that was allowed.
     """
 
-    cortex: Cortex
+    voxels: Voxels
     lags_s: tuple[float, ...]
     segments: tuple[PlannedSegment, ...]
     dropped: tuple[str, ...] = ()
     clamped: int = 0
     tr_mismatches: tuple[str, ...] = ()
+    outside_masks: int = 0
 
     def of(self, split: str) -> list[PlannedSegment]:
         """The segments of a split."""
@@ -134,33 +153,43 @@ def make_plan(
     that lists together every run that cannot be opened, and where runs have different brain models, no
     training run is left, or responses lie outside their run and ``config.edge`` is ``error``.
     """
-    reader = RunReader()
+    reader = RunReader(config.structures)
     by_segment: dict[str, list[RunFacts]] = {}
     for run in runs:
         by_segment.setdefault(run.segment, []).append(run)
     segments, problems, beyond, mismatches = [], [], [], []
     for name, facts in by_segment.items():
         wanted = [clip for clip in clips if clip.segment == name]
-        timing = Timing.of([clip.onset_s for clip in wanted], lags_s)
+        timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         lost = np.zeros(len(wanted), dtype=bool)
         for run in facts:
             lost |= outside(timing, run.start_s, run.tr_s, run.volumes)
         if lost.any() and config.edge != "nearest":
             beyond += [clip.clip_id for clip, far in zip(wanted, lost, strict=True) if far]
             wanted = [clip for clip, far in zip(wanted, lost, strict=True) if not far]
-            timing = Timing.of([clip.onset_s for clip in wanted], lags_s)
+            timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         if not wanted:
             continue
         planned = []
         for run in sorted(facts, key=lambda run: run.repeat):
             try:
-                bold = reader.open(run.path, volumes=run.volumes, tr_s=run.tr_s if config.check_tr else None)
+                bold = reader.open(
+                    run.path,
+                    volumes=run.volumes,
+                    tr_s=run.tr_s if config.check_tr else None,
+                    mask=run.mask,
+                    axes=run.axes,
+                    load=run.load,
+                )
             except MindanimError as error:
                 problems.append(error)
                 continue
-            if abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
+            if bold.tr_s is not None and abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
                 mismatches.append(run.name)
-            planned.append(_plan_run(run, bold, timing, config))
+            try:
+                planned.append(_plan_run(run, bold, timing, config))
+            except InputError as error:
+                problems.append(error)
         segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), timing, tuple(planned)))
     raise_together(problems)
     if beyond and config.edge == "error":
@@ -168,18 +197,35 @@ def make_plan(
     ordered = tuple(sorted(segments, key=lambda segment: segment.split != "train"))
     if not ordered or ordered[0].split != "train":
         raise InputError("No training run is left.", "Voxels and statistics are fitted on training runs.")
+    voxels, outside_masks = common_voxels([run.bold for segment in ordered for run in segment.runs])
     plan = Plan(
-        _common_cortex(ordered), tuple(lags_s), ordered, tuple(beyond), tr_mismatches=tuple(mismatches)
+        voxels,
+        tuple(lags_s),
+        tuple(_on(segment, voxels) for segment in ordered),
+        tuple(beyond),
+        tr_mismatches=tuple(mismatches),
+        outside_masks=outside_masks,
     )
     return replace(plan, clamped=sum(run.sampling.clamped for segment in ordered for run in segment.runs))
 
 
-def _plan_run(run: RunFacts, bold: BoldRun, timing: Timing, config: PreprocessConfig) -> PlannedRun:
+def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessConfig) -> PlannedRun:
     sampled = sampling(timing, run.start_s, run.tr_s, run.volumes, config.interpolation)
     basis = drift_basis(
         config.detrend, sampled.volumes, run.tr_s, order=config.detrend_order, period_s=config.high_pass_s
     )
-    return PlannedRun(run, bold, sampled, basis)
+    if config.confounds and run.confounds is None:
+        raise InputError(
+            f"{run.name} has no confounds.",
+            f"{', '.join(config.confounds)} are to be removed, and the study names no table for the run.",
+            "Use a study with fMRIPrep's tables, or leave confounds away.",
+        )
+    if run.confounds is None:
+        return PlannedRun(run, bold, sampled, basis)
+    if config.confounds:
+        table = read_confounds(run.confounds, config.confounds, config.confounds_motion, bold.volumes)
+        basis = extend_basis(basis, table[:, sampled.window])
+    return PlannedRun(run, bold, sampled, basis, displacement(run.confounds, bold.volumes))
 
 
 def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
@@ -193,16 +239,7 @@ def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
     )
 
 
-def _common_cortex(segments: Sequence[PlannedSegment]) -> Cortex:
-    runs = [run for segment in segments for run in segment.runs]
-    cortex = runs[0].bold.cortex
-    others = [run.bold for run in runs if not run.bold.cortex.same_as(cortex)]
-    if others:
-        sizes = ", ".join(f"{bold.path.name} ({len(bold.cortex)})" for bold in others[:6])
-        raise InputError(
-            f"{len(others)} runs hold other cortical vertices than {runs[0].bold.path.name} "
-            f"({len(cortex)}): {sizes}.",
-            "Responses of one vertex must come from one place in all runs.",
-            "Process all runs to the same mesh and brain models.",
-        )
-    return cortex
+def _on(segment: PlannedSegment, voxels: Voxels) -> PlannedSegment:
+    """The segment with all runs over the common voxels."""
+    runs = (replace(run, bold=on_voxels(run.bold, voxels)) for run in segment.runs)
+    return replace(segment, runs=tuple(runs))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.ceiling import noise_ceiling, split_half
 from mindanim.bold.clean import divide
 from mindanim.bold.plan import Plan, PlannedRun, PlannedSegment
 from mindanim.bold.survey import blocks
@@ -41,7 +40,7 @@ def extract(
     """Fill the response arrays of both splits.
 
     columns: chosen voxels.
-    training_sd: ``(voxel,)`` deviation of the detrended training runs, for all of the cortex.
+    training_sd: ``(voxel,)`` deviation of the detrended training runs, for all of the plan's voxels.
     open_array: makes a float32 array of a name and shape, memory-mapped as a rule.
     advance: called once per run.
 
@@ -111,24 +110,3 @@ def _statistics(plan: Plan, split: str, mean: NDArray[np.float32]) -> tuple[Floa
     squares = sum((np.square(mean[rows] - centre).sum(0) for rows in segments), np.zeros(mean.shape[1:]))
     deviation = np.sqrt(squares / clips)
     return centre, np.where(deviation > 0, deviation, 1.0)
-
-
-def ceiling(plan: Plan, split: str, repeats: NDArray[np.float32]) -> Float:
-    """Noise ceiling ``(voxel,)`` of a split's averaged responses; NaN without repeats.
-
-    repeats ``(repeat, clip, lag, voxel)``. Segments with one run say nothing about it and are left out.
-    """
-    reliabilities = []
-    for segment, rows in rows_of(plan, split):
-        there = [run.facts.repeat - 1 for run in segment.runs]
-        if len(there) < 2:
-            continue
-        row = np.empty((repeats.shape[2], repeats.shape[3]))
-        for lag in range(repeats.shape[2]):
-            for block in blocks(repeats.shape[3]):
-                part = repeats[there, rows, lag, block].astype(np.float64)
-                row[lag, block] = split_half(part.transpose(0, 2, 1))
-        reliabilities.append(row.mean(0))
-    if not reliabilities:
-        return np.full(repeats.shape[3], np.nan)
-    return noise_ceiling(np.mean(reliabilities, axis=0))

@@ -1,4 +1,4 @@
-"""First pass over the runs: which vertices are usable, and how well their responses repeat in training."""
+"""First pass over the runs: which voxels are usable, and how well their responses repeat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.plan import Plan, PlannedSegment
+from mindanim.bold.align import Timing
+from mindanim.bold.ceiling import noise_ceiling, split_half
+from mindanim.bold.plan import Plan, PlannedRun, PlannedSegment
 from mindanim.bold.regions import in_regions
 from mindanim.bold.select import adjust, best, check_repeats, fisher_z, repeat_correlation, t_test
 from mindanim.config.preprocess import PreprocessConfig
@@ -22,17 +24,20 @@ _SAMPLED_VOXELS = 200
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the training runs, and the mere validity of the test runs, say about every cortical vertex.
+    """What the runs say about every voxel. Nothing but its validity and its ceiling comes from test runs.
 
     segments: names of the training segments with two or more repeats that entered the reliability.
     correlation: ``(segment, voxel)`` mean correlation of the repeats of each of them; NaN where undefined.
+    ceiling: ``(voxel,)`` highest correlation that a noise-free prediction can reach with the mean test
+    response; NaN where test films were not repeated.
     variance: ``(voxel,)`` mean over training runs of the detrended signal's variance, file's unit squared.
-    non_finite, constant: ``(voxel,)`` number of runs, of either split, in which a vertex is so.
-    samples: run name -> ``(volume, voxel)`` cleaned, standardised signal of some vertices, for the audit.
+    non_finite, constant: ``(voxel,)`` number of runs, of either split, in which a voxel is so.
+    samples: run name -> ``(volume, voxel)`` cleaned, standardised signal of some voxels, for the audit.
     """
 
     segments: tuple[str, ...]
     correlation: Float
+    ceiling: Float
     variance: Float
     non_finite: NDArray[np.int64]
     constant: NDArray[np.int64]
@@ -40,7 +45,7 @@ class Survey:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Vertices ``(voxel,)`` that are finite and not constant in every run."""
+        """Voxels ``(voxel,)`` that are finite and not constant in every run."""
         return np.logical_not((self.non_finite > 0) | (self.constant > 0))
 
 
@@ -49,10 +54,10 @@ class Selection:
     """The chosen voxels and why.
 
     reliability: ``(voxel,)`` mean over segments of the repeats' correlation.
-    t, p: ``(voxel,)`` of its test; p is NaN where a vertex is no candidate.
+    t, p: ``(voxel,)`` of its test; p is NaN where a voxel is no candidate.
     adjusted: ``(voxel,)`` p corrected for the number of candidates.
-    candidates: ``(voxel,)`` which vertices are usable and within the wanted regions.
-    columns: indices into the cortex of the chosen ones, ascending.
+    candidates: ``(voxel,)`` which are usable and within the wanted regions.
+    columns: indices into the plan's voxels of the chosen ones, ascending.
     passed: number of candidates that passed the threshold, before the limit.
     """
 
@@ -75,35 +80,69 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
 
     advance: called once per segment.
     """
-    voxels = len(plan.cortex)
-    non_finite, constant = np.zeros((2, voxels), dtype=np.int64)
-    variance = np.zeros(voxels)
+    voxels = len(plan.voxels)
+    tally = _Tally(np.zeros(voxels), *np.zeros((2, voxels), dtype=np.int64))
     spread = np.unique(np.linspace(0, voxels - 1, min(_SAMPLED_VOXELS, voxels)).astype(np.intp))
     samples: dict[str, NDArray[np.float32]] = {}
     rows, names = [], []
-    chosen = {
-        segment.name
-        for segment in plan.of("train")
-        if len(segment.runs) >= 2 and segment.name not in config.selection_exclude
-    }
+    repeatable = [np.full(voxels, np.nan)]
     for segment in plan.segments:
-        if segment.split == "train":
-            row = np.full(voxels, np.nan)
-            for block in blocks(voxels):
-                row[block] = _survey_block(segment, block, variance, non_finite, constant)
-            if segment.name in chosen:
-                names.append(segment.name)
-                rows.append(row)
-        else:
-            for run in segment.runs:
-                for block in blocks(voxels):
-                    bad, flat = run.flaws(block)
-                    non_finite[block] += bad
-                    constant[block] += flat
+        row = np.full(voxels, np.nan)
+        for block in blocks(voxels):
+            repeats = np.stack([tally.add(run, block) for run in segment.runs])
+            if len(repeats) >= 2 and segment.split == "train":
+                row[block] = repeat_correlation(repeats)
+            elif len(repeats) >= 2:
+                row[block] = _split_half(repeats, segment.timing, config)
+        if len(segment.runs) >= 2 and segment.split == "test":
+            repeatable.append(row)
+        elif len(segment.runs) >= 2 and segment.name not in config.selection_exclude:
+            names.append(segment.name)
+            rows.append(row)
         samples |= _samples(segment, spread)
         advance()
-    variance /= sum(len(segment.runs) for segment in plan.of("train"))
-    return Survey(tuple(names), np.array(rows).reshape(-1, voxels), variance, non_finite, constant, samples)
+    return Survey(
+        segments=tuple(names),
+        correlation=np.array(rows).reshape(-1, voxels),
+        ceiling=noise_ceiling(_mean(np.array(repeatable))),
+        variance=tally.variance / sum(len(segment.runs) for segment in plan.of("train")),
+        non_finite=tally.non_finite,
+        constant=tally.constant,
+        samples=samples,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Tally:
+    """Sums ``(voxel,)`` over runs: variance of training runs; runs in which a voxel is no signal."""
+
+    variance: Float
+    non_finite: NDArray[np.int64]
+    constant: NDArray[np.int64]
+
+    def add(self, run: PlannedRun, block: slice) -> Float:
+        """Add a run's block and return its cleaned signal ``(voxel, time)`` at the times that clips need."""
+        cleaned = run.cleaned(block)
+        self.non_finite[block] += cleaned.non_finite
+        self.constant[block] += cleaned.constant
+        if run.facts.split == "train":
+            self.variance[block] += cleaned.deviation**2
+        return run.sampling(cleaned.residual)
+
+
+def _split_half(repeats: Float, timing: Timing, config: PreprocessConfig) -> Float:
+    """Reliability ``(voxel,)`` of the mean response, over clips, mean over lags; repeats as they are scaled.
+
+    repeats: ``(repeat, voxel, time)`` cleaned signal.
+    """
+    if config.standardize == "transductive":
+        scale = repeats.std(2, keepdims=True)
+        repeats = np.divide(repeats, scale, out=np.zeros_like(repeats), where=scale > 0)
+    responses = repeats[:, :, timing.index]
+    if config.lag_mode == "mean":
+        responses = responses.mean(3, keepdims=True)
+    lags = [split_half(responses[..., lag]) for lag in range(responses.shape[3])]
+    return np.asarray(np.mean(lags, axis=0))
 
 
 def check_options(plan: Plan, regions: NDArray[np.str_] | None, config: PreprocessConfig) -> None:
@@ -130,29 +169,6 @@ def _within(regions: NDArray[np.str_] | None, config: PreprocessConfig) -> NDArr
             "Give one with --atlas FILE.dlabel.nii.",
         )
     return in_regions(regions, config.roi)
-
-
-def _survey_block(
-    segment: PlannedSegment,
-    block: slice,
-    variance: Float,
-    non_finite: NDArray[np.int64],
-    constant: NDArray[np.int64],
-) -> Float:
-    """Add a training segment's runs to the sums of a block.
-
-    Returns the correlation ``(voxel,)`` of its repeats, NaN where there is one run only.
-    """
-    repeats = []
-    for run in segment.runs:
-        cleaned = run.cleaned(block)
-        non_finite[block] += cleaned.non_finite
-        constant[block] += cleaned.constant
-        variance[block] += cleaned.deviation**2
-        repeats.append(run.sampling(cleaned.residual))
-    if len(repeats) < 2:
-        return np.full(block.stop - block.start, np.nan)
-    return repeat_correlation(np.stack(repeats))
 
 
 def _samples(segment: PlannedSegment, voxels: NDArray[np.intp]) -> dict[str, NDArray[np.float32]]:
@@ -206,7 +222,7 @@ def _nothing(
         flawed = int((~found.usable).sum())
         return InputError(
             "No usable voxel is left.",
-            f"{flawed} of {len(candidates)} vertices are constant or not finite in some run{others}.",
+            f"{flawed} of {len(candidates)} voxels are constant or not finite in some run{others}.",
             "Look at the runs named by: mindanim doctor --dataset; or choose other regions.",
         )
     smallest = float(np.nanmin(adjusted)) if np.isfinite(adjusted).any() else float("nan")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.bold.plan import ClipFacts, Plan, PlannedSegment
-from mindanim.bold.survey import Selection
+from mindanim.bold.survey import Selection, Survey
+from mindanim.bold.voxels import NO_INDEX
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,27 +29,6 @@ class ClipRow(ClipFacts, Protocol):
     def duration_s(self) -> float: ...
 
 
-CLIP_UNITS = {
-    "clip_id": "segment and number of the clip within it, from 1",
-    "index": "number of the clip within its segment, from 1",
-    "onset_s": "s from the onset of the film",
-    "duration_s": "s",
-    "volumes": "volumes of the segment's first run, from 0, that the response at each lag is read at",
-    "repeats": "runs averaged",
-}
-VOXEL_UNITS = {
-    "structure": "CIFTI structure",
-    "vertex": "index on the hemisphere's mesh, from 0",
-    "region": "region of the atlas",
-    "reliability": "correlation of repeats, mean over training segments",
-    "t": "one-sample t of Fisher-transformed correlations over segments",
-    "p": "uncorrected p of t; n/a where the vertex was no candidate",
-    "noise_ceiling": "highest correlation a noise-free prediction can reach with the mean test response",
-    "selected": "1 where the vertex was chosen",
-    "column": "position on the arrays' voxel axis, from 0; n/a where not chosen",
-}
-
-
 def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
     """One row per clip in the order of the arrays, training first."""
     import pandas as pd
@@ -63,6 +43,7 @@ def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
             "index": clip.index,
             "onset_s": clip.onset_s,
             "duration_s": clip.duration_s,
+            "lags_s": ",".join(f"{lag:g}" for lag in plan.lags_s),
             "volumes": volumes,
             "repeats": len(segment.runs),
         }
@@ -81,33 +62,41 @@ def _volumes(segment: PlannedSegment) -> list[str]:
     return [",".join(f"{position:g}" for position in clip) for clip in positions]
 
 
-def voxels_table(
-    plan: Plan, selection: Selection, regions: NDArray[np.str_], ceiling: NDArray[np.float64]
-) -> pd.DataFrame:
-    """One row per cortical vertex in the order of the runs. ceiling ``(voxel,)`` of the chosen ones."""
+def voxels_table(plan: Plan, found: Survey, selection: Selection, regions: NDArray[np.str_]) -> pd.DataFrame:
+    """One row per voxel in the order of the runs."""
     import pandas as pd
 
-    column = pd.array([pd.NA] * len(plan.cortex), dtype="Int64")
+    column = pd.array([pd.NA] * len(plan.voxels), dtype="Int64")
     column[selection.columns] = np.arange(len(selection.columns))
+    voxels = plan.voxels
+    columns = {
+        "vertex": _indices(voxels.vertex),
+        **{name: _indices(voxels.ijk[:, axis]) for axis, name in enumerate("ijk")},
+        **{name: np.round(voxels.mm[:, axis], 4) for axis, name in enumerate(("x_mm", "y_mm", "z_mm"))},
+    }
     return pd.DataFrame(
         {
-            "structure": plan.cortex.structure,
-            "vertex": plan.cortex.vertex,
+            "structure": voxels.structure,
+            **columns,
             "region": regions,
             "reliability": selection.reliability,
             "t": selection.t,
             "p": selection.p,
-            "noise_ceiling": on_cortex(plan, selection, ceiling),
-            "selected": on_cortex(plan, selection, np.ones(len(selection.columns)), 0.0).astype(int),
+            "noise_ceiling": found.ceiling,
+            "selected": chosen_mask(plan, selection).astype(int),
             "column": column,
         }
     )
 
 
-def on_cortex(
-    plan: Plan, selection: Selection, values: NDArray[np.float64], elsewhere: float = np.nan
-) -> NDArray[np.float64]:
-    """Values ``(chosen voxel,)`` spread over all cortical vertices ``(voxel,)``."""
-    spread = np.full(len(plan.cortex), elsewhere)
-    spread[selection.columns] = values
-    return spread
+def _indices(values: NDArray[np.int64]) -> pd.arrays.IntegerArray:
+    import pandas as pd
+
+    return pd.arrays.IntegerArray(values.copy(), values == NO_INDEX)
+
+
+def chosen_mask(plan: Plan, selection: Selection) -> NDArray[np.bool_]:
+    """Which voxels ``(voxel,)`` were chosen."""
+    mask = np.zeros(len(plan.voxels), dtype=bool)
+    mask[selection.columns] = True
+    return mask

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from mindanim.config.fields import ImportPath
 from mindanim.config.names import flag_name
 from mindanim.config.run import RunOptions
 from mindanim.stages import Stage
@@ -20,13 +21,14 @@ _SHORT = {"subject": "-s", "label": "-l", "force": "-f", "dry_run": "-n"}
 
 def stage_parameters(stage: Stage) -> list[Parameter]:
     """The parameters of a stage's command: inputs, its own first-class options, and how to run."""
-    shared = RunOptions.model_fields
+    shared, fields = RunOptions.model_fields, stage.load_config().model_fields
     own = [
         _option(name, field, OPTIONS, both=not name.startswith("no_"))
-        for name, field in stage.load_config().model_fields.items()
+        for name, field in fields.items()
         if _extra(field).get("flag")
     ]
     return [
+        *(_argument(name, fields[name]) for name in stage.arguments),
         *(_option(name, shared[name], INPUTS, stage=stage) for name in _input_names(stage)),
         *own,
         *GENERAL,
@@ -48,6 +50,7 @@ def _input_names(stage: Stage) -> list[str]:
         for name, wanted in (
             ("dataset", not stage.dataset),
             ("data", stage.data != "neither"),
+            ("study", stage.data == "reads"),
             ("subject", stage.per_subject),
             ("work", True),
             ("label", not stage.dataset),
@@ -59,13 +62,16 @@ def _input_names(stage: Stage) -> list[str]:
 
 def _run_names(stage: Stage) -> list[str]:
     networks = ["device", "precision", "batch", "offline"] if stage.networks else []
+    shares = ["low_memory", "shard"] if stage.shares else []
     reads = ["allow_partial"] if stage.data == "reads" else []
-    return [*networks, *reads, "force", "dry_run"]
+    return [*networks, *shares, *reads, "force", "dry_run"]
 
 
 def type_name(annotation: Any) -> str:
     """An option's type as help texts and the reference show it."""
     origin, members = get_origin(annotation), get_args(annotation)
+    if annotation == ImportPath:
+        return "module:Class"
     if origin in (Union, types.UnionType):
         choices = all(get_origin(member) is Literal for member in members)
         return ("|" if choices else " or ").join(type_name(member) for member in members)
@@ -75,7 +81,7 @@ def type_name(annotation: Any) -> str:
         inner = [type_name(member) for member in members if member is not Ellipsis]
         return f"{inner[0]},..." if Ellipsis in members else ",".join(inner)
     if origin is dict:
-        return "input=label"
+        return "input=label" if members[1] is str else "table"
     names = {int: "integer", float: "number", str: "text", bool: "yes/no", types.NoneType: "none"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
@@ -110,8 +116,16 @@ def _option(
         names[0] = f"{written}/--no-{written.removeprefix('--')}" if both else written
         return _switch(name, names, text, panel)
     if get_origin(annotation) is dict:
-        return _parameter(name, list[str] | None, names, text, panel, metavar=type_name(annotation))
+        metavar = extra.get("metavar", type_name(annotation))
+        return _parameter(name, list[str] | None, names, text, panel, metavar=metavar)
     return _parameter(name, str | None, names, text, panel, metavar=_metavar(annotation))
+
+
+def _argument(name: str, field: FieldInfo) -> Parameter:
+    """A typer parameter that is known by its place; whether it is given is checked with the other options."""
+    metavar = "|".join(map(str, get_args(field.annotation))) or name.upper()
+    info = typer.Argument(help=field.description, metavar=metavar, show_default=False)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, info])
 
 
 def _metavar(annotation: Any) -> str:

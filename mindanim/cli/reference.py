@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
+from typer.models import ArgumentInfo
 
+from mindanim.artifacts.columns import COLUMNS
 from mindanim.artifacts.contents import CONTENTS
 from mindanim.artifacts.identity import SCHEMA_VERSION, is_semantic
 from mindanim.artifacts.manifest import MANIFEST_KEYS
@@ -54,6 +56,8 @@ def _cli() -> str:
 
 def _flag_row(parameter: Parameter) -> tuple[str, str, str]:
     info = get_args(parameter.annotation)[1]
+    if isinstance(info, ArgumentInfo):
+        return f"`{parameter.name}`", f"`{info.metavar}`" if info.metavar else "", info.help or ""
     # Inside Annotated, typer keeps the first name where a default would stand.
     names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
     return (
@@ -87,7 +91,9 @@ def _options(fields: dict[str, FieldInfo], shared: bool = False) -> str:
     for name, field in fields.items():
         extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         mark = "" if shared or is_semantic(field) else " *"
-        kind = f"`{type_name(field.annotation)}`" + (f" ({extra['unit']})" if extra.get("unit") else "")
+        kind = f"`{extra.get('metavar', type_name(field.annotation))}`" + (
+            f" ({extra['unit']})" if extra.get("unit") else ""
+        )
         default = shown_default(field)
         help_text = field.description or ""
         flag = "yes" if extra.get("flag") else ""
@@ -132,6 +138,9 @@ def _artifacts() -> str:
             f"Written by `mindanim {MAKER[kind]}`.",
             _table(("file", "type", "axes", "content"), rows),
         ]
+        for (owner, table), columns in COLUMNS.items():
+            if owner == kind:
+                parts += [f"### Columns of {table}", _table(("column", "meaning (unit)"), columns.items())]
     parts += [
         f"## manifest.json (schema version {SCHEMA_VERSION})",
         _table(("key", "content"), MANIFEST_KEYS.items()),

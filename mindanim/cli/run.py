@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim import runtime
-from mindanim.artifacts import Artifact, Plan, Planned
+from mindanim.artifacts import Artifact, Plan, Planned, ShareDone
 from mindanim.cli.render import print_json, print_options, print_rich
 from mindanim.config.resolve import Asked
 from mindanim.stages.call import perform, prepare
@@ -45,6 +45,12 @@ def run_stage(name: str, given: Mapping[str, Any]) -> None:
     except Planned as planned:
         if runtime.rank() == 0:  # of several processes of a launch only the first one speaks
             _print_plan(planned.plan, as_json)
+        return
+    except ShareDone as done:
+        if as_json:
+            print_json({"kind": done.plan.kind, "path": str(done.plan.path), "reason": done.reason})
+        else:
+            print(f"{done.plan.kind}: {done.reason} ({done.plan.path})")
         return
     if runtime.rank() == 0:
         _print_result(result, as_json, _compared(result, resolution.config))

@@ -14,11 +14,21 @@ from mindanim.cli.options import helper_parameters
 from mindanim.cli.render import print_json, print_pairs, print_table, print_tree
 from mindanim.config.resolve import Asked, resolve_run
 from mindanim.stages.show import describe, find, overview
+from mindanim.stages.timing import draw_timing
 
 _ARGUMENT = typer.Argument(
     help="An artifact's folder, or a file in it; without it, all artifacts are listed."
 )
-_SHARED = ("dataset", "subject", "work")
+_TIMING = typer.Option(
+    "--timing",
+    help="Draw film, clips, volumes and lag of a run of the raw study into this PNG file.",
+    metavar="file",
+    show_default=False,
+)
+_RUN = typer.Option(
+    "--run", help="The run of --timing: its segment, or segment:repeat.", metavar="name", show_default=False
+)
+_SHARED = ("dataset", "data", "study", "subject", "work")
 
 
 def parameters() -> list[Parameter]:
@@ -26,11 +36,15 @@ def parameters() -> list[Parameter]:
     path = Parameter(
         "path", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _ARGUMENT]
     )
-    return helper_parameters(_SHARED, path)
+    timing, run = (
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
+        for name, option in (("timing", _TIMING), ("run_", _RUN))
+    )
+    return helper_parameters(_SHARED, path, timing, run)
 
 
 def run(given: Mapping[str, Any]) -> None:
-    """Print one artifact, or the list of all."""
+    """Print one artifact, or the list of all; or draw the timing of a run of the raw study."""
     as_json = bool(given["json_"])
     if given["path"]:
         shown = describe(find(Path(given["path"])))
@@ -39,8 +53,19 @@ def run(given: Mapping[str, Any]) -> None:
         else:
             _print_artifact(shown)
         return
-    flags = {name: given[name] for name in _SHARED if given[name] is not None}
+    flags = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name in _SHARED
+        if (value := given[name]) not in (None, [])
+    }
     options = resolve_run(Asked(flags=flags, environment=os.environ))
+    if given["timing"]:
+        title = draw_timing(Path(given["timing"]), given["run_"] or "", options)
+        if as_json:
+            print_json({"path": given["timing"], "title": title})
+        else:
+            print(f"{given['timing']}: {title}")
+        return
     rows = overview(options)
     if as_json:
         print_json(rows)

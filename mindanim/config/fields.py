@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+"""A class that lies outside this package, as "module:Class"."""
 
 
 class Options(BaseModel):
@@ -17,7 +20,10 @@ class StageConfig(Options):
     """The options of one stage that decide its result.
 
     Fields declared with ``identity=False`` change how the work is done, not what comes out.
+    stage: the subcommand that reads these options, where that is not the one that usually makes the artifact.
     """
+
+    stage: ClassVar[str] = ""
 
 
 def opt(

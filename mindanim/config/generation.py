@@ -72,6 +72,9 @@ class GenerateConfig(StageConfig):
         "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured",
         "What the released sampler leads away from; cut to the condition's length.",
     )
+    compile: bool = opt(
+        False, "Compile the network with torch.compile: a slow start, then faster.", identity=False
+    )
     frames_at_once: int = opt(
         16,
         "Frames the autoencoder decodes together; smaller needs less memory.",

@@ -18,7 +18,7 @@ MAKER = {
     "evaluation": "evaluate",
 }
 
-STAGES = (*MAKER.values(), "simulate", "demo")
+STAGES = (*MAKER.values(), "import-checkpoint", "simulate", "demo")
 
 
 def flag_name(option: str) -> str:

@@ -31,12 +31,26 @@ class PreprocessConfig(StageConfig):
         "What to do with clips whose response lies outside the run: stop, leave them out, or take the "
         "nearest volume.",
     )
+    structures: tuple[str, ...] = opt(
+        ("cortex",),
+        "Structures of dense CIFTI runs to take: cortex, subcortex, all, or by name, e.g. thalamus.",
+        min_length=1,
+    )
     detrend: Literal["polynomial", "cosine", "none"] = opt(
         "polynomial", "Model of slow drifts removed from every run."
     )
     detrend_order: int = opt(4, "Highest degree of the drift polynomial.", flag=True, ge=0, le=20)
     high_pass_s: float = opt(
         128.0, "Longest period that the cosine model leaves in the signal.", unit="s", gt=0
+    )
+    confounds: tuple[
+        Literal["motion", "wm_csf", "global_signal", "compcor", "high_pass", "ica_aroma"], ...
+    ] = opt(
+        (),
+        "Confounds regressed out together with the drifts, by nilearn's names; needs fMRIPrep's tables.",
+    )
+    confounds_motion: Literal["basic", "derivatives", "power2", "full"] = opt(
+        "full", "Motion confounds: 6 parameters, with derivatives or squares (12), or both (24)."
     )
     standardize: Literal["training", "transductive"] = opt(
         "training",
@@ -64,10 +78,22 @@ class PreprocessConfig(StageConfig):
         (), "Training segments kept out of the choice of voxels, for example those that validate a decoder."
     )
     roi: tuple[str, ...] = opt(
-        (), "Keep voxels of these regions of the atlas only, e.g. V1,V2,MT.", flag=True
+        (), "Keep voxels of these regions only, e.g. V1,V2,MT; mmp-visual is a list of 12.", flag=True
     )
     atlas: str = opt(
-        "", "CIFTI dlabel file with the regions; empty takes the study's own.", flag=True, identity=False
+        "",
+        "Regions: mmp, yeo7, yeo17, a CIFTI dlabel or a NIfTI file of labels; empty takes the study's own.",
+        flag=True,
+        identity=False,
+    )
+    purge_s: float = opt(
+        0.0,
+        "Leave out training clips that end or begin within this time of a test clip in the same run.",
+        unit="s",
+        ge=0,
+    )
+    exclude: tuple[str, ...] = opt(
+        (), "Clips to leave out, by clip_id; @FILE reads them from a file, one a line."
     )
     check_tr: bool = opt(
         True, "Stop where a run's header states another TR than the study; otherwise trust the study."

@@ -45,7 +45,9 @@ def recipe_names() -> list[str]:
 
 def default_recipe(dataset: str | None) -> str:
     """The recipe that is used when none is asked for."""
-    return "demo" if dataset == "simulated" else "paper"
+    if dataset == "simulated":
+        return "demo"
+    return dataset if dataset in ("hcp", "algonauts2021") else "paper"
 
 
 def load_recipe(name: str) -> Recipe:

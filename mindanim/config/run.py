@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -37,10 +37,24 @@ class RunOptions(Options):
         description="Read this variant of an input, e.g. semantic=seed2; semantic= reads the plain one.",
         json_schema_extra={"unit": "", "flag": True, "identity": False},
     )
+    study: dict[str, str] = Field(
+        default_factory=dict,
+        description="What to read of a study that comes in versions, e.g. variant=1.6mm or clip_s=2.",
+        json_schema_extra={"unit": "", "flag": True, "identity": False, "metavar": "key=value"},
+    )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
     precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
     batch: int | None = opt(
-        None, "Clips computed at a time; none chooses by memory.", flag=True, identity=False, ge=1
+        None, "Clips computed at a time; auto chooses by memory.", flag=True, identity=False, ge=1
+    )
+    low_memory: bool = opt(
+        False, "Compute as little at a time as possible: slower, for small GPUs.", flag=True, identity=False
+    )
+    shard: str | None = opt(
+        None,
+        "Do one share of the work, as 2/8; processes with the other shares fill the same folder.",
+        flag=True,
+        identity=False,
     )
     force: bool = opt(
         False, "Build again; what is there is set aside, never deleted.", flag=True, identity=False
@@ -59,6 +73,28 @@ class RunOptions(Options):
         if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value.lower()):
             raise ValueError("a dataset's name consists of letters, digits, '.', '_' and '-'")
         return value.lower() if value is not None else None
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _by_memory(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    @field_validator("shard")
+    @classmethod
+    def _share(cls, value: str | None) -> str | None:
+        if value is not None:
+            match = re.fullmatch(r"(\d+)/(\d+)", value)
+            if match is None or not 1 <= int(match[1]) <= int(match[2]):
+                raise ValueError("write it as i/n, with i from 1 to n")
+        return value
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """Which share of how many, from 1; None for all of the work."""
+        if self.shard is None:
+            return None
+        which, count = self.shard.split("/")
+        return int(which), int(count)
 
     @field_validator("data", "work")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -14,9 +15,36 @@ LATE_START_S = 2.0
 """Runs of the training films and of the first test film begin this long after the film."""
 
 
+_LAYOUT_DEFAULTS: dict[str, dict[str, Any]] = {
+    "hcp": {
+        "segments": 4,
+        "repeats": 1,
+        "test_segments": 1,
+        "test_repeats": 4,
+        "tr_s": 1.0,
+        "clip_s": 1.0,
+        "lags_s": (4.0,),
+    },
+    "algonauts2021": {
+        "segments": 1,
+        "clips": 300,
+        "repeats": 3,
+        "test_segments": 1,
+        "test_repeats": 3,
+        "tr_s": 3.0,
+        "clip_s": 3.0,
+        "lags_s": (0.0,),
+    },
+}
+"""What a layout has by its nature; other values are refused where they do not fit it."""
+
+
 class SimulateConfig(StageConfig):
     """A study whose truth is known: films, BOLD runs, and what drove them."""
 
+    layout: Literal["cc2017", "hcp", "algonauts2021", "bids"] = opt(
+        "cc2017", "Study whose folders, files and timing are imitated.", flag=True
+    )
     seed: int = opt(0, "Seed of the films, the subjects and the noise.", flag=True, ge=0)
     subjects: int = opt(2, "Number of subjects.", flag=True, ge=1, le=99)
     segments: int = opt(12, "Number of training films.", flag=True, ge=1, le=99)
@@ -54,6 +82,32 @@ class SimulateConfig(StageConfig):
     fps: int = opt(24, "Frame rate of the films.", unit="1/s", ge=4, le=120)
     frame_px: int = opt(64, "Height and width of the films.", unit="px", ge=32, le=1024, multiple_of=2)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_layout(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return _LAYOUT_DEFAULTS.get(str(values.get("layout")), {}) | values
+        return values
+
+    @model_validator(mode="after")
+    def _fits_the_layout(self) -> SimulateConfig:
+        faults = []
+        if self.layout == "hcp":
+            if not 2 <= self.segments <= 4:
+                faults.append(f"segments {self.segments}: the layout has 2 to 4 films")
+            if self.repeats != 1 or self.test_segments != 1 or self.test_repeats != self.segments:
+                faults.append("every film has one run, and the test film is the end of each of them")
+            if self.clip_s != 1:
+                faults.append(f"clip_s {self.clip_s:g}: the layout has clips of 1 s")
+        if self.layout == "algonauts2021":
+            if self.segments != 1 or self.test_segments != 1 or self.repeats != self.test_repeats:
+                faults.append("the layout has one set of clips for each split, and all clips equally often")
+            if self.tr_s != self.clip_s or self.lags_s != (0.0,):
+                faults.append("the layout holds one response per clip: tr_s is clip_s, and lags_s is 0")
+        if faults:
+            raise ValueError(f"layout {self.layout}: {'; '.join(faults)}")
+        return self
+
     @model_validator(mode="after")
     def _fits_together(self) -> SimulateConfig:
         frames = self.clip_s * self.fps
@@ -64,6 +118,8 @@ class SimulateConfig(StageConfig):
             )
         if not 1 <= self.scene_clips[0] <= self.scene_clips[1]:
             raise ValueError(f"scene_clips {self.scene_clips} is not a range such as (1, 3)")
+        if self.layout == "algonauts2021":
+            return self
         latest = TAIL_S + self.clip_s - 1.5 * self.tr_s
         wrong = [lag for lag in self.lags_s if not LATE_START_S <= lag <= latest]
         if wrong:

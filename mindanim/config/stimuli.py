@@ -43,7 +43,8 @@ class EncodeStimuliConfig(StageConfig):
     )
     captions: str = opt(
         "",
-        "Table of captions (clip_id, tab, caption); empty takes the study's own, or else the captioner's.",
+        "Captions: a table (clip_id, tab, caption), or HDF5 files of strings in the clips' order, with "
+        "commas between; empty takes the study's own, or else the captioner's.",
         flag=True,
         identity=False,
     )

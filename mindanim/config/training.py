@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from mindanim.config.fields import StageConfig, opt
+from mindanim.config.fields import ImportPath, StageConfig, opt
 
 Schedule = Literal["constant", "exponential", "cosine", "noam"]
 
 
 class TrainConfig(StageConfig):
     """What the three training stages share: optimisation, regularisation, validation, ridge."""
+
+    # For each decoder, the options that are arguments of its constructor.
+    arguments_of: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    decoder: str = opt("", "Which decoder is fitted.", flag=True)
+    decoder_arguments: dict[str, Any] = opt(
+        {}, "Constructor arguments of a decoder of your own (module:Class); set them in a recipe."
+    )
 
     seed: int = opt(0, "Seed of the weights, the batch order, the masks and dropout.", flag=True, ge=0)
     epochs: int = opt(100, "Passes over the training clips.", flag=True, ge=1)
@@ -70,6 +79,9 @@ class TrainConfig(StageConfig):
     )
     ridge_refit: bool = opt(True, "Fit once more with the validation segments, the penalty kept.")
 
+    tensorboard: bool = opt(
+        False, "Write the course for TensorBoard too, into <work>/tensorboard.", identity=False
+    )
     checkpoint_s: float = opt(60.0, "Seconds between checkpoints.", unit="s", identity=False, ge=0)
 
     @model_validator(mode="after")
@@ -81,17 +93,21 @@ class TrainConfig(StageConfig):
         return self
 
     def spec(self) -> dict[str, Any]:
-        """The arguments of the decoder's constructor, and ``decoder``, its name."""
-        raise NotImplementedError
-
-    def _chosen(self, *names: str) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in names}
+        """The decoder's name and the arguments of its constructor."""
+        if ":" in self.decoder:
+            return {"decoder": self.decoder, **self.decoder_arguments}
+        named = self.arguments_of.get(self.decoder, ())
+        return {"decoder": self.decoder, **{name: getattr(self, name) for name in named}}
 
 
 class TrainSemanticConfig(TrainConfig):
     """Stage 1a: responses to the CLIP vector and the text condition (what is seen)."""
 
-    decoder: Literal["mlp", "ridge"] = opt("mlp", "The paper's network or the linear baseline.", flag=True)
+    arguments_of = {"mlp": ("width", "blocks", "dropout", "block_dropout", "head_widths")}
+
+    decoder: Literal["mlp", "ridge"] | ImportPath = opt(
+        "mlp", "The paper's network, the linear baseline, or a class of your own.", flag=True
+    )
     width: int | None = opt(None, "Width of the trunk; none is the width of CLIP.", ge=1)
     blocks: int = opt(3, "Residual blocks of the trunk.", flag=True, ge=0)
     dropout: float = opt(0.3, "Dropout after the first layer.", ge=0, lt=1)
@@ -112,16 +128,15 @@ class TrainSemanticConfig(TrainConfig):
     )
     temperature: float = opt(0.07, "Initial temperature of the contrastive loss.", gt=0)
 
-    def spec(self) -> dict[str, Any]:
-        if self.decoder == "ridge":
-            return {"decoder": "ridge"}
-        return self._chosen("decoder", "width", "blocks", "dropout", "block_dropout", "head_widths")
-
 
 class TrainStructureConfig(TrainConfig):
     """Stage 1b: responses to the first frame's latent (where things are and how they look)."""
 
-    decoder: Literal["mlp", "ridge"] = opt("mlp", "The paper's network or the linear baseline.", flag=True)
+    arguments_of = {"mlp": ("width", "blocks", "dropout")}
+
+    decoder: Literal["mlp", "ridge"] | ImportPath = opt(
+        "mlp", "The paper's network, the linear baseline, or a class of your own.", flag=True
+    )
     learning_rate: float = opt(1e-6, "Learning rate; the noam schedule sets its own.", flag=True, gt=0)
     zero_fraction: float = opt(
         0.2, "Share of the response entries set to zero, drawn afresh per batch.", ge=0, lt=1
@@ -132,19 +147,24 @@ class TrainStructureConfig(TrainConfig):
     blocks: int = opt(2, "Residual blocks.", ge=0)
     dropout: float = opt(0.2, "Dropout after each hidden layer.", ge=0, lt=1)
 
-    def spec(self) -> dict[str, Any]:
-        if self.decoder == "ridge":
-            return {"decoder": "ridge"}
-        return self._chosen("decoder", "width", "blocks", "dropout")
-
 
 class TrainMotionConfig(TrainConfig):
     """Stage 1c: first frame and responses to the following frames' latents (how things move)."""
 
-    decoder: Literal["cmg", "ridge", "transport"] = opt(
+    _rolled: ClassVar = ("target", "rollout_mask", "difference_gain")
+    _encoder: ClassVar = ("memory_tokens", "fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout")
+    arguments_of = {
+        "cmg": ("width", "layers", "heads", "feedforward", "dropout", "norm", *_rolled, *_encoder),
+        "cmg-patches": ("patch_size", "patch_width", "patch_layers", "patch_heads", "mlp_ratio", "dropout")
+        + (*_rolled, *_encoder),
+        "ridge": ("target", "difference_gain"),
+    }
+
+    decoder: Literal["cmg", "cmg-patches", "ridge", "transport"] | ImportPath = opt(
         "cmg",
-        "The paper's consistency motion generator, ridge on latents, or ridge on the latents' optical flow, "
-        "by which the first frame is carried along.",
+        "The paper's consistency motion generator with frames or patches for tokens, ridge on latents, "
+        "ridge on the latents' optical flow, by which the first frame is carried along, or a class of your "
+        "own.",
         flag=True,
     )
     epochs: int = opt(300, "Passes over the training clips.", flag=True, ge=1)
@@ -174,6 +194,14 @@ class TrainMotionConfig(TrainConfig):
     heads: int = opt(4, "Attention heads.", ge=1)
     feedforward: int = opt(768, "Width of the feed-forward sublayers.", ge=1)
     dropout: float = opt(0.2, "Dropout after each sublayer.", ge=0, lt=1)
+    norm: Literal["layer", "deviation"] = opt(
+        "layer", "Layer norm: torch's, or that of published checkpoints, divided by (deviation + 1e-6)."
+    )
+    patch_size: int = opt(8, "Side of a patch.", unit="latent px", ge=1)
+    patch_width: int = opt(512, "Features of a patch.", ge=4)
+    patch_layers: int = opt(4, "Layers of the generator with patches.", ge=1)
+    patch_heads: int = opt(8, "Attention heads of the generator with patches.", ge=1)
+    mlp_ratio: float = opt(4.0, "Hidden width of the patches' feed-forward, in patch widths.", gt=0)
     memory_tokens: int = opt(1, "Tokens that the responses are encoded to; 1 adds their projection.", ge=1)
     fmri_width: int = opt(768, "Width of the response encoder.", ge=1)
     fmri_blocks: int = opt(1, "Residual blocks of the response encoder.", ge=0)
@@ -202,13 +230,3 @@ class TrainMotionConfig(TrainConfig):
         "Factor on the decoded motion field; none takes the one with the best cross-validated difference r.",
         gt=0,
     )
-
-    def spec(self) -> dict[str, Any]:
-        if self.decoder == "ridge":
-            return self._chosen("decoder", "target", "difference_gain")
-        if self.decoder == "transport":
-            return {"decoder": "transport"}
-        return self._chosen(
-            "decoder", "target", "width", "layers", "heads", "feedforward", "dropout", "memory_tokens",
-            "fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout", "rollout_mask", "difference_gain",
-        )  # fmt: skip

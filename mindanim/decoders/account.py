@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
+
 from mindanim.config.training import (
     TrainConfig,
     TrainMotionConfig,
     TrainSemanticConfig,
     TrainStructureConfig,
 )
+from mindanim.decoders.base import Shapes, build
 from mindanim.decoders.data import Split
 from mindanim.decoders.fitting import Fitted
 
@@ -18,6 +21,27 @@ _TARGETS = {
 }
 CHANCE = 0.05
 """Probability under shifted pairings above which a decoder's score counts as chance."""
+
+
+def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
+    """What a fit will about take on disk, 0 where that is not known beforehand (a decoder of one's own).
+
+    A network in training holds, beside its weights, Adam's two moments, the best weights so far and, with
+    averaging, a fifth copy; a checkpoint is written beside the one before.
+    """
+    if config.decoder in ("mlp", "cmg", "cmg-patches"):
+        with torch.device("meta"):
+            weights = build(kind, config.spec(), shapes).parameter_count()
+        return 4 * weights * (1 + 2 * (5 if config.ema else 4))
+    if config.decoder in ("ridge", "transport"):
+        outputs = {
+            "semantic": shapes.clip[0] + shapes.tokens[0] * shapes.tokens[1],
+            "structure": shapes.latent_size,
+            "motion": (shapes.frames - 1) * shapes.latent_size,
+        }[kind]
+        rank = min(outputs, config.ridge_components)
+        return 4 * (shapes.features * rank + rank * outputs)
+    return 0
 
 
 def methods(kind: str, config: TrainConfig, fitted: Fitted, split: Split) -> list[str]:
@@ -71,6 +95,10 @@ def _penalty(config: TrainConfig) -> str:
 
 def _network(config: TrainConfig) -> str:
     paper = "(Mind-Animator, arXiv 2405.03280)"
+    if ":" in config.decoder:
+        return (
+            f"The decoder is a class from outside the package, {config.decoder}, trained on the same losses."
+        )
     if isinstance(config, TrainSemanticConfig):
         return (
             f"The semantic decoder is a residual network {paper} trained on the squared errors of "
@@ -82,10 +110,12 @@ def _network(config: TrainConfig) -> str:
             f"{_TARGETS['structure']}."
         )
     if isinstance(config, TrainMotionConfig):
+        side = config.patch_size
+        tokens = "frames" if config.decoder == "cmg" else f"patches of {side} x {side} latent pixels"
         of = "latents" if config.target == "frame" else "scaled differences of latents to the first frame"
         return (
-            f"The motion decoder is a consistency motion generator {paper}, a causal transformer over frames "
-            f"guided by the responses, trained on the squared error of {of}."
+            f"The motion decoder is a consistency motion generator {paper}, a causal transformer over "
+            f"{tokens} guided by the responses, trained on the squared error of {of}."
         )
     raise TypeError(f"no methods text for {type(config).__name__}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -30,7 +30,8 @@ DECODERS: dict[str, dict[str, tuple[str, str]]] = {
     "semantic": {"mlp": ("semantic", "SemanticMlp"), "ridge": ("semantic", "SemanticRidge")},
     "structure": {"mlp": ("structure", "StructureMlp"), "ridge": ("structure", "StructureRidge")},
     "motion": {
-        "cmg": ("motion", "FrameTokenCmg"),
+        "cmg": ("cmg", "FrameTokenCmg"),
+        "cmg-patches": ("patches", "PatchCmg"),
         "ridge": ("transport", "MotionRidge"),
         "transport": ("transport", "MotionTransport"),
     },
@@ -76,9 +77,14 @@ class Shapes:
         return int(np.prod(self.latent))
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, ABC):
     """A decoder with fitted weights; `kind` is the artifact kind, `spec` what `build` needs to make it
-    again."""
+    again.
+
+    A decoder of one's own is a class derived from the one of its kind (`SemanticNetwork`,
+    `StructureNetwork`, `MotionNetwork`), whose constructor takes the shapes and, by name, its own
+    arguments. It is named "module:Class" and needs no change of this package.
+    """
 
     kind: ClassVar[str]
     predict_batch = 128
@@ -133,25 +139,50 @@ class Decoder(nn.Module):
 def build(kind: str, spec: Mapping[str, Any], shapes: Shapes | Mapping[str, Any]) -> Decoder:
     """Make a decoder with fresh weights.
 
-    kind: semantic, structure or motion. spec: ``decoder`` and the arguments of its constructor.
-    Raises InputError for a name that does not exist or arguments that the decoder does not have.
+    kind: semantic, structure or motion. spec: ``decoder``, the name of one or "module:Class", and the
+    arguments of its constructor. Raises InputError for a name that does not exist or arguments that the
+    decoder does not have.
     """
     arguments = dict(spec)
     name = arguments.pop("decoder", "")
-    known = DECODERS.get(kind)
-    if known is None:
-        raise InputError(f"{unknown('kind of decoder', kind, DECODERS)}.")
-    if name not in known:
-        raise InputError(f"{unknown(f'{kind} decoder', name, known)}.")
-    module, cls = known[name]
+    made = decoder_class(kind, name)
     shapes = shapes if isinstance(shapes, Shapes) else Shapes.of(shapes)
-    made = getattr(importlib.import_module(f"mindanim.decoders.{module}"), cls)
     try:
-        decoder: Decoder = made(shapes, **arguments)
+        decoder = made(shapes, **arguments)
     except TypeError as error:
         raise InputError(f"The {kind} decoder '{name}' cannot be built.", str(error)) from error
     decoder.spec = dict(spec)
     return decoder
+
+
+def decoder_class(kind: str, name: str) -> type[Decoder]:
+    """The class of the decoder ``name`` of a kind.
+
+    Raises InputError when there is none, or when "module:Class" names something that is no decoder of this
+    kind. Nothing but such a class is ever called, but importing its module runs that module's code.
+    """
+    known = DECODERS.get(kind)
+    if known is None:
+        raise InputError(f"{unknown('kind of decoder', kind, DECODERS)}.")
+    if name not in known and ":" not in name:
+        raise InputError(f"{unknown(f'{kind} decoder', name, known)}.")
+    module, _, cls = name.partition(":")
+    if name in known:
+        module, cls = f"mindanim.decoders.{known[name][0]}", known[name][1]
+    try:
+        made = getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"The {kind} decoder {name} cannot be imported.",
+            str(error),
+            "Install the package that holds it, or put its folder on PYTHONPATH.",
+        ) from error
+    if not (isinstance(made, type) and issubclass(made, Decoder) and getattr(made, "kind", "") == kind):
+        raise InputError(
+            f"{name} is no {kind} decoder.",
+            f"It must be a class derived from mindanim.decoders.{kind}.{kind.title()}.",
+        )
+    return made
 
 
 def describe(decoder: Decoder) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mindanim.decoders.parallel import ShareDropout
+
 
 class Residual(nn.Module):
     """``x + layers(x)``."""
@@ -18,7 +20,7 @@ class Residual(nn.Module):
 
 
 def _dense(inputs: int, width: int, dropout: float) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout)
+    return nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), ShareDropout(dropout)
 
 
 def response_trunk(
@@ -64,3 +66,23 @@ class Scaler(nn.Module):
     def undo(self, values: Tensor) -> Tensor:
         """Standard units back to the target's."""
         return values * self.scale + self.mean
+
+
+class DeviationNorm(nn.Module):
+    """Layer normalisation that divides by the standard deviation plus epsilon: ``(x - mean) / (std + 1e-6)``.
+
+    The standard deviation has ``n - 1`` in its denominator. torch's own layer norm divides by the root of
+    the variance over ``n`` plus epsilon. Checkpoints of Mind-Animator's motion generator were trained with
+    this one.
+    """
+
+    epsilon = 1e-6
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        deviation, mean = torch.std_mean(values, dim=-1, keepdim=True)
+        return self.weight * (values - mean) / (deviation + self.epsilon) + self.bias

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mindanim.decoders.parallel import drawn
 from mindanim.errors import InputError
 
 Rows = NDArray[np.int64]
@@ -77,7 +78,10 @@ def zero_entries(responses: Tensor, fraction: float) -> Tensor:
     input stays."""
     if fraction == 0:
         return responses
-    return responses * (torch.rand_like(responses) >= fraction)
+    chances = drawn(
+        len(responses), lambda clips: responses.new_empty((clips, *responses.shape[1:])).uniform_()
+    )
+    return responses * (chances >= fraction)
 
 
 def draw_views(bank: Tensor, rows: Tensor, augment: bool) -> Tensor:
@@ -85,7 +89,8 @@ def draw_views(bank: Tensor, rows: Tensor, augment: bool) -> Tensor:
     one."""
     if not augment:
         return bank[rows, 0]
-    return bank[rows, torch.randint(bank.shape[1], rows.shape, device=bank.device)]
+    views = drawn(len(rows), lambda clips: torch.randint(bank.shape[1], (clips,), device=bank.device))
+    return bank[rows, views]
 
 
 def caption_labels(captions: pd.Series) -> Tensor:

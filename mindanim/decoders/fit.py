@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.base import Shapes, build
+from mindanim.decoders.base import Decoder, Shapes, build
 from mindanim.decoders.data import Split
 from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
 from mindanim.decoders.fitting import (
@@ -20,17 +20,27 @@ from mindanim.decoders.fitting import (
     numpy,
     report_ridge,
 )
-from mindanim.decoders.motion import FrameTokenCmg
+from mindanim.decoders.motion import MotionNetwork
 from mindanim.decoders.scores import pooled_correlation
-from mindanim.decoders.semantic import SemanticMlp, SemanticRidge
-from mindanim.decoders.structure import StructureMlp, StructureRidge
+from mindanim.decoders.semantic import SemanticNetwork, SemanticRidge
+from mindanim.decoders.structure import StructureNetwork, StructureRidge
 from mindanim.decoders.tasks import MotionTask, SemanticTask, StructureTask
 from mindanim.decoders.transport import MotionRidge, MotionTransport, carry, motion_field
+from mindanim.errors import InputError
 
 GAINS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Candidate factors on the decoded motion field."""
 _GAIN_CLIPS = 512
 """Clips, spread evenly, on which the gain is chosen."""
+
+
+def _untrainable(decoder: Decoder, needed: str) -> InputError:
+    name = f"mindanim.decoders.{decoder.kind}.{needed}"
+    return InputError(
+        f"The {decoder.kind} decoder {decoder.spec['decoder']} is not trained by gradient descent.",
+        f"It is not derived from {name}.",
+        "Derive it from that class, and give it what the class asks for.",
+    )
 
 
 def fit_semantic(
@@ -41,7 +51,9 @@ def fit_semantic(
         return _semantic_ridge(config, examples, shapes, split)
     examples = examples.to(machine.device)
     with fresh_weights(config.seed):
-        decoder = cast(SemanticMlp, build("semantic", config.spec(), shapes)).to(machine.device)
+        decoder = build("semantic", config.spec(), shapes).to(machine.device)
+        if not isinstance(decoder, SemanticNetwork):
+            raise _untrainable(decoder, "SemanticNetwork")
         task = SemanticTask(decoder, examples, config)
     decoder.first_token.copy_(examples.first_token)
     if config.standardise:
@@ -77,7 +89,9 @@ def fit_structure(
         return _structure_ridge(config, examples, shapes, split)
     examples = examples.to(machine.device)
     with fresh_weights(config.seed):
-        decoder = cast(StructureMlp, build("structure", config.spec(), shapes)).to(machine.device)
+        decoder = build("structure", config.spec(), shapes).to(machine.device)
+        if not isinstance(decoder, StructureNetwork):
+            raise _untrainable(decoder, "StructureNetwork")
     if config.standardise:
         decoder.scaler.fit(examples.latents[examples.fit])
     return fit_network(StructureTask(decoder, examples, config), config, machine)
@@ -115,7 +129,9 @@ def fit_motion(
         return _motion_transport(config, examples, shapes, split)
     examples = examples.to(machine.device)
     with fresh_weights(config.seed):
-        decoder = cast(FrameTokenCmg, build("motion", config.spec(), shapes)).to(machine.device)
+        decoder = build("motion", config.spec(), shapes).to(machine.device)
+        if not isinstance(decoder, MotionNetwork):
+            raise _untrainable(decoder, "MotionNetwork")
     if config.standardise or config.target == "difference":
         decoder.fit_scalers(examples.latents[examples.fit].float())
     return fit_network(MotionTask(decoder, examples, config), config, machine)

@@ -26,11 +26,13 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and in which precision networks are trained, and where an interrupted training is kept."""
+    """Where and in which precision networks are trained, where an interrupted training is kept, and where
+    its course is written for TensorBoard, if at all."""
 
     device: torch.device
     dtype: torch.dtype
     checkpoint: Path
+    events: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Fitted:
 
 def fit_network(task: Task[Any], config: TrainConfig, machine: Machine) -> Fitted:
     """Train a network; the facts are those of the epoch that was kept."""
-    course = train(task, config, device=machine.device, dtype=machine.dtype, checkpoint=machine.checkpoint)
+    course = train(task, config, **vars(machine))
     history = pd.DataFrame(course.history).astype({"epoch": int, "step": int})
     best = history.loc[history["epoch"] == course.best_epoch].iloc[0]
     facts: dict[str, Any] = {"best_epoch": course.best_epoch, "epochs": int(history["epoch"].iloc[-1])}

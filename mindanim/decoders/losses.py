@@ -9,8 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mindanim.decoders.parallel import batch_mean
 
-def info_nce(predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: Tensor) -> Tensor:
+_PIECE = 1 << 18
+
+
+def info_nce(
+    predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: Tensor, own: slice = slice(None)
+) -> Tensor:
     """Bidirectional contrastive loss with any number of positives per row.
 
     Mean of the row-wise and the column-wise cross-entropy of the scaled cosines, where the wanted
@@ -19,13 +25,15 @@ def info_nce(predicted: Tensor, target: Tensor, logit_scale: Tensor, positives: 
 
     predicted, target: ``(clip, feature)``, normalised here. logit_scale: logarithm of the scale, a scalar.
     positives: ``(clip, clip) bool``, true where a prediction and a target belong together; the diagonal is
-    true.
+    true. own: the rows and columns over which the mean is taken, those of one of several processes.
     """
     cosine = functional.normalize(predicted.float(), dim=1) @ functional.normalize(target.float(), dim=1).T
     logits = cosine * logit_scale.exp()
     weight = positives.to(logits.dtype)
-    rows = functional.cross_entropy(logits, weight / weight.sum(1, keepdim=True))
-    columns = functional.cross_entropy(logits.T, weight.T / weight.T.sum(1, keepdim=True))
+    rows, columns = (
+        functional.cross_entropy(scores[own], (wanted / wanted.sum(1, keepdim=True))[own])
+        for scores, wanted in ((logits, weight), (logits.T, weight.T))
+    )
     return (rows + columns) / 2
 
 
@@ -41,11 +49,18 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
     The same as adding the penalty to the loss (0 is the subgradient at 0), at the cost of two passes over
     the weights.
     """
-    moved: list[Tensor] = [parameter for parameter in parameters if parameter.grad is not None]
-    if penalty == 0 or not moved:
+    if penalty == 0:
         return
-    gradients = [tensor.grad for tensor in moved if tensor.grad is not None]
-    torch._foreach_add_(gradients, torch._foreach_sign(moved), alpha=penalty)
+    signs: dict[torch.device, Tensor] = {}
+    for parameter in parameters:
+        if parameter.grad is None:
+            continue
+        # In pieces that stay in a CPU's cache; a whole tensor of signs would be new memory each time.
+        size = _PIECE if parameter.device.type == "cpu" else 64 * _PIECE
+        buffer = signs.setdefault(parameter.device, parameter.new_empty(size))
+        pieces = zip(parameter.view(-1).split(size), parameter.grad.view(-1).split(size), strict=True)
+        for weights, gradient in pieces:
+            gradient.add_(torch.sign(weights, out=buffer[: len(weights)]), alpha=penalty)
 
 
 def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight: float) -> Tensor:
@@ -59,5 +74,5 @@ def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight:
     if motion_weight == 0:
         return error.mean()
     energy = change.square()
-    weight = 1 + motion_weight * energy / energy.mean().clamp_min(1e-12)
-    return (error * weight).mean() / weight.mean()
+    weight = 1 + motion_weight * energy / batch_mean(energy).clamp_min(1e-12)
+    return (error * weight).mean() / batch_mean(weight)

@@ -1,33 +1,154 @@
-"""Several processes, one training: each takes its share of every batch, gradients are averaged."""
+"""Several processes, one training: each takes its share of every batch, and all together compute what one
+process would.
+
+``accelerate launch`` starts the processes and Accelerate's PartialState joins them (`runtime`); the loop
+itself needs four things that Accelerate's ``prepare`` does not give, and that are here: random numbers that
+are drawn for the whole batch, so that masks and dropout do not depend on the number of processes; a
+contrastive loss over the whole batch instead of each process's part; gradients and losses weighted by the
+part of the batch that each process saw; and optimizer and weights that stay plain tensors, so that a
+checkpoint of one launch continues in another with more or fewer processes. Random numbers agree on a CPU;
+on a GPU dropout of a single process draws others than that of several.
+
+On a machine without GPUs ``accelerate launch --num_processes 2`` starts one process; add ``--multi_gpu``,
+which means several processes of any sort (gloo joins them).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from mindanim import runtime
 
 
-def own_share(rows: Tensor) -> Tensor:
-    """The part of a batch that this process works on; all of it when there are fewer clips than processes."""
+@dataclass(frozen=True)
+class Share:
+    """The part of a batch of `total` clips that this process works on.
+
+    rows: places within the batch. weight: what the means over this part count for in those over the batch.
+    """
+
+    total: int
+    rows: slice
+    weight: float
+
+
+_SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
+
+
+@contextmanager
+def sharing(total: int) -> Iterator[slice]:
+    """Share a batch of ``total`` clips during the block; gives the places of this process's part.
+
+    A batch with fewer clips than processes is worked on by each of them alone, and counts once.
+    """
     world = runtime.world_size()
-    return rows if len(rows) < world else rows[runtime.rank() :: world]
+    if world == 1:
+        yield slice(None)
+        return
+    rows = slice(None) if total < world else slice(runtime.rank(), None, world)
+    count = len(range(total)[rows])
+    share = Share(total, rows, 1 / world if total < world else count / total)
+    token = _SHARE.set(share)
+    try:
+        yield rows
+    finally:
+        _SHARE.reset(token)
+
+
+def own_rows() -> slice:
+    """The places of this process's part within the batch that is shared; all of them where none is."""
+    share = _SHARE.get()
+    return slice(None) if share is None else share.rows
+
+
+def drawn(count: int, draw: Callable[[int], Tensor]) -> Tensor:
+    """Random rows for this process's ``count`` clips: ``draw(clips)``, drawn for the whole batch."""
+    share = _SHARE.get()
+    return draw(count) if share is None else draw(share.total)[share.rows]
+
+
+class ShareDropout(nn.Dropout):
+    """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        share = _SHARE.get()
+        if share is None or not self.training or self.p == 0:
+            return super().forward(input)
+        kept = input.new_empty((share.total, *input.shape[1:])).bernoulli_(1 - self.p).div_(1 - self.p)
+        return input * kept[share.rows]
+
+
+def gathered(values: Tensor) -> Tensor:
+    """The rows of all processes ``(clip of the batch, ...)``, through which gradients flow back to each."""
+    share = _SHARE.get()
+    if share is None or share.total == len(values):
+        return values
+    return torch.as_tensor(_Gathered.apply(values, share))
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, share: Share) -> Tensor:
+        ctx.rows = share.rows
+        whole = values.new_zeros((share.total, *values.shape[1:]))
+        whole[share.rows] = values
+        torch.distributed.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        gradient = gradient.clone()
+        torch.distributed.all_reduce(gradient)
+        return gradient[ctx.rows], None
+
+
+def weighted(loss: Tensor) -> Tensor:
+    """A mean over this process's clips, scaled so that the sum over processes is the mean over the batch."""
+    share = _SHARE.get()
+    return loss if share is None else loss * share.weight
 
 
 @torch.no_grad()
-def average_gradients(parameters: Iterable[nn.Parameter], share: float) -> None:
-    """Replace the gradients by their mean over all processes, weighted by the ``share`` of the batch each
-    one saw."""
-    world = runtime.world_size()
-    if world == 1:
-        return
-    from accelerate.utils import reduce
+def batch_mean(values: Tensor) -> Tensor:
+    """The mean of ``values (clip, ...)`` over the clips of all processes; carries no gradient."""
+    mean = weighted(values.mean())
+    if _SHARE.get() is not None:
+        torch.distributed.all_reduce(mean)
+    return mean
 
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.copy_(reduce(parameter.grad * share, reduction="sum"))
+
+@torch.no_grad()
+def summed(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Losses that are `weighted`, summed over processes."""
+    if _SHARE.get() is None:
+        return losses
+    together = torch.stack([loss.float() for loss in losses.values()])
+    torch.distributed.all_reduce(together)
+    return dict(zip(losses, together.unbind(), strict=True))
+
+
+@torch.no_grad()
+def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace the gradients of `weighted` losses by their sum over all processes."""
+    if _SHARE.get() is None:
+        return
+    running = [
+        torch.distributed.all_reduce(parameter.grad, async_op=True)
+        for parameter in parameters
+        if parameter.grad is not None
+    ]
+    for one in running:
+        if one is not None:
+            one.wait()
 
 
 def agreed(figures: dict[str, float]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,10 +33,10 @@ class Semantic(Decoder):
         """Elements of the tokens that are predicted."""
         return (self.shapes.tokens[0] - 1) * self.shapes.tokens[1]
 
+    @abstractmethod
     def decode(self, responses: Tensor) -> tuple[Tensor, Tensor]:
         """Flattened responses to CLIP vectors ``(clip, feature)`` and tokens 1.. ``(clip, token *
         feature)``."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def predict(self, responses: Responses, *rest: Any) -> dict[str, Tensor]:
@@ -55,7 +56,25 @@ class Semantic(Decoder):
         return {"clip": torch.cat(clips), "text_tokens": torch.cat(tokens)}
 
 
-class SemanticMlp(Semantic):
+class SemanticNetwork(Semantic):
+    """A semantic decoder that the training loop fits; a class of one's own needs `forward` alone."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__(shapes)
+        self.clip_scaler = Scaler(shapes.clip[0])
+        self.token_scaler = Scaler(self.token_outputs)
+
+    @abstractmethod
+    def forward(self, responses: Tensor) -> tuple[Tensor, Tensor]:
+        """Responses ``(clip, lag * voxel)`` to CLIP vectors ``(clip, feature)`` and tokens 1.. ``(clip,
+        token * feature)``, both in the scalers' units."""
+
+    def decode(self, responses: Tensor) -> tuple[Tensor, Tensor]:
+        vectors, tokens = self(responses)
+        return self.clip_scaler.undo(vectors), self.token_scaler.undo(tokens)
+
+
+class SemanticMlp(SemanticNetwork):
     """The paper's network: a residual trunk into CLIP space, and a head from there to the text condition."""
 
     def __init__(
@@ -79,18 +98,11 @@ class SemanticMlp(Semantic):
         for inputs, outputs in zip(widths, widths[1:], strict=False):
             layers += [nn.LayerNorm(inputs), nn.GELU(), nn.Linear(inputs, outputs)]
         self.head = nn.Sequential(*layers)
-        self.clip_scaler = Scaler(space)
-        self.token_scaler = Scaler(self.token_outputs)
         xavier(self)
 
     def forward(self, responses: Tensor) -> tuple[Tensor, Tensor]:
-        """Both outputs in the scalers' units."""
         vectors = self.trunk(responses)
         return vectors, self.head(vectors)
-
-    def decode(self, responses: Tensor) -> tuple[Tensor, Tensor]:
-        vectors, tokens = self(responses)
-        return self.clip_scaler.undo(vectors), self.token_scaler.undo(tokens)
 
 
 class SemanticRidge(Semantic):

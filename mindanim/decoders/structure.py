@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from mindanim.decoders.base import Decoder, Responses, Shapes
 from mindanim.decoders.blocks import Residual, Scaler, xavier
+from mindanim.decoders.parallel import ShareDropout
 from mindanim.decoders.ridge import LinearMap
 
 
@@ -17,9 +19,9 @@ class Structure(Decoder):
 
     kind = "structure"
 
+    @abstractmethod
     def decode(self, responses: Tensor) -> Tensor:
         """Flattened responses to latents ``(clip, channel * height * width)``."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def predict(self, responses: Responses, *rest: Any) -> Tensor:
@@ -32,23 +34,34 @@ class Structure(Decoder):
         return torch.cat(latents).reshape(-1, *self.shapes.latent)
 
 
-class StructureMlp(Structure):
+class StructureNetwork(Structure):
+    """A structure decoder that the training loop fits; a class of one's own needs `forward` alone."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__(shapes)
+        self.scaler = Scaler(shapes.latent_size)
+
+    @abstractmethod
+    def forward(self, responses: Tensor) -> Tensor:
+        """Responses ``(clip, lag * voxel)`` to latents ``(clip, channel * height * width)`` in the scaler's
+        units."""
+
+    def decode(self, responses: Tensor) -> Tensor:
+        return self.scaler.undo(self(responses))
+
+
+class StructureMlp(StructureNetwork):
     """The paper's network: a linear residual trunk with dropout, LayerNorm, ReLU and one linear layer."""
 
     def __init__(self, shapes: Shapes, *, width: int = 1024, blocks: int = 2, dropout: float = 0.2) -> None:
         super().__init__(shapes)
-        residuals = (Residual(nn.Linear(width, width), nn.Dropout(dropout)) for _ in range(blocks))
-        self.trunk = nn.Sequential(nn.Linear(shapes.features, width), nn.Dropout(dropout), *residuals)
+        residuals = (Residual(nn.Linear(width, width), ShareDropout(dropout)) for _ in range(blocks))
+        self.trunk = nn.Sequential(nn.Linear(shapes.features, width), ShareDropout(dropout), *residuals)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, shapes.latent_size))
-        self.scaler = Scaler(shapes.latent_size)
         xavier(self)
 
     def forward(self, responses: Tensor) -> Tensor:
-        """The latent in the scaler's units."""
         return torch.as_tensor(self.head(self.trunk(responses)))
-
-    def decode(self, responses: Tensor) -> Tensor:
-        return self.scaler.undo(self(responses))
 
 
 class StructureRidge(Structure):

@@ -11,16 +11,19 @@ from mindanim.decoders.data import draw_views, zero_entries
 from mindanim.decoders.examples import BATCH, MotionExamples, SemanticExamples, StructureExamples
 from mindanim.decoders.losses import info_nce, initial_logit_scale, moving_mse
 from mindanim.decoders.masks import causal, sparse_causal
-from mindanim.decoders.motion import FrameTokenCmg
-from mindanim.decoders.semantic import SemanticMlp
-from mindanim.decoders.structure import StructureMlp
+from mindanim.decoders.motion import MotionNetwork
+from mindanim.decoders.parallel import drawn, gathered, own_rows
+from mindanim.decoders.semantic import SemanticNetwork
+from mindanim.decoders.structure import StructureNetwork
 from mindanim.decoders.training import Task
 
 
-class SemanticTask(Task[SemanticMlp]):
+class SemanticTask(Task[SemanticNetwork]):
     """MSE to the caption's CLIP vector, the tri-modal contrastive loss, and MSE to the text condition."""
 
-    def __init__(self, decoder: SemanticMlp, examples: SemanticExamples, config: TrainSemanticConfig) -> None:
+    def __init__(
+        self, decoder: SemanticNetwork, examples: SemanticExamples, config: TrainSemanticConfig
+    ) -> None:
         super().__init__(decoder)
         self.examples, self.config = examples, config
         self.rows = len(examples.fit)
@@ -45,17 +48,21 @@ class SemanticTask(Task[SemanticMlp]):
     def _losses(self, rows: Tensor, responses: Tensor, text: Tensor, image: Tensor) -> dict[str, Tensor]:
         network, config = self.decoder, self.config
         scaled, tokens = network(responses)
-        vectors = network.clip_scaler.undo(scaled)
-        same = self.examples.captions[rows]
+        vectors, texts, images, same = (
+            gathered(values)
+            for values in (network.clip_scaler.undo(scaled), text, image, self.examples.captions[rows])
+        )
         if config.equal_captions == "positives":
             positives = same[:, None] == same
         else:
-            positives = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+            positives = torch.eye(len(same), dtype=torch.bool, device=rows.device)
         share = config.text_share
+        contrasts = [
+            info_nce(vectors, other, self.logit_scale, positives, own_rows()) for other in (texts, images)
+        ]
         losses = {
             "clip": functional.mse_loss(scaled.float(), network.clip_scaler.apply_to(text)),
-            "contrast": share * info_nce(vectors, text, self.logit_scale, positives)
-            + (1 - share) * info_nce(vectors, image, self.logit_scale, positives),
+            "contrast": share * contrasts[0] + (1 - share) * contrasts[1],
             "tokens": functional.mse_loss(
                 tokens.float(), network.token_scaler.apply_to(self.examples.tokens[rows].float())
             ),
@@ -68,11 +75,11 @@ class SemanticTask(Task[SemanticMlp]):
         return {"loss": total, **losses}
 
 
-class StructureTask(Task[StructureMlp]):
+class StructureTask(Task[StructureNetwork]):
     """MSE to the latent of the first frame."""
 
     def __init__(
-        self, decoder: StructureMlp, examples: StructureExamples, config: TrainStructureConfig
+        self, decoder: StructureNetwork, examples: StructureExamples, config: TrainStructureConfig
     ) -> None:
         super().__init__(decoder)
         self.examples, self.config = examples, config
@@ -95,11 +102,11 @@ class StructureTask(Task[StructureMlp]):
         return functional.mse_loss(self.decoder(responses).float(), target)
 
 
-class MotionTask(Task[FrameTokenCmg]):
+class MotionTask(Task[MotionNetwork]):
     """MSE to the next frame's latent, from earlier frames of which some are hidden, guided by the
     responses."""
 
-    def __init__(self, decoder: FrameTokenCmg, examples: MotionExamples, config: TrainMotionConfig) -> None:
+    def __init__(self, decoder: MotionNetwork, examples: MotionExamples, config: TrainMotionConfig) -> None:
         super().__init__(decoder)
         self.examples, self.config = examples, config
         self.rows = len(examples.fit)
@@ -143,5 +150,5 @@ class MotionTask(Task[FrameTokenCmg]):
         decoded = self.examples.decoded[rows].float()
         if choice == "decoded" or not self.training:
             return decoded
-        either = torch.rand(len(rows), 1, device=rows.device) < 0.5
-        return torch.where(either, decoded, true)
+        chances = drawn(len(rows), lambda clips: torch.rand(clips, 1, device=rows.device))
+        return torch.where(chances < 0.5, decoded, true)

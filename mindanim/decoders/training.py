@@ -14,7 +14,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,9 +26,10 @@ from mindanim import console, runtime
 from mindanim.artifacts.files import atomic_path
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
-from mindanim.decoders.losses import add_l1_gradient
-from mindanim.decoders.parallel import agreed, average_gradients, own_share
+from mindanim.decoders.board import board
+from mindanim.decoders.parallel import agreed, sharing, summed, weighted
 from mindanim.decoders.schedules import l1_penalty, learning_rate
+from mindanim.decoders.stepping import Stepper
 from mindanim.errors import ConfigError
 
 D = TypeVar("D", bound=Decoder)
@@ -83,20 +84,24 @@ def train(
     device: torch.device,
     dtype: torch.dtype,
     checkpoint: Path,
+    events: Path | None = None,
     after_step: Callable[[int], None] | None = None,
 ) -> Progress:
     """Train ``task`` to the end, from ``checkpoint`` where there is one, and give it the weights that were
     selected.
 
-    dtype: of the forward pass (autocast); weights stay float32. after_step: called with the number of steps
-    taken. Raises ConfigError when the loss is no longer finite.
+    dtype: of the forward pass (autocast); weights stay float32. events: folder for TensorBoard, if any.
+    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         run = _Run(task.to(device), config, dtype, checkpoint)
         begun = run.at.step // run.steps_per_epoch
-        with console.progress(
-            config.epochs - begun, f"epochs of the {task.decoder.kind} decoder"
-        ) as progress:
+        title = f"epochs of the {task.decoder.kind} decoder"
+        with (
+            closing(run.stepper),
+            board(events) as write,
+            console.progress(config.epochs - begun, title) as progress,
+        ):
             for epoch in range(begun, config.epochs):
                 if run.at.stopped:
                     break
@@ -105,6 +110,8 @@ def train(
                     if after_step is not None:
                         after_step(run.at.step)
                 progress.advance(1, **run.close(epoch))
+                if run.at.history and run.at.history[-1]["epoch"] == epoch + 1:
+                    write(run.at.history[-1])
     task.load_state_dict(run.at.best)
     return run.at
 
@@ -116,46 +123,31 @@ class _Run:
         self.steps_per_epoch = math.ceil(task.rows / config.batch_size)
         self.parameters = [parameter for parameter in task.parameters() if parameter.requires_grad]
         self.averaged = [parameter.detach().clone() for parameter in self.parameters] if config.ema else []
-        # Without weight decay AdamW is Adam.
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.learning_rate,
-            betas=config.betas,
-            eps=config.epsilon,
-            weight_decay=config.weight_decay,
-            fused=self.device.type in ("cpu", "cuda"),
-        )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.stepper = Stepper(self.parameters, config, self.device, dtype)
         self.at = Progress()
         self._resume()
         self.saved_s = time.monotonic()
 
     def take(self, step: int, epoch: int) -> None:
         """One optimisation step; a checkpoint when one is due."""
-        torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), str(runtime.rank())))
+        # All processes draw the same numbers; the last part of the name has been there from the first
+        # version on, and keeps seeds what they were.
+        torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), "0"))
         batch = self._batch(step, epoch)
-        rows = own_share(batch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                self.config, step, self.steps_per_epoch, self.task.model_size, self.task.noam_factor
-            )
         self.task.train()
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            losses = self.task.losses(rows.to(self.device))
-        self.optimizer.zero_grad()
-        torch.autograd.backward(self.scaler.scale(losses["loss"]))
-        self.scaler.unscale_(self.optimizer)
-        average_gradients(self.parameters, len(rows) / len(batch))
-        add_l1_gradient(self.parameters, l1_penalty(self.config, epoch))
-        if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        with sharing(len(batch)) as own:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                losses = {
+                    name: weighted(loss)
+                    for name, loss in self.task.losses(batch[own].to(self.device)).items()
+                }
+            self.stepper.step(losses["loss"], self._rate(step), l1_penalty(self.config, epoch))
+            losses = summed({name: loss.detach() for name, loss in losses.items()})
         self._average(step)
         for name, loss in losses.items():
-            self.at.sums[name] = self.at.sums.get(
-                name, torch.zeros((), device=self.device)
-            ) + loss.detach() * len(rows)
+            self.at.sums[name] = self.at.sums.get(name, torch.zeros((), device=self.device)) + loss * len(
+                batch
+            )
         self.at.step = step + 1
         # A checkpoint at the end of an epoch waits for its validation.
         if self.at.step % self.steps_per_epoch:
@@ -164,15 +156,12 @@ class _Run:
     def close(self, epoch: int) -> dict[str, float]:
         """End an epoch: validate, keep the weights if they are the best so far, decide whether to stop."""
         at, config = self.at, self.config
-        seen = sum(
-            len(own_share(rows)) for rows in torch.split(torch.arange(self.task.rows), config.batch_size)
-        )
         row = {
             "epoch": float(epoch + 1),
             "step": float(at.step),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._rate(at.step - 1),
         }
-        row |= {f"train_{name}": float(total) / seen for name, total in at.sums.items()}
+        row |= {f"train_{name}": float(total) / self.task.rows for name, total in at.sums.items()}
         at.sums = {}
         if not math.isfinite(row["train_loss"]):
             raise ConfigError(
@@ -204,6 +193,11 @@ class _Run:
         else:
             at.waited += 1
             at.stopped = 0 < self.config.patience <= at.waited
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(
+            self.config, step, self.steps_per_epoch, self.task.model_size, self.task.noam_factor
+        )
 
     def _batch(self, step: int, epoch: int) -> Tensor:
         order = torch.Generator().manual_seed(runtime.derived_seed(self.config.seed, "epoch", str(epoch)))
@@ -239,8 +233,7 @@ class _Run:
                 "progress": vars(self.at),
                 "weights": self.task.state_dict(),
                 "averaged": self.averaged,
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
+                "optimizer": self.stepper.state_dict(),
             }
             with atomic_path(self.checkpoint) as beside:
                 torch.save(content, beside)
@@ -253,7 +246,6 @@ class _Run:
             self.at.best = {name: tensor.cpu() for name, tensor in self.at.best.items()}
             self.task.load_state_dict(content["weights"])
             self.averaged = content["averaged"]
-            self.optimizer.load_state_dict(content["optimizer"])
-            self.scaler.load_state_dict(content["scaler"])
+            self.stepper.load_state_dict(content["optimizer"])
             console.say(f"continuing the {self.task.decoder.kind} decoder after step {self.at.step}")
         runtime.wait_for_all()

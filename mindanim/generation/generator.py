@@ -30,6 +30,7 @@ class Generator:
 
     empty: (token, feature), the empty prompt at the condition's length.
     negative, inversion: (token, feature), the prompts of the released sampler; None for sdedit.
+    low_memory: one clip, one frame of the autoencoder, and one of the two prompts at a time.
     """
 
     config: GenerateConfig
@@ -38,27 +39,39 @@ class Generator:
     empty: Tensor
     negative: Tensor | None
     inversion: Tensor | None
+    low_memory: bool = False
 
     @classmethod
     def of(
-        cls, config: GenerateConfig, backbone: DiffusionBackbone, frames: int, empty: NDArray[Any]
+        cls,
+        config: GenerateConfig,
+        backbone: DiffusionBackbone,
+        frames: int,
+        empty: NDArray[Any],
+        *,
+        low_memory: bool = False,
     ) -> Generator:
         """Inflate the backbone's network to `frames` frames; the backbone is this generator's from now on.
 
         empty: (token, feature), the empty prompt at the length of the decoded conditions.
         """
         prompt = torch.from_numpy(np.array(empty, np.float32))
-        if config.sampler == "released":
-            network = sparse_causal(backbone.unet, frames, "pooled")
+        published = config.sampler == "released"
+        network = sparse_causal(backbone.unet, frames, "pooled" if published else "frame")
+        if backbone.device.type == "cuda":
+            network.unet.to(memory_format=torch.channels_last)
+        if config.compile:
+            network.unet.compile()
+        negative = inversion = None
+        if published:
             (negative,) = backbone.encode_text([config.released_negative_prompt], len(prompt))
             (inversion,) = backbone.encode_text([""], backbone.max_tokens)
-            return cls(config, backbone, network, prompt, negative, inversion)
-        return cls(config, backbone, sparse_causal(backbone.unet, frames), prompt, None, None)
+        return cls(config, backbone, network, prompt, negative, inversion, low_memory)
 
     def batch(self, wished: int | None) -> int:
         """Clips computed at a time: the number wished for, or what the memory model allows."""
-        if wished is not None:
-            return wished
+        if wished is not None or self.low_memory:
+            return wished or 1
         unet = self.network.unet
         width = unet.config.block_out_channels[0]
         return clips_at_once(
@@ -82,7 +95,7 @@ class Generator:
                 raise MindanimError(
                     f"Clip {clip_ids[0]} does not fit into the memory of {self.backbone.device}.",
                     why=str(error).splitlines()[0],
-                    mend="Try --precision bf16, --set frames_at_once=1, or --device cpu.",
+                    mend="Try --low-memory, --precision bf16, or --device cpu.",
                 ) from error
         half = len(clip_ids) // 2
         console.warn(f"{len(clip_ids)} clips at a time exceed the memory; going on with {half}")
@@ -112,6 +125,7 @@ class Generator:
                 steps=config.released_steps,
                 noise_timestep=config.released_noise_timestep,
                 guidance=config.released_guidance,
+                together=not self.low_memory,
             )
         else:
             clean = sdedit(
@@ -124,12 +138,13 @@ class Generator:
                 steps=config.steps,
                 strength=config.strength,
                 guidance=config.guidance,
+                together=not self.low_memory,
             )
         return self._decoded(clean, clip_ids)
 
     def _decoded(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
         """Latents (clip, frame, channel, height, width) to pixels, a few frames at a time."""
-        parts = torch.split(latents.flatten(0, 1), self.config.frames_at_once)
+        parts = torch.split(latents.flatten(0, 1), 1 if self.low_memory else self.config.frames_at_once)
         pixels = torch.cat([self.backbone.decode_latents(part).cpu() for part in parts])
         pixels = pixels.reshape(*latents.shape[:2], *pixels.shape[1:])
         if not (finite := pixels.flatten(1).isfinite().all(dim=1)).all():

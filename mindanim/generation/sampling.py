@@ -108,6 +108,7 @@ def sdedit(
     steps: int,
     strength: float,
     guidance: float,
+    together: bool = True,
 ) -> Tensor:
     """Noise the decoded latents to one level and denoise them from that very level.
 
@@ -116,7 +117,7 @@ def sdedit(
     guidance is 1, one for the empty prompt.
 
     latents, noise: (clip, frame, channel, height, width). text: (clip, token, feature). empty: (token,
-    feature).
+    feature). together: condition and empty prompt in one batch; one after the other needs less memory.
     """
     schedule = karras_schedule(scheduler_config, steps)
     index, _ = sdedit_start(schedule, strength)
@@ -124,7 +125,7 @@ def sdedit(
     start = schedule.timesteps[index : index + 1].repeat(len(latents))
     current: Tensor = schedule.add_noise(latents.float(), noise.to(latents.device), start)
     for timestep in schedule.timesteps[index:]:
-        predicted = _guided(network, current, timestep.to(latents.device), text, empty, guidance)
+        predicted = _guided(network, current, timestep.to(latents.device), text, empty, guidance, together)
         current = schedule.step(predicted, timestep, current, return_dict=False)[0]
     return current
 
@@ -142,6 +143,7 @@ def released(
     steps: int = 50,
     noise_timestep: int = 200,
     guidance: float = 12.5,
+    together: bool = True,
 ) -> Tensor:
     """The paper's published procedure: DDIM inversion, then noise of one fixed level, then DDIM from the top.
 
@@ -151,6 +153,7 @@ def released(
     latents, noise: (clip, frame, channel, height, width). text: (clip, token, feature).
     negative: (token, feature), the condition that guidance leads away from.
     inversion_text: (token, feature), the empty prompt at the model's full length.
+    together: as in `sdedit`.
     """
     from diffusers import DDIMInverseScheduler, DDIMScheduler
 
@@ -174,17 +177,27 @@ def released(
         current = inverse.step(predicted, timestep, current, return_dict=False)[0]
     current = forward.add_noise(current, noise.to(latents.device), torch.tensor([noise_timestep]))
     for timestep in forward.timesteps:
-        predicted = _guided(network, current, timestep.to(latents.device), text, negative, guidance)
+        predicted = _guided(network, current, timestep.to(latents.device), text, negative, guidance, together)
         current = forward.step(predicted, timestep, current, return_dict=False)[0]
     return current
 
 
 def _guided(
-    network: Denoiser, latents: Tensor, timestep: Tensor, text: Tensor, empty: Tensor, guidance: float
+    network: Denoiser,
+    latents: Tensor,
+    timestep: Tensor,
+    text: Tensor,
+    empty: Tensor,
+    guidance: float,
+    together: bool,
 ) -> Tensor:
     text = text.to(latents.device)
     if guidance == 1:
         return network(latents, timestep, text)
-    both = torch.cat((empty.to(text).expand_as(text), text))
-    without, conditioned = network(torch.cat((latents, latents)), timestep, both).chunk(2)
+    nothing = empty.to(text).expand_as(text)
+    if together:
+        both = network(torch.cat((latents, latents)), timestep, torch.cat((nothing, text)))
+        without, conditioned = both.chunk(2)
+    else:
+        without, conditioned = (network(latents, timestep, prompt) for prompt in (nothing, text))
     return without + guidance * (conditioned - without)

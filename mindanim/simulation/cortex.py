@@ -216,3 +216,12 @@ def record(signal: Array, cortex: Cortex, rng: np.random.Generator, tr_s: float)
         size = _DRIFT_SD * np.sqrt(2 / waves)
         total += (cosines @ rng.normal(0, size, (waves, vertices))).astype(np.float32)
     return np.asarray(cortex.baseline * (1 + np.float32(_FLUCTUATION) * total), np.float32)
+
+
+def estimate(signal: Array, cortex: Cortex, rng: np.random.Generator) -> Array:
+    """One set of responses to single clips ``(clip, vertex) float32``, as a GLM would estimate them from
+    standardised ones; their noise has no order in time."""
+    noise = np.sqrt(1 - _NOISE["shared"]) * rng.standard_normal(signal.shape, np.float32)
+    shared = rng.standard_normal((len(signal), _SHARED), np.float32) @ cortex.loadings
+    noise = noise + np.sqrt(_NOISE["shared"]) * shared
+    return np.asarray(np.sqrt(cortex.strength) * signal + np.sqrt(1 - cortex.strength) * noise, np.float32)

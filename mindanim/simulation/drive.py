@@ -90,6 +90,27 @@ def watch(scenes: Sequence[Scene], clip_s: float, *, frozen: bool = False) -> Dr
     )
 
 
+def spread(drive: Drive, onsets_s: Sequence[float], duration_s: float) -> Drive:
+    """The drive of a film of ``duration_s`` seconds with clips that begin at ``onsets_s``; rest is silent."""
+    steps = len(drive.layout) // len(onsets_s)
+    starts = np.rint(np.asarray(onsets_s) / drive.step_s).astype(int)
+    rows = (starts[:, None] + np.arange(steps)).ravel()
+
+    def placed(values: Array) -> Array:
+        film = np.zeros((round(duration_s / drive.step_s), values.shape[1]), np.float32)
+        film[rows] = values
+        return film
+
+    parts = (drive.layout, drive.motion, drive.flow, drive.meaning)
+    return Drive(drive.step_s, *(placed(part) for part in parts))
+
+
+def clip_drives(drive: Drive, clips: int) -> list[Drive]:
+    """The drive of each of ``clips`` equally long clips on its own."""
+    parts = [np.split(part, clips) for part in (drive.layout, drive.motion, drive.flow, drive.meaning)]
+    return [Drive(drive.step_s, *clip) for clip in zip(*parts, strict=True)]
+
+
 def adaptation(steps: int, step_s: float, sustained: float = 0.0, tau_s: float = 1.0) -> Array:
     """Weight of a response at each step of a clip, ``(step,)`` of mean 1: a decay to a sustained level."""
     weight = sustained + np.exp(-(np.arange(steps) + 0.5) * step_s / tau_s)

@@ -26,13 +26,23 @@ _PIXELS, _OPTIONS, _THREADS = "yuv444p", {"qp": "8", "preset": "veryfast"}, 1
 
 @dataclass(frozen=True)
 class Shown:
-    """A film of the study and the scenes in it, one per clip."""
+    """A film of the study and the scenes in it, one per clip.
+
+    onsets_s: film time at which each clip begins, where there is rest between them; without it clips follow
+    one another from time 0. duration_s: length of a film with rests. names: the clips' identifiers where they
+    are not numbered within the segment.
+    """
 
     segment: Segment
     scenes: tuple[Scene, ...]
+    onsets_s: tuple[float, ...] | None = None
+    duration_s: float = 0.0
+    names: tuple[str, ...] | None = None
 
     def clip_ids(self) -> list[str]:
         """Identifiers as the reader makes them, ``seg01-0007``."""
+        if self.names is not None:
+            return list(self.names)
         return [f"{clip_prefix(self.segment.name)}-{index:04d}" for index in range(1, len(self.scenes) + 1)]
 
     def volume_times_s(self, tr_s: float) -> NDArray[np.float64]:
@@ -61,8 +71,10 @@ def plan_films(config: SimulateConfig, purpose: str = "film") -> list[Shown]:
     return shown
 
 
-def write_film(path: Path, scenes: Sequence[Scene], *, clip_s: float, fps: int, frame_px: int) -> None:
+def write_film(path: Path, scenes: Sequence[Scene | None], *, clip_s: float, fps: int, frame_px: int) -> None:
     """Render one clip of ``clip_s`` seconds per scene and write them as one mp4 of square frames.
+
+    None in the place of a scene is rest: a gray frame, as long as a clip.
 
     Frame k of the film is at k / fps seconds exactly. Raises MissingError where PyAV lacks an H.264 encoder.
     """
@@ -81,6 +93,16 @@ def write_film(path: Path, scenes: Sequence[Scene], *, clip_s: float, fps: int, 
         stream.pix_fmt = _PIXELS
         stream.codec_context.thread_count = _THREADS
         for scene in scenes:
-            for pixels in render(scene, times, clip_s, frame_px).frames:
+            for pixels in (
+                _rest(len(times), frame_px) if scene is None else _frames(scene, times, clip_s, frame_px)
+            ):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def _frames(scene: Scene, times: NDArray[np.float64], clip_s: float, frame_px: int) -> NDArray[np.uint8]:
+    return render(scene, times, clip_s, frame_px).frames
+
+
+def _rest(frames: int, frame_px: int) -> NDArray[np.uint8]:
+    return np.full((frames, frame_px, frame_px, 3), 128, np.uint8)

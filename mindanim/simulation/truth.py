@@ -22,11 +22,12 @@ _NUMBERS = ("x", "y", "tilt", "brightness", "hue_shift")
 
 def write_films(folder: Path, shown: Sequence[Shown], tr_s: float) -> None:
     """``clips.tsv``: the scene of every clip. ``volumes.tsv``: film and film time of every noiseless row."""
-    clips = [
-        {"clip_id": clip_id, **_scene_row(scene)}
+    scenes = {
+        clip_id: scene  # a clip that is shown in several films is one clip
         for item in shown
         for clip_id, scene in zip(item.clip_ids(), item.scenes, strict=True)
-    ]
+    }
+    clips = [{"clip_id": clip_id, **_scene_row(scene)} for clip_id, scene in scenes.items()]
     volumes = [
         {"film": item.segment.name, "volume": volume, "film_time_s": f"{at:.6g}"}
         for item in shown

@@ -25,6 +25,9 @@ class Stage:
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
     stands_alone: an option with which it needs neither dataset nor subject, and the dataset it is then about.
+    shares: whether several independent processes may share the work on one artifact, and whether it can do
+    with little memory.
+    arguments: options that are given by their place on the command line, not by a flag.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Stage:
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
     stands_alone: tuple[str, str] = ("", "")
+    shares: bool = False
+    arguments: tuple[str, ...] = ()
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""
@@ -93,6 +98,7 @@ STAGES = {
             "Responses, three decoders and a diffusion model -> videos.",
             "mindanim.config.generation:GenerateConfig",
             "mindanim.stages.generate:generate",
+            shares=True,
         ),
         Stage(
             "evaluate",
@@ -100,6 +106,14 @@ STAGES = {
             "mindanim.config.evaluation:EvaluateConfig",
             "mindanim.stages.evaluate:evaluate",
             stands_alone=("videos", "foreign"),
+        ),
+        Stage(
+            "import-checkpoint",
+            "Published weights -> semantic, structure or motion decoder.",
+            "mindanim.config.importing:ImportCheckpointConfig",
+            "mindanim.stages.import_checkpoint:import_checkpoint",
+            networks=False,
+            arguments=("kind", "file"),
         ),
         Stage(
             "simulate",

@@ -64,8 +64,9 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
     )
     if config.ablations:
         for feature in ABLATIONS:
-            call("generate", subject=1, label=f"no{feature}", without=feature, why=f"without {feature}")
-            call("evaluate", subject=1, label=f"no{feature}", why=f"without {feature}")
+            label, why = f"no{feature}", f"without {feature}"
+            call("generate", subject=1, label=label, without=feature, why=why)
+            call("evaluate", subject=1, label=label, use=f"videos={label}", why=why)
     evaluation: Artifact = call("evaluate", subject=1)
     console.step(f"The report is {evaluation.file('report.html').absolute()}")
     return evaluation

@@ -7,11 +7,11 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mindanim import runtime
 from mindanim.artifacts.manifest import commit
@@ -20,6 +20,9 @@ from mindanim.config.recipes import Recipe
 from mindanim.config.run import RunOptions
 from mindanim.errors import MindanimError, MissingError
 
+if TYPE_CHECKING:
+    from mindanim.studies import Study
+
 Status = Literal["ok", "note", "problem", "missing"]
 
 _ROOMY_BYTES = 20e9
@@ -27,12 +30,17 @@ _ROOMY_BYTES = 20e9
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. missing: needed, and not on this machine; problem: there, and wrong."""
+    """One thing looked at.
+
+    status ``missing``: needed, and not on this machine; ``problem``: there, and wrong. runs: of a subject of
+    a study, one record per run: subject, segment, repeat, state, path, code, why, mend.
+    """
 
     about: str
     status: Status
     text: str
     mend: str = ""
+    runs: tuple[Mapping[str, Any], ...] = ()
 
 
 def examine(recipe: Recipe, run: RunOptions) -> Iterator[Check]:
@@ -152,12 +160,38 @@ def _dataset(run: RunOptions) -> Iterator[Check]:
     from mindanim.studies import open_study
 
     run = with_data(run)
-    study = open_study(run.need_dataset(), run.need_data(), allow_partial=True)
+    study = open_study(run.need_dataset(), run.need_data(), True, run.study)
     about = f"dataset {run.dataset}"
-    yield Check(about, "ok", f"{study.facts.title} in {study.root}")
-    for subject in [run.subject] if run.subject else study.facts.subjects:
-        for finding in study.check(subject):
-            yield Check(f"{about}, subject {subject}", finding.status, finding.text, finding.mend)
+    facts = study.facts
+    yield Check(about, "ok", f"{facts.title} in {study.root}")
+    yield Check(f"{about}, terms", "ok", f"{facts.licence}; from {facts.where}")
+    yield Check(f"{about}, to cite", "ok", facts.citation)
+    for subject in [run.subject] if run.subject else facts.subjects:
+        yield from _guarded(f"{about}, subject {subject}", partial(_subject, about, study, subject))
+    yield from _guarded(f"{about}, films", partial(_films, about, study))
+
+
+def _subject(about: str, study: Study, subject: int) -> Iterator[Check]:
+    first, *others = study.check(subject)
+    runs = tuple({**vars(entry), "path": str(entry.path)} for entry in study.inventory(subject))
+    yield Check(f"{about}, subject {subject}", first.status, first.text, first.mend, runs)
+    for finding in others:
+        yield Check(f"{about}, subject {subject}", finding.status, finding.text, finding.mend)
+
+
+def _films(about: str, study: Study) -> Iterator[Check]:
+    """Films and clips; where some are missing, those that are there, and an error about the others."""
+    films, clips = study.films(), study.clips()
+    there = {film.name for film in films}
+    shown = {clip.film for clip in clips}
+    counts = ", ".join(
+        f"{sum(clip.split == split and clip.film in there for clip in clips)} {name}"
+        for split, name in (("train", "training"), ("test", "test"))
+    )
+    text = f"{len(there & shown)} of {len(shown)} films, {counts} clips"
+    missing = sorted(shown - there)
+    mend = f"Get the others from {study.facts.where}, or leave them out: --allow-partial." if missing else ""
+    yield Check(f"{about}, films", "problem" if missing else "ok", text, mend)
 
 
 def _gb(size: float) -> str:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from mindanim import console, runtime
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce, with_data
+from mindanim.artifacts.columns import STIMULI_CLIPS
 from mindanim.backbones import DiffusionBackbone, Weights, load_captioner, load_clip, load_diffusion, locate
 from mindanim.config.run import RunOptions
 from mindanim.config.stimuli import EncodeStimuliConfig
 from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
 from mindanim.studies import Clip, Film, Study, open_study
 from mindanim.studies.audit import near_duplicates, perceptual_hash
+from mindanim.studies.leaks import audit_clips
 from mindanim.studies.tables import read_captions
 
 if TYPE_CHECKING:
@@ -28,15 +30,6 @@ if TYPE_CHECKING:
 
 _SHEET_CLIPS = 12
 _COLUMNS = ("clip_id", "split", "segment", "film", "onset_s", "duration_s")
-_UNITS = {
-    "clip_id": "segment and number, from 1",
-    "split": "train or test",
-    "segment": "film segment",
-    "film": "film file",
-    "onset_s": "s after the film's onset",
-    "duration_s": "s",
-    "caption": "what the clip shows",
-}
 
 
 def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
@@ -47,7 +40,7 @@ def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
     """
     run = with_data(run)
     assert run.data is not None, "with_data finds it or raises"
-    study = open_study(run.need_dataset(), run.data, run.allow_partial)
+    study = open_study(run.need_dataset(), run.data, run.allow_partial, run.study)
     work = _Work(config, run, study)
     work.check()
     return produce(
@@ -84,13 +77,17 @@ class _Work:
     @cached_property
     def given_captions(self) -> list[str] | None:
         """Captions of `clips` from the user's table or the study's; None when there is neither."""
-        from mindanim.stimuli.captions import match_captions
+        from mindanim.stimuli.captions import HDF5, match_captions, read_hdf5
 
-        table = Path(self.config.captions) if self.config.captions else None
-        found = read_captions(table, self.study.clips()) if table else self.study.captions()
+        given, clips = self.config.captions, self.study.clips()
+        if given.endswith(HDF5):
+            files = [Path(name) for name in given.split(",")]
+            found: dict[str, str] | None = read_hdf5(files, [clip.clip_id for clip in clips])
+        else:
+            found = read_captions(Path(given), clips) if given else self.study.captions()
         if found is None:
             return None
-        source = str(table or f"The captions of {self.study.facts.title}")
+        source = given or f"The captions of {self.study.facts.title}"
         return match_captions(found, [clip.clip_id for clip in self.clips], source)
 
     @cached_property
@@ -197,8 +194,12 @@ class _Work:
             captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
             encoding.write_texts(captions, self._synonyms)
             encoding.write_mean()
-            for finding in near_duplicates(encoding.hashes(train), encoding.hashes(test)):
+            hashes = encoding.hashes(train), encoding.hashes(test)
+            vectors = dict(zip([*train, *test], encoding.first_views()[0], strict=True))
+            looks = near_duplicates(*hashes, embeddings=vectors)
+            for finding in (*looks, *audit_clips(self.clips, (), self.study.facts)):
                 draft.finding(finding.code, finding.text, **finding.data)
+            self._check_order(draft, encoding)
             self._write(draft, encoding, captions)
             self._account(draft, models)
 
@@ -241,6 +242,15 @@ class _Work:
         raise_together(problems)
         return rates[0]
 
+    def _check_order(self, draft: Draft, encoding: Encoding) -> None:
+        """Say so where given captions seem to be those of other clips."""
+        from mindanim.stimuli.captions import misplaced
+
+        if self.given_captions is None:
+            return
+        if wrong := misplaced(*encoding.first_views()):
+            draft.finding("misplaced-captions", wrong[0], **wrong[1])
+
     def _write(self, draft: Draft, encoding: Encoding, captions: Sequence[str]) -> None:
         """The table of clips and the contact sheet."""
         import pandas as pd
@@ -248,7 +258,7 @@ class _Work:
         from mindanim.stimuli.sheet import draw_sheet
 
         table = pd.DataFrame([{name: getattr(clip, name) for name in _COLUMNS} for clip in self.clips])
-        draft.save_table("clips.tsv", table.assign(caption=captions), units=_UNITS)
+        draft.save_table("clips.tsv", table.assign(caption=captions), units=STIMULI_CLIPS)
         test = [
             (clip.clip_id, text)
             for clip, text in zip(self.clips, captions, strict=True)

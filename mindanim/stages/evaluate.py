@@ -151,6 +151,8 @@ class _Work:
                 *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in scene.notes),
             ],
         }
+        for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
+            console.warn(f"Audit: {text}")
         self._write(draft, data, found, material)
 
     def _backbones(self) -> dict[str, dict[str, str]]:

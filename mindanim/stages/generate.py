@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from mindanim.generation.features import Features, Known
+    from mindanim.generation.features import Known
     from mindanim.generation.generator import Generator
 
 _SHEET_CLIPS = 12
@@ -57,6 +57,7 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
         seed=config.seed,
         build=work.build,
         expected_bytes=work.expected_bytes(),
+        contribute=work.contribute,
     )
 
 
@@ -159,35 +160,56 @@ class _Work:
         return len(self.chosen) * (frames * (4 * pixels + 2 * channels * height * width) + 2 * tokens)
 
     def build(self, draft: Draft) -> None:
-        """Generate batch after batch, but for what an earlier run finished; then table, sheet and facts."""
+        """Generate the clips that are not there yet; then arrays, table, sheet and facts."""
+        batch = self._generate(draft, self.chosen)
+        runtime.wait_for_all()
+        if draft.main:
+            self._finish(draft, batch)
+
+    def contribute(self, draft: Draft) -> bool:
+        """Generate one share of the clips; whether those of all shares are there now."""
+        from mindanim.generation.store import ClipStore
+
+        if self.run.share is not None:
+            which, count = self.run.share
+            self._generate(draft, self.chosen.iloc[which - 1 :: count])
+        return all(map(ClipStore(draft).has, self.chosen["clip_id"]))
+
+    def _generate(self, draft: Draft, wanted: pd.DataFrame) -> int:
+        """Make the clips of ``wanted`` that are not there, batch after batch; returns clips per batch."""
         import numpy as np
         import torch
 
         from mindanim.decoders import load
         from mindanim.generation.features import features, noise_responses
         from mindanim.generation.generator import Generator
+        from mindanim.generation.store import ClipStore
 
         known = self._known()
         responses = self._responses()
         if self.config.no_brain:
             responses = noise_responses(responses, list(self.clips["clip_id"]), self.config.seed)
-        device = self.backbone.device
-        decoders = {name: load(self.artifacts[name].path, device) for name in self.decoded}
-        generator = Generator.of(self.config, self.backbone, self.shape[0], known.empty)
+        generator = Generator.of(
+            self.config, self.backbone, self.shape[0], known.empty, low_memory=self.run.low_memory
+        )
         batch = self._batch(draft, generator)
-        arrays = self._open_arrays(draft, known)
-        batches = [self.chosen.iloc[start : start + batch] for start in range(0, len(self.chosen), batch)]
+        batches = [wanted.iloc[start : start + batch] for start in range(0, len(wanted), batch)]
         mine = batches[runtime.rank() :: runtime.world_size()]
+        store = ClipStore(draft)
+        mine = [clips for clips in mine if not all(map(store.has, clips["clip_id"]))]
+        if not mine:
+            return batch
+        decoders = {name: load(self.artifacts[name].path, self.backbone.device) for name in self.decoded}
         with console.progress(sum(map(len, mine)), "Generating clips") as follow:
             for clips in mine:
-                if not all(map(draft.is_done, clips["clip_id"])):
-                    signal = torch.from_numpy(np.array(responses[clips["row"]], np.float32))
-                    given = features(self.config, decoders, signal, known, clips["stimulus"].to_numpy())
-                    self._store(draft, clips, given, generator.frames(given, list(clips["clip_id"])), arrays)
+                signal = torch.from_numpy(np.array(responses[clips["row"]], np.float32))
+                given = features(self.config, decoders, signal, known, clips["stimulus"].to_numpy())
+                frames = generator.frames(given, list(clips["clip_id"]))
+                for place, clip_id in enumerate(clips["clip_id"]):
+                    if not store.has(clip_id):
+                        store.put(clip_id, given, place, frames[place], self.fps)
                 follow.advance(len(clips))
-        runtime.wait_for_all()
-        if draft.main:
-            self._finish(draft, batch)
+        return batch
 
     def _responses(self) -> NDArray[np.float32]:
         """The test clips' responses (clip, lag, voxel), averaged over the chosen repeats."""
@@ -204,33 +226,11 @@ class _Work:
             )
         return half
 
-    def _store(
-        self,
-        draft: Draft,
-        clips: pd.DataFrame,
-        given: Features,
-        frames: NDArray[np.uint8],
-        arrays: Mapping[str, np.memmap],
-    ) -> None:
-        """Write the clips of a batch that are not there yet, each marked as done when all of it is on
-        disk.
-        """
-        from mindanim.generation.render import write_clip
-
-        for place, (row, clip_id) in enumerate(zip(clips.index, clips["clip_id"], strict=True)):
-            if draft.is_done(clip_id):
-                continue
-            for name, array in arrays.items():
-                array[row] = getattr(given, name)[place].numpy()
-                array.flush()
-            write_clip(draft.write, clip_id, frames[place], self.fps)
-            draft.mark_done(clip_id)
-
     def _batch(self, draft: Draft, generator: Generator) -> int:
         """Clips at a time. A continued run takes the batches of the killed one: equal batches give equal
         bytes.
         """
-        note = draft.scratch("batch")
+        note = draft.scratch(f"batch{draft.part}")
         if draft.main and (self.run.batch is not None or not note.exists()):
             write_text(note, str(generator.batch(self.run.batch)))
         runtime.wait_for_all()
@@ -251,29 +251,14 @@ class _Work:
         tokens, empty = stimuli.array("text_tokens.npy"), stimuli.array("empty_tokens.npy")
         return Known(clip, tokens, latents, empty, means)
 
-    def _open_arrays(self, draft: Draft, known: Known) -> dict[str, np.memmap]:
-        clips = len(self.chosen)
-        latents = draft.open_array(
-            "decoded_latents.npy",
-            (clips, *self.shape),
-            "float16",
-            axes="clip frame channel height width",
-            unit="scaled latents: where the sampler started from",
-        )
-        tokens = draft.open_array(
-            "decoded_tokens.npy", (clips, *known.empty.shape), "float16", axes="clip token feature"
-        )
-        vectors = draft.open_array(
-            "decoded_clip.npy", (clips, known.clip.shape[-1]), "float32", axes="clip feature"
-        )
-        return {"latents": latents, "tokens": tokens, "clip": vectors}
-
     def _finish(self, draft: Draft, batch: int) -> None:
         from mindanim.generation.account import evaluations, methods
+        from mindanim.generation.store import ClipStore
 
         config, chosen, total = self.config, self.chosen, len(self.clips)
         columns = ["clip_id", "segment", "film", "onset_s", "duration_s", "caption", "row"]
         draft.save_table("clips.tsv", chosen[columns], units=_UNITS)
+        ClipStore(draft).collect(list(chosen["clip_id"]))
         self._draw_sheet(draft)
         for text in methods(config, self.backbone, self.shape[0]):
             draft.methods(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,12 @@ from mindanim.artifacts import (
     find_dataset,
     produce,
 )
+from mindanim.artifacts.columns import FMRI_CLIPS, FMRI_VOXELS
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
 from mindanim.studies import Clip, Run, Study, open_study
-from mindanim.studies.audit import close_in_time, near_duplicate_runs
-from mindanim.studies.files import peek
+from mindanim.studies.audit import near_duplicate_runs
+from mindanim.studies.leaks import audit_clips, close_clips, leave_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     """
     from mindanim.bold.plan import make_plan
     from mindanim.bold.regions import read_regions
+    from mindanim.bold.surfaces import atlas_file
     from mindanim.bold.survey import check_options
 
     run = find_dataset(run)
@@ -53,13 +56,16 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     if found is None:
         raise data_unknown(run)
     run = run.model_copy(update={"data": found[0]})
-    study = open_study(run.need_dataset(), found[0], allow_partial=run.allow_partial)
-    runs, clips = study.runs(subject), study.clips()
+    study = open_study(run.need_dataset(), found[0], run.allow_partial, run.study)
+    runs, clips = study.runs(subject), leave_out(study.clips(), config.exclude)
+    if config.purge_s:
+        purged = close_clips(clips, runs, config.purge_s)
+        clips = [clip for clip in clips if clip.clip_id not in purged]
     lags_s = config.lags_s or study.facts.lags_s
     config = config.model_copy(update={"lags_s": lags_s})
     plan = make_plan(runs, clips, lags_s, config)
-    atlas = Path(config.atlas) if config.atlas else study.atlas()
-    regions = read_regions(atlas, plan.cortex) if atlas else None
+    atlas = atlas_file(config.atlas) if config.atlas else study.atlas()
+    regions = read_regions(atlas, plan.voxels) if atlas else plan.voxels.names
     check_options(plan, regions, config)
     work = _Work(config, study, subject, runs, clips, plan, atlas, regions)
     path = Workspace.of(run).place(run, "fmri")
@@ -92,13 +98,13 @@ class _Work:
         """What decides the result: the runs, the timing the study declares for them, and the atlas."""
         runs = {f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes] for run in self.runs}
         clips = [
-            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s] for clip in self.clips
+            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s, clip.shown_s]
+            for clip in self.clips
         ]
+        files = sorted({path for run in self.runs for path in run.files})
         timing = hashlib.sha256(json.dumps([runs, clips]).encode()).hexdigest()
         inputs = {
-            "runs": Source.of_files(
-                "runs", [run.path for run in self.runs], self.study.root, subject=self.subject
-            ),
+            "runs": Source.of_files("runs", files, _root_of(files, self.study.root), subject=self.subject),
             "timing": Source("timing", timing, {"start_s, tr_s, volumes": runs, "clips": len(clips)}),
         }
         if self.atlas is not None:
@@ -107,18 +113,19 @@ class _Work:
 
     def most_bytes(self) -> int:
         """Size of the response arrays where as many voxels are chosen as the options allow."""
-        voxels = peek(self.runs[0].path).grayordinates
+        voxels = len(self.plan.voxels)
         if self.config.voxels and self.config.selection != "none":
             voxels = min(voxels, self.config.voxels)
-        segments = self.study.facts.segments
-        arrays = sum(segment.clips * (segment.repeats + 1) for segment in segments)
-        return 4 * arrays * len(self.config.lags_s or ()) * voxels
+        splits = ("train", "test")
+        arrays = sum(len(self.plan.clips(split)) * (self.plan.repeats(split) + 1) for split in splits)
+        lags = 1 if self.config.lag_mode == "mean" else len(self.plan.lags_s)
+        return 4 * arrays * lags * voxels
 
     def build(self, draft: Draft) -> None:
         """Survey, select, extract; then findings, tables, maps, figure."""
         import numpy as np
 
-        from mindanim.bold.responses import ceiling, extract
+        from mindanim.bold.responses import extract
         from mindanim.bold.survey import select, survey
 
         config, plan = self.config, self.plan
@@ -126,7 +133,7 @@ class _Work:
         with surveying:
             found = survey(plan, config, surveying.advance)
         selection = select(found, self.regions, config)
-        console.say(f"{len(selection.columns)} of {len(plan.cortex)} cortical vertices are chosen.")
+        console.say(f"{len(selection.columns)} of {len(plan.voxels)} {plan.voxels.noun} are chosen.")
 
         def open_array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
             return draft.open_array(
@@ -136,12 +143,11 @@ class _Work:
         sd = np.sqrt(found.variance)
         extracting: console.Progress[None] = console.progress(len(self.runs), "Extracting responses")
         with extracting:
-            responses = extract(plan, selection.columns, sd, config, open_array, extracting.advance)
-        limit = ceiling(plan, "test", responses["test"].repeats)
-        self._account(draft, found, selection, limit)
-        self._write(draft, found, selection, limit)
+            extract(plan, selection.columns, sd, config, open_array, extracting.advance)
+        self._account(draft, found, selection)
+        self._write(draft, found, selection)
 
-    def _account(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
+    def _account(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Methods, findings and facts."""
         from mindanim.bold import account
 
@@ -150,47 +156,60 @@ class _Work:
         for sentence in account.methods(plan, selection, self.config):
             draft.methods(sentence)
         used = {clip.clip_id for split in ("train", "test") for clip in plan.clips(split)}
-        audited = close_in_time([clip for clip in self.clips if clip.clip_id in used])
+        audited = audit_clips([clip for clip in self.clips if clip.clip_id in used], self.runs, facts)
+        if lost := len(self.study.clips()) - len(self.clips):
+            text = f"{lost} clips are left out on request (purge_s {self.config.purge_s:g} s, exclude)."
+            draft.finding("purged", text, count=lost)
         compared = [finding for finding in self.study.check(self.subject) if finding.status != "ok"]
         for finding in (*compared, *audited, *near_duplicate_runs(found.samples)):
             draft.finding(finding.code, finding.text, **finding.data)
-        for code, text, data in account.findings(plan, selection, self.config):
+        for code, text, data in account.findings(plan, found, selection, self.config):
             draft.finding(code, text, **data)
         partial = any(finding.status == "problem" for finding in compared)
         draft.fact(
-            subject=self.subject, partial=partial, **account.facts(plan, found, selection, limit, self.config)
+            subject=self.subject, partial=partial, **account.facts(plan, found, selection, self.config)
         )
 
-    def _write(self, draft: Draft, found: Survey, selection: Selection, limit: NDArray[np.float64]) -> None:
+    def _write(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Tables, cortical maps, figure."""
         import numpy as np
 
         from mindanim.bold import account
         from mindanim.bold.figure import Quality, draw_quality
-        from mindanim.bold.maps import dscalar
+        from mindanim.bold.maps import brain_map
         from mindanim.bold.regions import NO_REGION
-        from mindanim.bold.tables import CLIP_UNITS, VOXEL_UNITS, clips_table, on_cortex, voxels_table
+        from mindanim.bold.tables import chosen_mask, clips_table, voxels_table
 
         plan = self.plan
-        regions = np.full(len(plan.cortex), NO_REGION) if self.regions is None else self.regions
-        draft.save_table("clips.tsv", clips_table(plan, self.clips), units=CLIP_UNITS)
-        draft.save_table("voxels.tsv", voxels_table(plan, selection, regions, limit), units=VOXEL_UNITS)
+        regions = np.full(len(plan.voxels), NO_REGION) if self.regions is None else self.regions
+        draft.save_table("clips.tsv", clips_table(plan, self.clips), units=FMRI_CLIPS)
+        draft.save_table("voxels.tsv", voxels_table(plan, found, selection, regions), units=FMRI_VOXELS)
         maps = {
             "reliability": selection.reliability,
             "t": selection.t,
-            "noise ceiling": on_cortex(plan, selection, limit),
+            "noise ceiling": found.ceiling,
         }
-        draft.save_bytes("reliability.dscalar.nii", dscalar(plan.cortex, maps))
-        chosen = on_cortex(plan, selection, np.ones(len(selection.columns)), 0.0)
-        draft.save_bytes("mask.dscalar.nii", dscalar(plan.cortex, {"selected voxels": chosen}))
+        for name, map_of, elsewhere in (
+            ("reliability", maps, np.nan),
+            ("mask", {"selected voxels": chosen_mask(plan, selection)}, 0.0),
+        ):
+            if (written := brain_map(plan.voxels, map_of, elsewhere)) is not None:
+                draft.save_bytes(f"{name}{written[0]}", written[1])
         quality = Quality(
             title=f"{self.study.facts.title}, subject {self.subject}: preprocessing",
             plan=plan,
             selection=selection,
-            ceiling=limit,
+            ceiling=found.ceiling[selection.columns],
+            regions=regions,
             excluded=account.excluded(found, selection),
             clip_s=self.study.facts.clip_s,
             threshold=account.threshold(selection, self.config),
         )
         with draft.write("figures/qc.png") as path:
             draw_quality(path, quality)
+
+
+def _root_of(files: Sequence[Path], root: Path) -> Path:
+    """The study's folder, or, where runs lie outside it, the nearest folder that holds all of them."""
+    inside = all(path.is_relative_to(root) for path in files)
+    return root if inside else Path(os.path.commonpath([path.parent for path in files]))

@@ -1,4 +1,4 @@
-"""``mindanim simulate``: a study with known truth is written as raw data, in the layout of CC2017."""
+"""``mindanim simulate``: a study with known truth is written as raw data, in the layout of a real one."""
 
 from __future__ import annotations
 

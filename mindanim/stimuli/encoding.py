@@ -155,6 +155,11 @@ class Encoding:
         """Perceptual hashes (frame, bit) of some clips."""
         return {clip_id: self._hashes[self._rows[clip_id]] for clip_id in clip_ids}
 
+    def first_views(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """CLIP embeddings (clip, feature) of the clips' middle frames and captions, not augmented."""
+        texts = np.load(self.draft.path / "clip_text.npy", mmap_mode="r")
+        return np.array(self._images[:, 0]), np.array(texts[:, 0])
+
     def frames_of(self, clip_id: str) -> NDArray[np.uint8]:
         """Frames (frame, height, width, rgb) of a test clip."""
         frames: NDArray[np.uint8] = self._frames[self._test[clip_id]]

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mindanim.errors import InputError, UsageError
-from mindanim.studies.base import Clip, Facts, Film, Finding, Run, Segment, Study
+from mindanim.studies.algonauts2021 import Algonauts2021
+from mindanim.studies.base import Clip, Entry, Facts, Film, Finding, Matrix, Run, Segment, Study
+from mindanim.studies.bids import Bids
 from mindanim.studies.cc2017 import CC2017
+from mindanim.studies.hcp import HCP
+from mindanim.studies.own import Own
 from mindanim.studies.simulated import open_simulated
 
-__all__ = ["READERS", "Clip", "Facts", "Film", "Finding", "Run", "Segment", "Study", "open_study"]
+__all__ = [
+    "READERS",
+    "Clip",
+    "Entry",
+    "Facts",
+    "Film",
+    "Finding",
+    "Matrix",
+    "Run",
+    "Segment",
+    "Study",
+    "open_study",
+]
 
-READERS: dict[str, Callable[..., Study]] = {"cc2017": CC2017, "simulated": open_simulated}
-"""Reader by dataset name: ``(root, allow_partial=...) -> Study``."""
+READERS: dict[str, Callable[..., Study]] = {
+    "cc2017": CC2017,
+    "hcp": HCP,
+    "algonauts2021": Algonauts2021,
+    "bids": Bids,
+    "tables": Own,
+    "simulated": open_simulated,
+}
+"""Reader by dataset name: ``(root, allow_partial=..., options=...) -> Study``."""
 
 _WITHOUT_READER = {
-    "hcp": "HCP 7T movie watching",
-    "algonauts2021": "Algonauts 2021",
-    "bids": "BIDS derivatives",
     "boldmoments": "BOLD Moments (ds005165)",
     "neuromod": "Courtois NeuroMod",
     "shortclips": "Gallant Shortclips",
@@ -28,12 +48,16 @@ _WITHOUT_READER = {
 }
 
 
-def open_study(dataset: str, data: Path, allow_partial: bool = False) -> Study:
+def open_study(
+    dataset: str, data: Path, allow_partial: bool = False, options: Mapping[str, str] | None = None
+) -> Study:
     """Open the study ``dataset`` that lies in the folder ``data``.
 
-    With ``allow_partial`` whatever is there is used and each gap becomes a finding.
+    With ``allow_partial`` whatever is there is used and each gap becomes a finding. options: what is asked of
+    a study that comes in versions (``--study``).
 
-    Raises UsageError for a name no reader has, InputError where the folder does not hold the study.
+    Raises UsageError for a name no reader has or an option it does not know, InputError where the folder does
+    not hold the study.
     """
     name = dataset.lower()
     if name not in READERS:
@@ -44,7 +68,7 @@ def open_study(dataset: str, data: Path, allow_partial: bool = False) -> Study:
             f"The study '{name}' is read from the folder it was downloaded or simulated to.",
             "Give the folder with --data.",
         )
-    return READERS[name](data, allow_partial=allow_partial)
+    return READERS[name](data, allow_partial=allow_partial, options=options or {})
 
 
 def _unknown(dataset: str) -> UsageError:

@@ -1,130 +1,23 @@
-"""Where a study or its split may deceive: runs missing or stored twice, films that cross the split."""
+"""Where a study or its split may deceive: runs stored twice, clips that share signal or cross the split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Finding, Run
-from mindanim.studies.files import peek, same_data, signature
+from mindanim.studies.base import Finding
+from mindanim.studies.leaks import exclude_option, leak
 
-HRF_S = 10.0
-"""Time after which the response to a clip has largely passed, seconds: nearer clips share signal."""
 SAME_RUN_R = 0.95
 """Correlation over time and vertices above which two runs are one recording; repeats stay far below."""
 HASH_SIDE = 16
-_NAMED = 8
-"""Runs named in a message; all of them are in the finding's data."""
 SAME_CLIP = 0.12
 """Share of hash bits up to which two clips are taken for the same film."""
-
-
-def compare_runs(
-    facts: Facts, subject: int, found: Mapping[tuple[str, int], Path], expected: Callable[[str, int], Path]
-) -> tuple[list[Run], list[Finding]]:
-    """Compare the runs found on disk with the declared ones.
-
-    found: file by ``(segment, repeat)``. expected: where a run should lie. Returns the runs without fault in
-    the order of the facts, and one finding per kind of difference: missing runs, unreadable ones, runs with
-    more or fewer volumes than declared, runs that hold the same data, and, as notes, files of undeclared runs
-    and runs left out on the study's own advice.
-    """
-    declared = {
-        (segment.name, repeat): segment
-        for segment in facts.segments
-        for repeat in range(1, segment.repeats + 1)
-    }
-    advised = {
-        (segment, repeat): why for (who, segment, repeat), why in facts.dropped.items() if who == subject
-    }
-    faults: dict[str, list[str]] = {"missing": [], "unreadable": [], "volumes": [], "duplicate": []}
-    mends: list[str] = []
-    good: dict[tuple[str, int], Run] = {}
-    for key, segment in declared.items():
-        if key in advised:
-            continue
-        if key not in found:
-            faults["missing"].append(str(expected(*key)))
-            continue
-        try:
-            volumes = peek(found[key]).volumes
-        except InputError as error:
-            faults["unreadable"].append(f"{error.what} {error.why}")
-            mends.append(error.mend)
-            continue
-        if volumes != segment.volumes:
-            faults["volumes"].append(f"{found[key].name} has {volumes} volumes instead of {segment.volumes}")
-            continue
-        good[key] = Run(
-            subject,
-            segment.name,
-            segment.split,
-            segment.name,
-            key[1],
-            found[key],
-            segment.start_s,
-            facts.tr_s,
-            volumes,
-        )
-    for one, other in _duplicates(list(good.values())):
-        faults["duplicate"].append(f"{one.path.name} and {other.path.name}")
-        good.pop((other.segment, other.repeat), None)
-        if one.segment != other.segment:  # nobody can say which film was shown
-            good.pop((one.segment, one.repeat), None)
-
-    findings = _fault_findings(facts, subject, faults, mends)
-    if advised:
-        text = "; ".join(f"{segment}_{repeat}: {why}" for (segment, repeat), why in sorted(advised.items()))
-        findings.append(
-            Finding("note", "dropped-run", f"Subject {subject}: left out on the study's advice: {text}.")
-        )
-    extra = sorted(path.name for key, path in found.items() if key not in declared)
-    if extra:
-        text = f"Subject {subject}: not used, because the study declares no such run: {', '.join(extra)}."
-        findings.append(Finding("note", "extra-run", text, data={"files": extra}))
-    return list(good.values()), findings
-
-
-def _fault_findings(
-    facts: Facts, subject: int, faults: Mapping[str, list[str]], mends: Sequence[str]
-) -> list[Finding]:
-    partial = "or leave them out: --allow-partial"
-    again = f"Get them again from {facts.where}, {partial}."
-    count = sum(segment.repeats for segment in facts.segments)
-    kinds = {
-        "missing": ("missing-run", f"of {count} runs missing", again),
-        "unreadable": (
-            "unreadable-run",
-            "runs unreadable",
-            f"{' '.join(sorted(set(mends)))} {partial.capitalize()}.",
-        ),
-        "volumes": (
-            "wrong-volumes",
-            "runs of another length than declared, so their timing is unknown",
-            again,
-        ),
-        "duplicate": ("duplicate-run", "pairs of runs with the same data under two names", again),
-    }
-    findings = []
-    for fault, (code, label, mend) in kinds.items():
-        if names := faults[fault]:
-            more = f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            text = f"Subject {subject}: {len(names)} {label}: {'; '.join(names[:_NAMED])}{more}."
-            findings.append(Finding("problem", code, text, mend, {"runs": names}))
-    return findings
-
-
-def _duplicates(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(signature(run.path), []).append(run)
-    pairs = (pair for group in groups.values() for pair in combinations(group, 2))
-    return [(one, other) for one, other in pairs if same_data(one.path, other.path)]
+SAME_EMBEDDING = 0.98
+"""Cosine of CLIP vectors from which clips with similar hashes are taken for the same film."""
 
 
 def near_duplicate_runs(
@@ -158,36 +51,6 @@ def near_duplicate_runs(
     return findings
 
 
-def close_in_time(clips: Sequence[Clip], window_s: float = HRF_S) -> list[Finding]:
-    """Training clips so close to a test clip of the same film that their responses overlap.
-
-    window_s: gap between the end of one clip and the onset of the other below which they share signal,
-    seconds.
-    """
-    pairs = []
-    films: dict[str, list[Clip]] = {}
-    for clip in clips:
-        films.setdefault(clip.film, []).append(clip)
-    for film in films.values():
-        train = [clip for clip in film if clip.split == "train"]
-        for test in (clip for clip in film if clip.split == "test"):
-            near = [clip.clip_id for clip in train if _gap_s(clip, test) < window_s]
-            pairs += [(name, test.clip_id) for name in near]
-    if not pairs:
-        return []
-    text = (
-        f"{len({test for _, test in pairs})} test clips lie within {window_s:g} s of a training clip of the "
-        f"same film: "
-        f"their responses overlap, for example {pairs[0][0]} and {pairs[0][1]}."
-    )
-    return [Finding("note", "close-in-time", text, data={"pairs": pairs[:100], "count": len(pairs)})]
-
-
-def _gap_s(one: Clip, other: Clip) -> float:
-    first, second = sorted((one, other), key=lambda clip: clip.onset_s)
-    return second.onset_s - (first.onset_s + first.duration_s)
-
-
 def perceptual_hash(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Hash the look of frames, so that re-encoded, resized or dimmed copies get nearly the same bits.
 
@@ -216,13 +79,16 @@ def near_duplicates(
     train_hashes: Mapping[str, NDArray[np.bool_]],
     test_hashes: Mapping[str, NDArray[np.bool_]],
     limit: float = SAME_CLIP,
+    embeddings: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> list[Finding]:
     """Clips of the test set that also occur in the training set, by what their frames look like.
 
     train_hashes, test_hashes: by clip_id, ``(frame, bit)`` of :func:`perceptual_hash`; each clip may have its
     own number of frames. The distance of two clips is the mean, over the frames of the test clip, of the
     share of bits in which the most similar frame of the training clip differs; pairs up to ``limit`` are
-    reported in one finding.
+    reported in one finding. embeddings: by clip_id, CLIP vector ``(feature,)`` of length 1, where there are
+    some: pairs up to twice ``limit`` are then reported as well if their vectors nearly coincide, which finds
+    copies that were cropped or overlaid.
     """
     if not train_hashes or not test_hashes:
         return []
@@ -233,23 +99,28 @@ def near_duplicates(
     for test_name, bits in test_hashes.items():
         agreement = (bits * np.float32(2) - 1) @ train.T / bits.shape[1]
         distance = (1 - np.maximum.reduceat(agreement, starts, axis=1).mean(0)) / 2
+        near = distance <= limit
+        if embeddings is not None:
+            for index in np.nonzero((distance > limit) & (distance <= 2 * limit))[0]:
+                cosine = float(embeddings[names[index]] @ embeddings[test_name])
+                near[index] = cosine >= SAME_EMBEDDING
         pairs += [
-            (names[index], test_name, round(float(distance[index]), 4))
-            for index in np.nonzero(distance <= limit)[0]
+            (names[index], test_name, round(float(distance[index]), 4)) for index in np.nonzero(near)[0]
         ]
     if not pairs:
         return []
     pairs.sort(key=lambda pair: pair[2])
-    text = (
-        f"{len({pair[1] for pair in pairs})} of {len(test_hashes)} test clips look like a training clip, "
-        f"for example "
-        f"{pairs[0][1]} like {pairs[0][0]}. Scores on them reward memory."
-    )
+    count = len({pair[1] for pair in pairs})
     return [
-        Finding(
-            "note",
+        leak(
             "near-duplicate-clips",
-            text,
-            data={"pairs": pairs[:100], "count": len(pairs), "limit": limit},
+            f"{count} of {len(test_hashes)} test clips look like a training clip, for example "
+            f"{pairs[0][1]} like {pairs[0][0]}.",
+            effect="Scores on them reward memory.",
+            option=exclude_option(pair[0] for pair in pairs),
+            clips=sorted({pair[0] for pair in pairs}),
+            pairs=pairs[:100],
+            count=len(pairs),
+            limit=limit,
         )
     ]

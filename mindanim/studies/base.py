@@ -7,15 +7,20 @@ explicit throughout: seconds of film time, that is from the onset of the film.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mindanim.errors import InputError, MindanimError, raise_together
 
+Axes = Literal["volume voxel", "voxel volume"]
 Split = Literal["train", "test"]
 Status = Literal["ok", "note", "problem"]
+State = Literal["found", "missing", "wrong", "left out", "not used"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,12 @@ class Film:
 
 @dataclass(frozen=True)
 class Clip:
-    """A piece of a film. ``index`` counts from 1 within the segment; times are seconds of film time."""
+    """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time,
+    seconds.
+
+    at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
+    one run may show many films, and one film may lie in many runs.
+    """
 
     clip_id: str
     split: Split
@@ -88,14 +98,43 @@ class Clip:
     index: int
     onset_s: float
     duration_s: float
+    at_s: float | None = None
+
+    @property
+    def shown_s(self) -> float:
+        """Beginning of the clip on the clock that :attr:`Run.start_s` refers to, seconds."""
+        return self.onset_s if self.at_s is None else self.at_s
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Signal that a study's own reader takes out of a file of its own kind.
+
+    signal ``(volume, voxel)``. region ``(voxel,)``: region of interest of each voxel, where known, by which
+    ``--roi`` chooses. ijk ``(voxel, 3)``: index in the study's volume, where known.
+    """
+
+    signal: NDArray[np.floating[Any]]
+    region: NDArray[np.str_] | None = None
+    ijk: NDArray[np.integer[Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
     """One recording of one subject watching one film.
 
-    Volume k was acquired at film time ``start_s + k * tr_s`` seconds. ``volumes`` is the declared number of
-    volumes.
+    Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
+    is film time where a run shows one film. Two segments may lie in one file: each has runs with its path.
+    ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one
+    volume per clip, ``tr_s`` the duration of a clip, lag 0.
+
+    path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
+    with ``load``, any file or folder.
+    mask: NIfTI mask, needed for NIfTI runs.
+    axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
+    confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
+    load: takes the signal out of a file of the study's own kind; called once, when the run is opened.
+    others: further files that ``load`` reads; they count as input.
     """
 
     subject: int
@@ -107,6 +146,16 @@ class Run:
     start_s: float
     tr_s: float
     volumes: int
+    mask: Path | None = None
+    axes: Axes | None = None
+    confounds: Path | None = None
+    load: Callable[[], Matrix] | None = None
+    others: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that the run's signal depends on."""
+        return [self.path, *(path for path in (self.mask, self.confounds) if path is not None), *self.others]
 
     @property
     def name(self) -> str:
@@ -129,6 +178,25 @@ class Finding:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What became of one run of a study: a row of the table that ``mindanim doctor`` prints.
+
+    state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what, ``mend``
+    what to do); ``left out`` on the study's own advice; ``not used``: a file that the study does not declare,
+    with segment and repeat where its name tells them.
+    """
+
+    subject: int
+    segment: str
+    repeat: int
+    state: State
+    path: Path
+    code: str = ""
+    why: str = ""
+    mend: str = ""
+
+
 class Study(Protocol):
     """A study on disk, as every reader presents it."""
 
@@ -149,6 +217,10 @@ class Study(Protocol):
 
     def check(self, subject: int) -> list[Finding]:
         """How a subject's runs compare with the declared facts; reads headers and samples only."""
+
+    def inventory(self, subject: int) -> list[Entry]:
+        """Every declared run of a subject, and every other file that looks like one, with what became of
+        it."""
 
     def captions(self) -> dict[str, str] | None:
         """Caption by clip_id, where the study comes with captions."""

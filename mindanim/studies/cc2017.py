@@ -9,23 +9,14 @@ nothing is trimmed twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.audit import compare_runs
-from mindanim.studies.base import (
-    Clip,
-    Facts,
-    Film,
-    Finding,
-    Run,
-    Segment,
-    Split,
-    raise_problems,
-    regular_clips,
-)
-from mindanim.studies.files import same_data, signature
+from mindanim.studies.asked import StudyOptions
+from mindanim.studies.base import Clip, Facts, Film, Run, Segment, Split, regular_clips
+from mindanim.studies.compare import Declared
+from mindanim.studies.reader import Reader
 from mindanim.studies.tables import read_captions
 
 TAIL_S = 12.0
@@ -62,10 +53,11 @@ FACTS = Facts(
     dropped={(3, "test2", 9): "it began about 10 s late"},
 )
 
-_RUN = re.compile(r"(?P<segment>(?:seg|test)\d+)_(?P<repeat>\d+)_Atlas\.dtseries\.nii")
+_RUN = re.compile(r"(?P<segment>(?:seg|test)\d+)_(?P<repeat>\d+)(?P<mark>[_.])Atlas\.dtseries\.nii")
+"""The study names one of its files with a dot in the place of the second underscore."""
 
 
-class CC2017:
+class CC2017(Reader):
     """The study in the folder it unpacks to.
 
     root: ``CC2017_Purdue`` or the folder that holds it. The bundles may also be unpacked into one another, so
@@ -73,116 +65,65 @@ class CC2017:
     another study uses this layout.
     """
 
-    def __init__(self, root: Path, *, facts: Facts = FACTS, allow_partial: bool = False) -> None:
-        self.facts = facts
-        self.root = root
+    def __init__(
+        self,
+        root: Path,
+        *,
+        facts: Facts = FACTS,
+        allow_partial: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        StudyOptions(facts.name, options or {}, {})
+        super().__init__(root, facts, allow_partial)
         self._trunk = _trunk(root, facts)
-        self._allow_partial = allow_partial
-        self._compared: dict[int, tuple[list[Run], list[Finding]]] = {}
 
     def clips(self) -> list[Clip]:
         """All declared clips, training clips first."""
         return regular_clips(self.facts)
-
-    def films(self) -> list[Film]:
-        """The films on disk. InputError lists the missing ones, unless a part of the study is enough."""
-        folder = _first_folder(
-            self._trunk / place
-            for place in ("Stimuli/video_fmri_dataset/stimuli", "video_fmri_dataset/stimuli", "stimuli")
-        )
-        films = [
-            Film(segment.name, folder / f"{segment.name}.mp4", segment.split, segment.name)
-            for segment in self.facts.segments
-        ]
-        missing = [film.path.name for film in films if not film.path.is_file()]
-        if missing and (not self._allow_partial or len(missing) == len(films)):
-            raise InputError(
-                f"{len(missing)} of {len(films)} films are not in {folder}: {', '.join(missing)}.",
-                _packed(self._trunk),
-                f"Get the films from {self.facts.where}, or work with what is there: --allow-partial.",
-            )
-        return [film for film in films if film.path.is_file()]
-
-    def runs(self, subject: int) -> list[Run]:
-        """The usable runs of a subject in the order of the facts.
-
-        Raises InputError that lists every missing, short and duplicate run together; with ``allow_partial``
-        they are left out, as :meth:`check` says. InputError also where no run is left.
-        """
-        runs, findings = self._compare(subject)
-        if not self._allow_partial:
-            raise_problems(findings)
-        if not runs:
-            raise InputError(
-                f"No usable run of subject {subject} is left in {self._trunk}.",
-                " ".join(finding.text for finding in findings if finding.status == "problem"),
-                f"Get the runs from {self.facts.where}.",
-            )
-        return runs
-
-    def check(self, subject: int) -> list[Finding]:
-        """The comparison of a subject's runs with the declared facts, one row per kind of difference."""
-        runs, findings = self._compare(subject)
-        counts = ", ".join(
-            f"{sum(run.split == split for run in runs)} {name}"
-            for split, name in (("train", "training"), ("test", "test"))
-        )
-        return [Finding("ok", "runs", f"Subject {subject}: {counts} runs are usable."), *findings]
 
     def captions(self) -> dict[str, str] | None:
         """Captions from ``captions.tsv`` (clip_id, caption), where the user has put one beside the study."""
         path = self._trunk / "captions.tsv"
         return read_captions(path, self.clips()) if path.exists() else None
 
-    def atlas(self) -> Path | None:
-        """None: the study has no parcellation of its own."""
-        return None
+    def _films(self) -> list[Film]:
+        folder = _first_folder(
+            self._trunk / place
+            for place in ("Stimuli/video_fmri_dataset/stimuli", "video_fmri_dataset/stimuli", "stimuli")
+        )
+        return [
+            Film(segment.name, folder / f"{segment.name}.mp4", segment.split, segment.name)
+            for segment in self.facts.segments
+        ]
 
-    def _compare(self, subject: int) -> tuple[list[Run], list[Finding]]:
-        if subject not in self._compared:
-            folder = self._subject_folder(subject)
-            found, strangers = _discover(folder)
-            runs, findings = compare_runs(
-                self.facts, subject, found, lambda segment, repeat: _expected(folder, segment, repeat)
+    def _hint(self) -> str:
+        return _packed(self._trunk)
+
+    def _declare(self, subject: int) -> Declared:
+        folder = self._subject_folder(subject)
+        found, strangers = _discover(folder)
+        runs = [
+            Run(
+                subject,
+                segment.name,
+                segment.split,
+                segment.name,
+                repeat,
+                found.pop((segment.name, repeat), _expected(folder, segment.name, repeat)),
+                segment.start_s,
+                self.facts.tr_s,
+                segment.volumes,
             )
-            if strangers:
-                names = ", ".join(sorted(path.name for path in strangers))
-                findings.append(
-                    Finding(
-                        "note",
-                        "extra-file",
-                        f"Subject {subject}: not used, because the name is not a run's: {names}.",
-                    )
-                )
-            self._compared[subject] = runs, findings + self._twins(subject, runs)
-        return self._compared[subject]
-
-    def _twins(self, subject: int, runs: list[Run]) -> list[Finding]:
-        """Other subjects whose run of the same name holds the same data."""
-        findings = []
-        for other in self.facts.subjects:
-            folder = _first_folder(self._subject_places(other))
-            if other == subject or not folder.is_dir():
-                continue
-            same = [
-                run.name
-                for run in runs
-                if (path := _expected(folder, run.segment, run.repeat)).is_file()
-                and signature(path) == signature(run.path)
-                and same_data(path, run.path)
-            ]
-            if same:
-                findings.append(
-                    Finding(
-                        "note",
-                        "identical-subjects",
-                        f"{len(same)} runs of subjects {subject} and {other} hold the same data: "
-                        f"{', '.join(same)}. "
-                        "They are not two subjects.",
-                        data={"subjects": [subject, other], "runs": same},
-                    )
-                )
-        return findings
+            for segment in self.facts.segments
+            for repeat in range(1, segment.repeats + 1)
+        ]
+        return Declared(
+            runs,
+            [
+                *((path, "the study declares no such run") for path in found.values()),
+                *((path, "the name is not a run's") for path in strangers),
+            ],
+        )
 
     def _subject_places(self, subject: int) -> list[Path]:
         name = f"subject{subject}/fmri"
@@ -190,9 +131,6 @@ class CC2017:
         return [self._trunk / place for place in inside]
 
     def _subject_folder(self, subject: int) -> Path:
-        if subject not in self.facts.subjects:
-            known = ", ".join(str(number) for number in self.facts.subjects)
-            raise InputError(f"{self.facts.title} has no subject {subject}.", f"Its subjects are {known}.")
         folder = _first_folder(self._subject_places(subject))
         if not folder.is_dir():
             raise InputError(
@@ -236,13 +174,23 @@ def _expected(folder: Path, segment: str, repeat: int) -> Path:
 
 
 def _discover(folder: Path) -> tuple[dict[tuple[str, int], Path], list[Path]]:
-    """Runs by segment and repeat, and CIFTI files whose name or place is not that of a run."""
+    """Runs by segment and repeat, and CIFTI files whose name or place is not that of a run.
+
+    A name with a dot counts where the proper one is not there.
+    """
     runs: dict[tuple[str, int], Path] = {}
-    strangers = []
+    strangers, dotted = [], []
     for path in sorted(folder.glob("*/cifti/*.dtseries.nii*")):
         name = _RUN.fullmatch(path.name)
         if name is not None and name["segment"] == path.parent.parent.name:
-            runs[name["segment"], int(name["repeat"])] = path
+            key = name["segment"], int(name["repeat"])
+            if name["mark"] == "_":
+                runs[key] = path
+            else:
+                dotted.append((key, path))
         elif not path.name.startswith("."):
+            strangers.append(path)
+    for key, path in dotted:
+        if runs.setdefault(key, path) != path:
             strangers.append(path)
     return runs, strangers

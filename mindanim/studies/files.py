@@ -1,7 +1,7 @@
-"""What can be learnt of a CIFTI run without reading it: its fixed header, and a sample of its data.
+"""What can be learnt of a run without reading it: its header, and a sample of its data.
 
-The fixed part is a NIfTI-2 header of 540 bytes, so checking a study of many gigabytes takes milliseconds per
-run.
+The fixed part of a CIFTI file is a NIfTI-2 header of 540 bytes, so checking a study of many gigabytes takes
+milliseconds per run.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from mindanim.errors import InputError
 
@@ -22,16 +25,78 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """Shape of the data block of a dense series, its first byte and its size in bytes."""
+    """Shape of the data block of a run, its first byte and its size in bytes.
+
+    grayordinates: columns of a CIFTI series, or voxels of a volume, in or out of a mask. tr_s: repetition
+    time the header states, seconds; None where it states none.
+    """
 
     volumes: int
     grayordinates: int
     offset: int
     data_bytes: int
+    tr_s: float | None = None
 
 
 def peek(path: Path) -> Layout:
-    """Read the fixed header of a CIFTI-2 dense series and hold its promise against the size of the file.
+    """Read the header of a run: a CIFTI-2 series, a NIfTI volume series or a ``.npy`` array.
+
+    Raises InputError where the file is none of them, cut short, or of a form that is not read.
+    """
+    if path.name.endswith((".dtseries.nii", ".ptseries.nii", ".dtseries.nii.gz", ".ptseries.nii.gz")):
+        return _peek_cifti(path)
+    if path.name.endswith((".nii", ".nii.gz")):
+        return _peek_nifti(path)
+    if path.name.endswith(".npy"):
+        return _peek_npy(path)
+    raise InputError(
+        f"{path} is of no known format.",
+        "Runs are read from .dtseries.nii, .ptseries.nii, .nii, .nii.gz and .npy files.",
+    )
+
+
+def _peek_nifti(path: Path) -> Layout:
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image = nib.load(path)
+        shape, zooms = image.shape, image.header.get_zooms()  # type: ignore[attr-defined]
+        unit = image.header.get_xyzt_units()[1]  # type: ignore[attr-defined]
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path} is not a readable NIfTI file.", str(error), "Get it again.") from error
+    if len(shape) != 4:
+        raise InputError(f"{path} has {len(shape)} dimensions.", "A run has four: three of space, and time.")
+    seconds = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit)
+    size = path.stat().st_size
+    if path.suffix != ".gz":
+        promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
+        if size < promised:
+            raise _truncated(path, promised)
+    tr_s = None if seconds is None else float(zooms[3]) * seconds
+    return Layout(int(shape[3]), int(np.prod(shape[:3])), 0, size, tr_s)
+
+
+def _peek_npy(path: Path) -> Layout:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a readable array.", str(error), "Get it again.") from error
+    if array.ndim != 2:
+        raise InputError(f"{path} has {array.ndim} dimensions.", "A run has two: volume and voxel.")
+    return Layout(array.shape[0], array.shape[1], 0, path.stat().st_size)
+
+
+def _truncated(path: Path, promised: int) -> InputError:
+    return InputError(
+        f"{path} is truncated.",
+        f"Its header promises {promised} bytes, the file has {path.stat().st_size}.",
+        "Download it again.",
+    )
+
+
+def _peek_cifti(path: Path) -> Layout:
+    """Read the fixed header of a CIFTI-2 series and hold its promise against the size of the file.
 
     Raises InputError where the file is compressed, of another format, CIFTI-1, or shorter than its header
     says.
@@ -59,20 +124,32 @@ def peek(path: Path) -> Layout:
     volumes, grayordinates = dimensions[5], dimensions[6]
     data_bytes = volumes * grayordinates * bits // 8
     if path.stat().st_size < offset + data_bytes:
-        raise InputError(
-            f"{path} is truncated.",
-            f"Its header promises {offset + data_bytes} bytes, the file has {path.stat().st_size}.",
-            "Download it again.",
-        )
-    return Layout(volumes, grayordinates, offset, data_bytes)
+        raise _truncated(path, offset + data_bytes)
+    return Layout(volumes, grayordinates, offset, data_bytes, _series_step(start_of_xml))
+
+
+def _series_step(xml: bytes) -> float | None:
+    """Seconds between volumes, where the series axis stands at the beginning of the header, as it does as a
+    rule."""
+    step = re.search(rb'\bSeriesStep="([^"]+)"', xml)
+    exponent = re.search(rb'\bSeriesExponent="([^"]+)"', xml)
+    unit = re.search(rb'\bSeriesUnit="SECOND"', xml)
+    if step is None or unit is None:
+        return None
+    try:
+        return float(step[1]) * 10.0 ** int(exponent[1] if exponent else 0)
+    except ValueError:
+        return None
 
 
 def signature(path: Path) -> str:
     """Hash of the data block's size and of a few samples of it; equal data have equal signatures.
 
+    Of files other than CIFTI the data block is the whole file.
+
     Unequal data have equal signatures only where the samples agree: confirm with :func:`same_data`.
     """
-    layout = peek(path)
+    layout = _block(path)
     digest = hashlib.blake2b(str(layout.data_bytes).encode(), digest_size=16)
     with path.open("rb") as file:
         for sample in range(_SAMPLES):
@@ -81,9 +158,18 @@ def signature(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _block(path: Path) -> Layout:
+    """The data block of a CIFTI series, or the whole of another file."""
+    return (
+        _peek_cifti(path)
+        if ".ptseries." in path.name or ".dtseries." in path.name
+        else Layout(0, 0, 0, path.stat().st_size)
+    )
+
+
 def same_data(one: Path, other: Path) -> bool:
     """Whether the data blocks of two runs are equal byte by byte."""
-    layouts = peek(one), peek(other)
+    layouts = _block(one), _block(other)
     if layouts[0].data_bytes != layouts[1].data_bytes:
         return False
     with one.open("rb") as first, other.open("rb") as second:

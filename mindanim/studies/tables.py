@@ -1,14 +1,95 @@
-"""Tables that come with a study."""
+"""Tables that come with a study: read as text, with errors that name table, row and column."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mindanim.errors import InputError
 from mindanim.studies.base import Clip
+
+EMPTY = ("", "n/a")
+"""What stands in a cell without a value."""
+ROW = "#"
+"""Key under which a row carries its line number, for messages."""
+
+
+def read_table(path: Path, needed: Sequence[str], mend: str) -> list[dict[str, str]]:
+    """Rows of a TSV by column name, without surrounding spaces; ``n/a`` and missing cells become empty.
+
+    Each row carries its line number under ``#``. Raises InputError where the file is missing, not text, has
+    no row, lacks or repeats a column, or has a row with more cells than columns.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing.", mend=mend)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file.", str(error), mend) from error
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t"))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a table.", str(error), mend) from error
+    if not lines:
+        raise InputError(f"{path} is empty.", mend=mend)
+    columns = [name.strip() for name in lines[0]]
+    if missing := [name for name in needed if name not in columns]:
+        hint = (
+            " Is it separated by commas instead of tabs?" if len(columns) == 1 and "," in columns[0] else ""
+        )
+        there = ", ".join(columns)
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}.", f"Its columns are: {there}.{hint}", mend
+        )
+    if twice := [name for name, count in Counter(columns).items() if count > 1]:
+        raise InputError(f"{path} has two columns {', '.join(twice)}.", mend=mend)
+    rows = []
+    for place, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(columns):
+            raise InputError(f"{path}, line {place}, has more cells than the table has columns.", mend=mend)
+        cells = [*cells, *[""] * (len(columns) - len(cells))]
+        values = ["" if cell.strip() in EMPTY else cell.strip() for cell in cells]
+        rows.append(dict(zip(columns, values, strict=True)) | {ROW: str(place)})
+    if not rows:
+        raise InputError(f"{path} has no rows.", mend=mend)
+    return rows
+
+
+def text(path: Path, row: Mapping[str, str], column: str) -> str:
+    """A cell that must not be empty."""
+    value = row.get(column, "")
+    if not value:
+        raise InputError(f"{path}, line {row[ROW]}: {column} is empty.", "Every row needs it.")
+    return value
+
+
+def number(
+    path: Path,
+    row: Mapping[str, str],
+    column: str,
+    *,
+    least: float = 0.0,
+    whole: bool = False,
+    default: float | None = None,
+) -> float:
+    """A cell as a finite number of at least ``least``; ``default`` where the cell is empty or not there."""
+    if not row.get(column) and default is not None:
+        return default
+    value = text(path, row, column)
+    try:
+        found = float(value)
+    except ValueError:
+        found = float("nan")
+    if not least <= found < float("inf") or whole and found != int(found):
+        kind = "a whole number" if whole else "a number"
+        bound = f" of {least:g} or more" if least > float("-inf") else ""
+        raise InputError(f"{path}, line {row[ROW]}: {column} is '{value}', not {kind}{bound}.")
+    return found
 
 
 def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
@@ -18,25 +99,18 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
     leaves a clip of the study without a caption.
     """
     mend = "Give one row per clip with the columns clip_id and caption, separated by a tab."
-    if not path.is_file():
-        raise InputError(f"The captions {path} are missing.", mend=mend)
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    if not rows or not {"clip_id", "caption"} <= rows[0].keys():
-        raise InputError(f"{path} lacks rows or a column clip_id or caption.", mend=mend)
+    rows = read_table(path, ("clip_id", "caption"), mend)
     counts = Counter(row["clip_id"] for row in rows)
     known = {clip.clip_id for clip in clips}
     faults = {
         "named twice": [clip_id for clip_id, count in counts.items() if count > 1],
         "not a clip of the study": [clip_id for clip_id in counts if clip_id not in known],
-        "without a caption": sorted(
-            known - {row["clip_id"] for row in rows if (row["caption"] or "").strip()}
-        ),
+        "without a caption": sorted(known - {row["clip_id"] for row in rows if row["caption"]}),
     }
     why = "; ".join(f"{fault}: {_some(names)}" for fault, names in faults.items() if names)
     if why:
         raise InputError(f"The captions in {path} do not fit the study's clips.", why, mend)
-    return {row["clip_id"]: row["caption"].strip() for row in rows}
+    return {row["clip_id"]: row["caption"] for row in rows}
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:

@@ -89,6 +89,7 @@ def test_absent_hub_model_names_every_file_and_the_command(hub: Path) -> None:
     for names in NEEDED["diffusion"]:
         assert names[0] in caught.value.why
     assert f"hf download {name} " in caught.value.mend
+    assert "about 4.3 GB; licence: CreativeML Open RAIL-M" in caught.value.why
     assert all(f"--include '{pattern}'" in caught.value.mend for pattern in FETCH["diffusion"])
 
 

@@ -55,20 +55,22 @@ def test_the_artifact_keeps_its_contract(made: Artifact) -> None:
 def test_the_tables_describe_rows_and_columns(made: Artifact) -> None:
     clips, voxels = made.table("clips.tsv"), made.table("voxels.tsv")
     assert clips.columns.tolist() == [
-        "clip_id", "split", "segment", "film", "index", "onset_s", "duration_s", "volumes", "repeats",
+        "clip_id", "split", "segment", "film", "index", "onset_s", "duration_s",
+        "lags_s", "volumes", "repeats",
     ]  # fmt: skip
     assert clips.split.tolist() == ["train"] * 120 + ["test"] * 40
     assert clips.iloc[[0, 120, 140]].clip_id.tolist() == ["seg01-0001", "test1-0001", "test2-0001"]
     assert clips.iloc[[0, 120, 140]].volumes.tolist() == [1, 1, 2]
     assert clips.repeats.tolist() == [2] * 120 + [3] * 40
     assert voxels.columns.tolist() == [
-        "structure", "vertex", "region", "reliability", "t", "p", "noise_ceiling", "selected", "column",
+        "structure", "vertex", "i", "j", "k", "x_mm", "y_mm", "z_mm", "region",
+        "reliability", "t", "p", "noise_ceiling", "selected", "column",
     ]  # fmt: skip
     assert len(voxels) == CORTEX
     chosen = voxels[voxels.selected == 1]
     assert chosen.column.tolist() == list(range(20))
     assert chosen.noise_ceiling.between(0, 1).all()
-    assert voxels[voxels.selected == 0].noise_ceiling.isna().all()
+    assert voxels.noise_ceiling.between(0, 1).all()
     assert set(chosen.region) == {"V1"}
     assert (voxels.region == "MT").sum() == 20
 
@@ -89,7 +91,7 @@ def test_methods_and_facts_are_written(made: Artifact) -> None:
     assert "20 voxels were kept" in text
     assert made.findings == []
     assert made.facts["voxels"] == 20
-    assert made.facts["vertices"] == CORTEX
+    assert made.facts["voxels_read"] == CORTEX
     assert made.facts["partial"] is False
     assert (made.file("figures/qc.png")).read_bytes().startswith(b"\x89PNG")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, ScalarAxis, SeriesAxis
 
-from mindanim.bold.maps import dscalar
+from mindanim.bold.maps import brain_map
 from mindanim.bold.read import RunReader
 from mindanim.bold.regions import NO_REGION, in_regions, read_regions
 from mindanim.errors import ConfigError, InputError
@@ -26,13 +26,13 @@ def data(volumes: int = 12) -> np.ndarray:
 def test_the_cortex_is_taken_by_the_brain_models_not_by_position(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run.dtseries.nii", data())
     run = RunReader().open(path, volumes=12, tr_s=2.0)
-    assert (run.volumes, run.tr_s, len(run.cortex)) == (12, 2.0, CORTEX)
+    assert (run.volumes, run.tr_s, len(run.voxels)) == (12, 2.0, CORTEX)
     np.testing.assert_array_equal(run.signal(slice(None)), data()[:, SUBCORTICAL:].T)
     np.testing.assert_array_equal(
         run.signal(np.array([3, 9, 50]), slice(2, 7)), data()[2:7, SUBCORTICAL:][:, [3, 9, 50]].T
     )
-    np.testing.assert_array_equal(run.cortex.vertex, np.concatenate([LEFT, RIGHT]))
-    assert set(run.cortex.structure[: len(LEFT)]) == {"CIFTI_STRUCTURE_CORTEX_LEFT"}
+    np.testing.assert_array_equal(run.voxels.vertex, np.concatenate([LEFT, RIGHT]))
+    assert set(run.voxels.structure[: len(LEFT)]) == {"CIFTI_STRUCTURE_CORTEX_LEFT"}
 
 
 def test_cortex_between_and_after_other_structures(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_brain_models_are_parsed_once_whatever_the_other_metadata(
     reader = RunReader()
     runs = [reader.open(path) for path in paths]
     assert len(loads) == 1
-    assert runs[0].cortex is runs[2].cortex
+    assert runs[0].voxels is runs[2].voxels
     reader.open(
         write_run(tmp_path / "other.dtseries.nii", data()[:, SUBCORTICAL:], axis=brain_models()[SUBCORTICAL:])
     )
@@ -69,7 +69,7 @@ def test_scaled_integers_are_read_in_their_unit(tmp_path: Path) -> None:
     path = tmp_path / "run.dtseries.nii"
     nib.save(image, path)
     run = RunReader().open(path)
-    assert run.data.dtype == np.int16
+    assert run.data().dtype == np.int16
     np.testing.assert_allclose(
         run.signal(slice(None)), nib.load(path).get_fdata()[:, SUBCORTICAL:].T, rtol=1e-12
     )
@@ -114,7 +114,7 @@ MALFORMED = {
     "broken xml": (rewrite(lambda content: content.replace(b"</Matrix>", b"</Matrux>")), "not valid XML"),
     "no brain models": (
         rewrite(lambda content: content.replace(b"INDEX_TYPE_BRAIN_MODELS", b"INDEX_TYPE_BRAIN_MUDDLE")),
-        "no brain models",
+        "neither brain models nor parcels",
     ),
     "other brain model text": (
         rewrite(lambda content: content.replace(b"STRUCTURE_CORTEX_LEFT", b"STRUCTURE_CORTEX_LOFT")),
@@ -164,19 +164,21 @@ def test_the_standard_axis_has_the_standard_cortex(tmp_path: Path) -> None:
     axis = nib.load(ONES).header.get_axis(1)
     run = RunReader().open(write_run(tmp_path / "run.dtseries.nii", np.ones((2, len(axis))), axis=axis))
     assert len(axis) == 91_282
-    assert (run.cortex.structure == "CIFTI_STRUCTURE_CORTEX_LEFT").sum() == 29_696
-    assert (run.cortex.structure == "CIFTI_STRUCTURE_CORTEX_RIGHT").sum() == 29_716
+    assert (run.voxels.structure == "CIFTI_STRUCTURE_CORTEX_LEFT").sum() == 29_696
+    assert (run.voxels.structure == "CIFTI_STRUCTURE_CORTEX_RIGHT").sum() == 29_716
 
 
 def cortex(tmp_path: Path):  # type: ignore[no-untyped-def]
-    return RunReader().open(write_run(tmp_path / "run.dtseries.nii", data())).cortex
+    return RunReader().open(write_run(tmp_path / "run.dtseries.nii", data())).voxels
 
 
 def test_maps_open_as_dense_scalars_with_their_names(tmp_path: Path) -> None:
     values = np.arange(CORTEX, dtype=float)
     values[3] = np.nan
     path = tmp_path / "map.dscalar.nii"
-    path.write_bytes(dscalar(cortex(tmp_path), {"reliability": values, "other": -values}))
+    ending, content = brain_map(cortex(tmp_path), {"reliability": values, "other": -values}) or ("", b"")
+    assert ending == ".dscalar.nii"
+    path.write_bytes(content)
     image = nib.load(path)
     assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
     scalars, models = image.header.get_axis(0), image.header.get_axis(1)
@@ -233,3 +235,37 @@ def test_atlases_that_do_not_fit(tmp_path: Path) -> None:
     nib.save(Cifti2Image(np.zeros((1, 5), np.float32), header=(label, left)), tmp_path / "atlas.dlabel.nii")
     with pytest.raises(InputError, match="another mesh"):
         read_regions(tmp_path / "atlas.dlabel.nii", found)
+
+
+def test_a_named_list_of_regions() -> None:
+    """The 24 visual areas of the multi-modal parcellation, by their numbers in its published order."""
+    order = [
+        "V1",
+        "MST",
+        "V6",
+        "V2",
+        "V3",
+        "V4",
+        "V8",
+        "4",
+        "3b",
+        "FEF",
+        "PEF",
+        "55b",
+        "V3A",
+        "RSC",
+        "POS2",
+        "V7",
+        "IPS1",
+        "FFC",
+        "V3B",
+        "LO1",
+        "LO2",
+        "PIT",
+        "MT",
+    ]
+    published = [order[number - 1] for number in (1, 2, 4, 5, 6, 13, 19, 20, 21, 23)] + ["TPOJ1", "TPOJ2"]
+    regions = np.array([*order, "TPOJ1", "TPOJ2", "TPOJ3"] * 2)
+    assert set(regions[in_regions(regions, ["mmp-visual"])]) == set(published)
+    assert in_regions(regions, ["MMP-visual"]).sum() == 24
+    assert in_regions(regions, ["mmp-visual", "FFC"]).sum() == 26

@@ -12,6 +12,7 @@ import pytest
 from mindanim.config import recipes
 from mindanim.errors import InputError, MissingError
 from mindanim.stages import doctor
+from mindanim.studies import Entry
 from tests.cli.conftest import Call
 
 
@@ -29,13 +30,28 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise MissingError("unet.safetensors is missing.", mend="hf download it")
         return SimpleNamespace(path=Path("/weights"), size_bytes=2e9, licence="MIT")
 
-    def open_study(name: str, data: Path, allow_partial: bool) -> Any:
+    def open_study(name: str, data: Path, allow_partial: bool, options: dict[str, str]) -> Any:
         def check(subject: int) -> list[Any]:
             sorts = ("ok", "note", "problem") if subject == 2 else ("ok",)
             return [SimpleNamespace(status=sort, text=f"{sort} of {subject}", mend="") for sort in sorts]
 
-        facts = SimpleNamespace(title="A study", subjects=(1, 2))
-        return SimpleNamespace(facts=facts, root=data, check=check)
+        facts = SimpleNamespace(
+            title="A study", subjects=(1, 2), licence="CC0", where="the shelf", citation="Nobody (2020)"
+        )
+        clips = [SimpleNamespace(film="a", split="train")]
+        return SimpleNamespace(
+            facts=facts,
+            root=data,
+            check=check,
+            films=lambda: [SimpleNamespace(name="a")],
+            clips=lambda: clips,
+            inventory=inventory,
+        )
+
+    def inventory(subject: int) -> list[Entry]:
+        found = Entry(subject, "seg1", 1, "found", Path("seg1_1.nii"))
+        lost = Entry(subject, "seg1", 2, "missing", Path("seg1_2.nii"), "missing-run", "seg1_2.nii", "get it")
+        return [found, lost] if subject == 2 else [found]
 
     monkeypatch.setattr("mindanim.backbones.locate", locate)
     monkeypatch.setattr("mindanim.studies.open_study", open_study)
@@ -62,10 +78,19 @@ def test_a_dataset_is_checked_for_every_subject(call: Call) -> None:
     checks = [check for check in json.loads(result.out)["checks"] if check["about"].startswith("dataset")]
     assert [check["text"] for check in checks] == [
         "A study in raw",
+        "CC0; from the shelf",
+        "Nobody (2020)",
         "ok of 1",
         "ok of 2",
         "note of 2",
         "problem of 2",
+        "1 of 1 films, 1 training, 0 test clips",
+    ]
+    assert [run["state"] for check in checks for run in check["runs"]] == ["found", "found", "missing"]
+    table = call("doctor", "--dataset", "simulated", "--data", "raw").out.rstrip().splitlines()
+    assert [line.split() for line in table[-2:]] == [
+        ["1", "seg1", "1"],
+        ["2", "seg1", "1", "2", "seg1_2.nii"],
     ]
     assert call("doctor", "--dataset", "simulated", "--data", "raw", "--subject", "1").code == 0
 

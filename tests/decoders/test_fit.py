@@ -12,6 +12,8 @@ from tests.decoders.planted import SHAPES, machine, planted
 NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "zero_fraction": 0.05}
 CMG = NETWORK | {"width": 16, "heads": 2, "feedforward": 16, "fmri_width": 24, "select": "score"}
 CMG |= {"schedule": "exponential"}
+PATCHES = NETWORK | {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 16, "patch_layers": 2}
+PATCHES |= {"patch_heads": 2, "fmri_width": 24, "schedule": "exponential", "select": "score", "epochs": 50}
 
 
 def fit(kind: str, options: dict[str, object], folder: Path, signal: float) -> Fitted:
@@ -36,6 +38,7 @@ CASES = [
     ("structure", {"decoder": "ridge"}),
     ("motion", CMG),
     ("motion", CMG | {"target": "difference", "memory_tokens": 2, "first_frames": "both"}),
+    ("motion", PATCHES | {"target": "difference", "first_frames": "both"}),
     ("motion", {"decoder": "ridge", "target": "difference"}),
     ("motion", {"decoder": "ridge", "target": "frame"}),
 ]

@@ -7,15 +7,19 @@ import torch
 
 from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders import SPEC, WEIGHTS, Shapes, build, describe, load, save_weights
+from mindanim.decoders.cmg import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
 from mindanim.decoders.masks import causal, first_only, sparse_causal
-from mindanim.decoders.motion import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
+from mindanim.decoders.motion import MotionNetwork
+from mindanim.decoders.patches import PatchCmg, PatchLayer, grid_codes
 from mindanim.decoders.semantic import SemanticMlp
 from mindanim.decoders.structure import StructureMlp
-from mindanim.errors import InputError
+from mindanim.errors import ConfigError, InputError
 from tests.decoders.planted import SHAPES
 
 PAPER = Shapes(response=(1, 4500), clip=(512,), tokens=(20, 768), latents=(8, 4, 64, 64))
 SMALL_CMG = {"width": 8, "heads": 2, "feedforward": 6, "fmri_width": 10}
+PATCHES = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 2, "patch_heads": 2}
+PATCHES |= {"fmri_width": 10}
 MLP = {"decoder": "mlp", "head_widths": [12]}
 
 
@@ -117,20 +121,56 @@ def test_one_memory_token_equals_cross_attention_to_it() -> None:
 
 @pytest.mark.parametrize("memory_tokens", [1, 3])
 @pytest.mark.parametrize("target", ["frame", "difference"])
-def test_generator_never_looks_ahead(memory_tokens: int, target: str) -> None:
+@pytest.mark.parametrize("variant", [{"decoder": "cmg", **SMALL_CMG}, PATCHES])
+def test_generator_never_looks_ahead(memory_tokens: int, target: str, variant: dict[str, object]) -> None:
     torch.manual_seed(2)
-    cmg = build(
-        "motion", {"decoder": "cmg", "target": target, "memory_tokens": memory_tokens, **SMALL_CMG}, SHAPES
-    )
-    assert isinstance(cmg, FrameTokenCmg)
+    cmg = build("motion", variant | {"target": target, "memory_tokens": memory_tokens}, SHAPES)
+    assert isinstance(cmg, MotionNetwork)
     cmg.eval()
     tokens, memory = torch.randn(2, 3, 32), cmg.memory(torch.randn(2, 60))
-    assert memory.shape == (2, memory_tokens, 32)
+    assert memory.shape[:2] == (2, memory_tokens)
     out = cmg(tokens, memory, causal(3))
     later = tokens.clone()
     later[:, 2] += 1.0
     changed = (cmg(later, memory, causal(3)) - out).abs().amax((0, 2))
     assert changed[:2].max().item() == 0 and changed[2].item() > 0
+    # What is hidden has no effect; the responses have.
+    hidden = tokens.clone()
+    hidden[:, 1] += 1.0
+    mask = causal(3)
+    mask[2, 1] = False
+    difference = (cmg(hidden, memory, mask) - cmg(tokens, memory, mask)).abs().amax((0, 2))
+    assert difference[2].item() == 0 and difference[1].item() > 0
+    assert (cmg(tokens, memory + 1.0, causal(3)) - out).abs().amin((0, 2)).sum() > 0
+
+
+def test_patches_are_cut_row_by_row_and_joined_again() -> None:
+    cmg = build("motion", PATCHES, SHAPES)
+    assert isinstance(cmg, PatchCmg)
+    latents = torch.randn(3, 4, *SHAPES.latent)
+    patches = cmg.cut(latents.flatten(2))
+    assert patches.shape == (3, 4, 4, 2 * 2 * 2)
+    torch.testing.assert_close(patches[1, 2, 1], latents[1, 2, :, 0:2, 2:4].flatten())
+    torch.testing.assert_close(patches[1, 2, 2], latents[1, 2, :, 2:4, 0:2].flatten())
+    assert torch.equal(cmg.join(patches), latents.flatten(2))
+    assert torch.equal(grid_codes(2, 3, 8)[1 * 3 + 2], torch.cat([sinusoids(2, 4)[1], sinusoids(3, 4)[2]]))
+    with pytest.raises(ConfigError, match="do not suit latents of 4 x 4"):
+        build("motion", PATCHES | {"patch_size": 3}, SHAPES)
+
+
+def test_patch_layer_equals_its_modules_written_out() -> None:
+    """The temporal module sees one patch over time, the spatial one the memory alone."""
+    torch.manual_seed(8)
+    layer = PatchLayer(width=8, heads=2, mlp_ratio=2.0, dropout=0.5, memory_tokens=3).eval()
+    patches, memory, mask = torch.randn(2, 4, 5, 8), torch.randn(2, 3, 8), causal(4)
+    expected = patches.clone()
+    normal = layer.norms[0](expected)
+    for place in range(5):
+        expected[:, :, place] += layer.temporal(normal[:, :, place], normal[:, :, place], mask)
+    normal = layer.norms[1](expected)
+    expected = expected + torch.stack([layer.spatial(normal[:, t], memory) for t in range(4)], dim=1)
+    expected = expected + layer.feedforward(layer.norms[2](expected))
+    torch.testing.assert_close(layer(patches, memory, mask), expected)
 
 
 def test_rollout_feeds_frames_back() -> None:
@@ -185,6 +225,8 @@ def test_sinusoids() -> None:
         ("structure", {"decoder": "mlp", "width": 16}),
         ("structure", {"decoder": "ridge", "rank": 5}),
         ("motion", {"decoder": "cmg", "target": "difference", "memory_tokens": 2, **SMALL_CMG}),
+        ("motion", {"target": "difference", "memory_tokens": 3, **PATCHES}),
+        ("motion", {"decoder": "cmg", "norm": "deviation", **SMALL_CMG}),
         ("motion", {"decoder": "ridge", "rank": 5}),
         ("motion", {"decoder": "transport", "grid": [4, 4], "rank": 3, "gain": 2.0}),
     ],

@@ -1,20 +1,26 @@
+import copy
 import os
 import signal
 import socket
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 import torch
 
+from mindanim import runtime
 from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Decoder, build
 from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
 from mindanim.decoders.fitting import Fitted
+from mindanim.decoders.parallel import sharing, weighted
+from mindanim.decoders.stepping import Stepper
 from mindanim.decoders.training import Progress, Task, train
-from mindanim.errors import ConfigError
+from mindanim.errors import ConfigError, MissingError
 from tests.decoders.planted import SHAPES, machine, planted
 
 # Small, and with everything that draws random numbers or keeps state switched on.
@@ -217,26 +223,68 @@ def test_averaged_weights_are_what_is_kept(tmp_path: Path) -> None:
     assert task.count.item() == pytest.approx((0.9 * 1) * 2 / 11 + 2 * 9 / 11, abs=0.01)
 
 
+@pytest.mark.parametrize("limit", [0.0, 1e9])
+def test_a_step_is_adams_with_the_penalty(limit: float, tmp_path: Path) -> None:
+    """Weight by weight during the backward pass, or all at the end (as a bound on the norm needs it)."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    other = copy.deepcopy(network)
+    idle = torch.nn.Parameter(torch.ones(3))
+    config = TrainConfig(clip_norm=limit)
+    stepper = Stepper([*network.parameters(), idle], config, torch.device("cpu"), torch.float32)
+    adam = torch.optim.Adam(other.parameters(), lr=0.01)
+    for step in range(4):
+        inputs = torch.randn(7, 6)
+        stepper.step(network(inputs).square().mean(), rate=0.01, penalty=0.002)
+        assert all(parameter.grad is None for parameter in network.parameters())
+        penalty = sum(parameter.abs().sum() for parameter in other.parameters())
+        adam.zero_grad()
+        (other(inputs).square().mean() + 0.002 * penalty).backward()
+        adam.step()
+        for one, two in zip(network.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+        if step == 1:  # what a checkpoint does
+            kept = copy.deepcopy(stepper.state_dict())
+            stepper.close()
+            stepper = Stepper([*network.parameters(), idle], config, torch.device("cpu"), torch.float32)
+            stepper.load_state_dict(kept)
+    assert torch.equal(idle, torch.ones(3))
+    assert bool(stepper.hooks) == (limit == 0)
+    stepper.close()
+    network(inputs).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 _PARALLEL = """
 import sys
 from pathlib import Path
-import torch
-from accelerate import PartialState
 from mindanim import runtime
-from tests.decoders.test_training import structure
-PartialState(cpu=True)
-fitted = structure(Path(sys.argv[1]))
-torch.save(fitted.decoder.state_dict(), Path(sys.argv[1]) / f"{runtime.rank()}.pt")
+from tests.decoders.test_training import all_three
+runtime.wait_for_all()
+all_three(Path(sys.argv[1]) / str(runtime.rank()))
 """
 
 
-def structure(folder: Path) -> Fitted:
-    # A large epsilon keeps Adam from blowing up rounding differences of tiny gradients.
-    config = TrainStructureConfig(
-        epochs=2, batch_size=25, width=8, dropout=0, zero_fraction=0, learning_rate=0.01, epsilon=0.01
-    )
-    data = planted()
-    return fit_structure(config, data.structure, SHAPES, data.split, machine(folder))
+def all_three(folder: Path) -> None:
+    """The three decoders with everything that draws random numbers switched on, in batches that two processes
+    cannot share evenly; the weights and the losses go to ``folder``."""
+    folder.mkdir()
+    data, steady = planted(), {"epsilon": 0.01}  # which keeps Adam from blowing up rounding differences
+    semantic = SEMANTIC.model_copy(update=steady | {"batch_size": 33})
+    structure = TrainStructureConfig(epochs=2, batch_size=25, width=8, learning_rate=0.01, epsilon=0.01)
+    motion = MOTION.model_copy(update=steady | {"batch_size": 33, "motion_weight": 1.0})
+    patches = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 1}
+    patched = motion.model_copy(update=patches | {"patch_heads": 2, "memory_tokens": 1})
+    for name, fitted in (
+        ("semantic", lambda at: fit_semantic(semantic, data.semantic, SHAPES, data.split, at)),
+        ("structure", lambda at: fit_structure(structure, data.structure, SHAPES, data.split, at)),
+        ("motion", lambda at: fit_motion(motion, data.motion, SHAPES, data.split, at)),
+        ("patches", lambda at: fit_motion(patched, data.motion, SHAPES, data.split, at)),
+    ):
+        (folder / name).mkdir()
+        found = fitted(machine(folder / name))
+        losses = {column: torch.tensor(found.history[column].to_numpy()) for column in found.history}
+        torch.save({**found.decoder.state_dict(), **losses}, folder / f"{name}.pt")
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
@@ -244,13 +292,78 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    world["ACCELERATE_USE_CPU"] = "true"
     children = [start(_PARALLEL, str(tmp_path), RANK=rank, LOCAL_RANK=rank, **world) for rank in ("0", "1")]
-    (tmp_path / "alone").mkdir()
-    alone = structure(tmp_path / "alone").decoder.state_dict()
+    all_three(tmp_path / "alone")
     for child in children:
         _, problems = child.communicate()
         assert child.returncode == 0, problems
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    for name, value in alone.items():
-        assert torch.equal(first[name], second[name])
-        torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5)
+    for name in ("semantic", "structure", "motion", "patches"):
+        alone, first, second = (
+            torch.load(tmp_path / who / f"{name}.pt", weights_only=True) for who in ("alone", "0", "1")
+        )
+        for part, value in alone.items():
+            assert torch.equal(first[part], second[part]), (name, part)
+            torch.testing.assert_close(
+                first[part].float(), value.float(), rtol=1e-3, atol=1e-5, msg=f"{name} {part}"
+            )
+
+
+def test_shares_cover_the_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "world_size", lambda: 3)
+    for total in (1, 2, 3, 7, 12):
+        seen, weight = torch.zeros(total), 0.0
+        for rank in range(3):
+            monkeypatch.setattr(runtime, "rank", lambda rank=rank: rank)
+            with sharing(total) as own:
+                part = float(weighted(torch.ones(())))
+                seen[own] += part * total / len(seen[own])
+                weight += part
+        torch.testing.assert_close(seen, torch.ones(total))
+        assert weight == pytest.approx(1)
+
+
+def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            self.folder = folder
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            written.append((name, value, epoch))
+
+        def flush(self) -> None:
+            return None
+
+    board = types.ModuleType("torch.utils.tensorboard")
+    board.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    config = TrainConfig(epochs=3, batch_size=2, validate_every=2)
+    place = machine(tmp_path)
+    course = train(
+        _Scripted([3.0, 2.0]),
+        config,
+        device=place.device,
+        dtype=place.dtype,
+        checkpoint=place.checkpoint,
+        events=tmp_path / "events",
+    )
+    assert [(value, epoch) for name, value, epoch in written if name == "loss/val"] == [(3.0, 2), (2.0, 3)]
+    assert len(course.history) == 2
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingError, match="tensorboard"):
+        train(
+            _Scripted([3.0]),
+            config,
+            device=place.device,
+            dtype=place.dtype,
+            checkpoint=place.checkpoint,
+            events=tmp_path / "events",
+        )

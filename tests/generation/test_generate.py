@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +13,19 @@ import av
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
+from pydantic import ValidationError
 
-from mindanim.artifacts import Artifact, Draft, Planned, Source, Workspace, produce
+from mindanim.artifacts import Artifact, Draft, Planned, ShareDone, Source, Workspace, produce
+from mindanim.artifacts.lock import locked
+from mindanim.backbones import load_diffusion
 from mindanim.config.fields import StageConfig
+from mindanim.config.generation import GenerateConfig
+from mindanim.config.run import RunOptions
 from mindanim.errors import InputError, MindanimError
 from mindanim.generation import generator as generator_module
+from mindanim.generation import memory
+from mindanim.generation.features import Features
 from mindanim.stages.generate import generate
 from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
 from tests.tiny import tiny_diffusion_folder
@@ -110,7 +120,7 @@ def test_another_seed_gives_other_frames(work: Path, videos: Artifact) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mindanim.generation import render
+from mindanim.generation import render, store
 from tests.generation.study import config, options
 from mindanim.stages.generate import generate
 work, written, write_clip = Path(sys.argv[1]), [], render.write_clip
@@ -121,7 +131,7 @@ def write_then_die(write, clip_id, frames, fps):
             os.kill(os.getpid(), signal.SIGKILL)
     write_clip(write, clip_id, frames, fps)
     written.append(clip_id)
-render.write_clip = write_then_die
+store.write_clip = write_then_die
 generate(config(work / "model"), options(work, label="killed", batch=2))
 """
 
@@ -247,3 +257,140 @@ def test_frames_that_are_not_finite_are_refused(work: Path, monkeypatch: pytest.
     monkeypatch.setattr(generator_module, "sdedit", broken)
     with pytest.raises(MindanimError, match="test1-0002 are not finite"):
         run_stage(work, "nan", run={"batch": 3})
+
+
+SHARE = """
+import sys
+from pathlib import Path
+from mindanim.artifacts import ShareDone
+from mindanim.stages.generate import generate
+from tests.generation.study import config, options
+work, shard = Path(sys.argv[1]), sys.argv[2]
+try:
+    print(generate(config(work / "model"), options(work, label="shards", batch=2, shard=shard)).identity)
+except ShareDone as done:
+    print(done.reason)
+"""
+
+
+def share(work: Path, shard: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", SHARE, str(work), shard]
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=ROOT, env=alone, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_independent_processes_fill_one_artifact(work: Path, videos: Artifact) -> None:
+    running = [share(work, f"{i}/3") for i in (1, 2, 3)]
+    said = []
+    for process in running:
+        out, problems = process.communicate()
+        assert process.returncode == 0, problems
+        said.append(out.strip())
+    folder = work / "noise" / "sub-01" / "videos-shards"
+    assert said.count(videos.identity) == 1, said
+    assert all(one == videos.identity or "share" in one for one in said), said
+    together = Artifact.load(folder)
+    assert together.identity == videos.identity
+    assert list(together.table("clips.tsv")["clip_id"]) == list(videos.table("clips.tsv")["clip_id"])
+    assert np.abs(frames_of(videos).astype(int) - frames_of(together)).max() <= 1
+    for name in ("decoded_latents.npy", "decoded_tokens.npy", "decoded_clip.npy"):
+        np.testing.assert_allclose(together.array(name), videos.array(name), atol=2e-3)
+    assert set(together.outputs) == set(videos.outputs)
+    assert not list(folder.parent.glob(".videos-shards*"))
+    # Afterwards every share finds the artifact there.
+    again = run_stage(work, "shards", run={"shard": "2/3"})
+    assert again.manifest["finished"] == together.manifest["finished"]
+
+
+def test_a_share_waits_for_the_others_and_the_last_one_finishes(work: Path) -> None:
+    with pytest.raises(ShareDone, match="share 2 of 2 is done"):
+        run_stage(work, "halves", run={"shard": "2/2", "batch": 4}, limit=5)
+    (partial,) = (work / "noise/sub-01").glob(".videos-halves.partial-*")
+    made = sorted(path.stem for path in (partial / "clips").glob("*.npy"))
+    assert made == ["test1-0002", "test1-0004"]
+    with pytest.raises(ShareDone):  # nothing is made twice
+        run_stage(work, "halves", run={"shard": "2/2"}, limit=5)
+    whole = run_stage(work, "halves", run={"shard": "1/2"}, limit=5)
+    assert whole.facts["clips"] == 5 and whole.manifest["sessions"] == 4
+    assert "shard" not in (whole.path / "config.toml").read_text()
+
+
+def test_a_run_without_shares_does_not_disturb_one_with(work: Path) -> None:
+    with pytest.raises(ShareDone):
+        run_stage(work, "both", run={"shard": "1/2"}, limit=2)
+    place = work / "noise" / "sub-01"
+    with locked(place / ".videos-both.part-2of2.lock"):
+        with pytest.raises(InputError, match="part-2of2"):
+            run_stage(work, "both", limit=2)
+        with pytest.raises(InputError, match="part-2of2"):
+            run_stage(work, "both", run={"shard": "2/2"}, limit=2)
+    with locked(place / ".videos-both.lock"), pytest.raises(InputError, match="Another mindanim"):
+        run_stage(work, "both", run={"shard": "2/2"}, limit=2)
+    assert run_stage(work, "both", limit=2).facts["clips"] == 2
+
+
+def test_little_memory_gives_the_same_frames(work: Path, videos: Artifact) -> None:
+    little = run_stage(work, "little", run={"low_memory": True}, limit=2)
+    assert little.facts["clips_at_a_time"] == 1
+    assert np.abs(frames_of(videos)[:2].astype(int) - frames_of(little)).max() <= 1
+    published = run_stage(work, "p", sampler="released", released_steps=2, limit=1)
+    small = run_stage(
+        work, "p.little", run={"low_memory": True}, sampler="released",
+        released_steps=2, limit=1,
+    )  # fmt: skip
+    assert np.abs(frames_of(published).astype(int) - frames_of(small)).max() <= 1
+
+
+def test_the_network_is_compiled_when_asked(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    run_stage(work, "compiled", compile=True, limit=1)
+    assert compiled == ["UNet2DConditionModel"]
+
+
+@pytest.mark.parametrize("sampler", ["sdedit", "released"])
+def test_a_model_of_the_second_generation(work: Path, tmp_path: Path, sampler: str) -> None:
+    """Stable Diffusion 2.x: velocity prediction, another text width, linear projections, more heads."""
+    folder = tmp_path / "sd2"
+    tiny_diffusion_folder(folder, frame_size=SIDE, text_width=24, prediction_type="v_prediction")
+    file = folder / "unet" / "config.json"
+    network = UNet2DConditionModel.from_config(
+        json.loads(file.read_text()) | {"use_linear_projection": True, "attention_head_dim": [2, 4]}
+    )
+    network.save_pretrained(folder / "unet")
+    backbone = load_diffusion(str(folder))
+    settings = GenerateConfig(sampler=sampler, steps=4, released_steps=3, limit=1)  # type: ignore[arg-type]
+    empty = backbone.encode_text([""], TOKENS)[0].numpy()
+    generator = generator_module.Generator.of(settings, backbone, FRAMES, empty)
+    torch.manual_seed(1)
+    given = Features(torch.zeros(2, 8), torch.randn(2, TOKENS, 24), torch.randn(2, FRAMES, *LATENT))
+    frames = generator.frames(given, ["one", "two"])
+    assert frames.shape == (2, FRAMES, SIDE, SIDE, 3) and frames.std() > 1
+    # The same weights read as a predictor of noise give another result: the kind is taken from the model.
+    other = tmp_path / "epsilon"
+    shutil.copytree(folder, other)
+    schedule = other / "scheduler" / "scheduler_config.json"
+    schedule.write_text(json.dumps(json.loads(schedule.read_text()) | {"prediction_type": "epsilon"}))
+    epsilon = generator_module.Generator.of(settings, load_diffusion(str(other)), FRAMES, empty)
+    assert np.abs(epsilon.frames(given, ["one", "two"]).astype(int) - frames).max() > 3
+
+
+def test_the_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+
+    def clips(free_gb: float, side: int = 64, dtype: torch.dtype = torch.bfloat16) -> int:
+        monkeypatch.setattr(memory, "free_bytes", lambda device: int(free_gb * 1e9))
+        return memory.clips_at_once(320, (4, side, side), 8, dtype, cpu)
+
+    # 2 prompts x 8 frames x 50 maps of 320 x 64 x 64 numbers of 2 bytes: 2.1 GB per clip, of 60 % of memory.
+    assert [clips(free) for free in (1, 8, 24, 80, 800)] == [1, 2, 6, 22, 32]
+    assert clips(24, side=32) == 4 * clips(24) + 3 and clips(24, dtype=torch.float32) == clips(24) // 2
+
+
+def test_how_the_work_is_shared_is_checked() -> None:
+    assert RunOptions.model_validate({"batch": "auto"}).batch is None
+    assert RunOptions(shard="2/8").share == (2, 8) and RunOptions().share is None
+    for wrong in ("0/4", "5/4", "2", "a/b", "1/0"):
+        with pytest.raises(ValidationError, match="i/n"):
+            RunOptions(shard=wrong)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
 import pytest
 import torch
 
 from mindanim.errors import InputError
-from mindanim.stimuli.captions import caption_clips, match_captions
+from mindanim.stimuli.captions import caption_clips, match_captions, misplaced, read_hdf5
 
 
 def test_given_captions_in_the_clips_order() -> None:
@@ -62,3 +67,82 @@ def test_choice_between_similar_captions_is_random_but_the_clips_own() -> None:
     assert 15 < made.count("0.1") < 45
     again = caption_clips(Speaker(), Space(), frames[7:8], names[7:8], 0.5, seed=0)  # type: ignore[arg-type]
     assert again == made[7:8]
+
+
+CLIPS = ["seg01-0001", "seg01-0002", "test1-0001"]
+
+
+def write_h5(path: Path, **datasets: object) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name.replace("__", "/")] = values
+    return path
+
+
+@pytest.mark.parametrize(
+    "text", [["a dog", "ein Käfer", "the sea"], np.array([b"a dog", b"sun", b"the sea"])]
+)
+def test_captions_of_an_hdf5_file_in_the_clips_order(tmp_path: Path, text: list[str]) -> None:
+    path = write_h5(tmp_path / "captions.h5", some__where=text, numbers=[1.0, 2.0])
+    expected = [one.decode() if isinstance(one, bytes) else one for one in text]
+    assert read_hdf5([path], CLIPS) == dict(zip(CLIPS, expected, strict=True))
+
+
+def test_captions_of_several_files_one_after_the_other(tmp_path: Path) -> None:
+    train = write_h5(tmp_path / "train.h5", text=["a dog", "a cat"])
+    test = write_h5(tmp_path / "test.h5", text=["the sea"])
+    assert read_hdf5([train, test], CLIPS)["test1-0001"] == "the sea"
+
+
+def plain(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+MALFORMED: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "missing": (lambda at: at, "are missing"),
+    "text": (lambda at: plain(at, b"a dog"), "not a readable HDF5"),
+    "cut": (lambda at: plain(at, write_h5(at, x=["a"] * 3).read_bytes()[:-900]), "not a readable HDF5"),
+    "empty": (lambda at: write_h5(at), "it has none"),
+    "numbers": (lambda at: write_h5(at, x=[1, 2, 3]), "it has none"),
+    "two sets": (lambda at: write_h5(at, a=["x"] * 3, b=["y"] * 3), "it has these: a, b"),
+    "too few": (lambda at: write_h5(at, x=["a dog"]), "1 captions for 3 clips"),
+    "too many": (lambda at: write_h5(at, x=["a"] * 4), "4 captions for 3 clips"),
+    "other text": (lambda at: write_h5(at, x=np.array([b"K\xe4fer"] * 3)), "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_hdf5_files_that_do_not_fit(tmp_path: Path, fault: str) -> None:
+    make, why = MALFORMED[fault]
+    with pytest.raises(InputError, match=why) as caught:
+        read_hdf5([make(tmp_path / "captions.h5")], CLIPS)
+    assert caught.value.mend
+
+
+def embeddings(clips: int = 120, share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that drift slowly from clip to clip, and captions that say a part of each."""
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((clips, 16))
+    images = steps + 0.5 * np.roll(steps, 1, axis=0)
+    texts = share * images + (1 - share) * rng.standard_normal((clips, 16)) + 2
+    return images.astype(np.float32), texts.astype(np.float32)
+
+
+def test_captions_in_their_place_are_not_complained_of() -> None:
+    assert misplaced(*embeddings()) is None
+    assert misplaced(*(values[:40] for values in reversed(embeddings(share=0.0)))) is None  # too few to say
+
+
+@pytest.mark.parametrize("shift", [1, -1, 4, -10])
+def test_captions_moved_along_are_found(shift: int) -> None:
+    images, texts = embeddings()
+    text, numbers = misplaced(images, np.roll(texts, shift, axis=0)) or ("", {})
+    assert f"moved by {-shift} clips" in text
+    assert numbers["shift"] == -shift
+
+
+def test_captions_in_another_order_are_found() -> None:
+    images, texts = embeddings()
+    text, _ = misplaced(images, np.random.default_rng(1).permutation(texts)) or ("", {})
+    assert "no better than those of other clips" in text

@@ -228,6 +228,18 @@ def test_own_table_of_captions(encode: Any, films: Films, tmp_path: Path) -> Non
         encode(captions=str(table))
 
 
+def test_captions_of_other_groups_hdf5_files(encode: Any, tmp_path: Path) -> None:
+    import h5py
+
+    for name, count in (("train", 6), ("test", 3)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["text"] = [f"{name} {number}" for number in range(count)]
+    both = f"{tmp_path / 'train.h5'},{tmp_path / 'test.h5'}"
+    assert list(encode(captions=both).table("clips.tsv")["caption"])[5:7] == ["train 5", "test 0"]
+    with pytest.raises(InputError, match="6 captions for 9 clips"):
+        encode(captions=str(tmp_path / "train.h5"))
+
+
 def test_partial_study_says_so(encode: Any, films: Films, tmp_path: Path) -> None:
     from dataclasses import replace
 

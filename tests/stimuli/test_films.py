@@ -46,6 +46,28 @@ def test_random_access_in_any_order(tmp_path: Path) -> None:
     assert [number_of(frame) for frame in film.read([5, 5, 6])] == [5, 5, 6]
 
 
+def test_sound_is_ignored(tmp_path: Path) -> None:
+    silent = write_film(tmp_path / "silent.mp4", constant(30, 2))
+    loud = tmp_path / "loud.mp4"
+    with av.open(str(silent)) as source, av.open(str(loud), "w") as container:
+        picture = container.add_stream_from_template(source.streams.video[0])
+        sound = container.add_stream("aac", rate=44_100)
+        for part in range(0, 4 * 44_100, 1024):  # twice as long as the picture, and before it in the file
+            noise = np.random.default_rng(part).standard_normal((1, 1024)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44_100, part
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = picture
+                container.mux(packet)
+    with_sound, without = FilmFile(loud), FilmFile(silent)
+    np.testing.assert_allclose(with_sound.times, without.times, atol=1e-4)
+    np.testing.assert_array_equal(with_sound.read([3, 40]), without.read([3, 40]))
+    assert with_sound.end_s == pytest.approx(without.end_s)
+
+
 @pytest.mark.parametrize("name", ["flower.mp4", "friday.mp4"])
 def test_real_films(name: str) -> None:
     path = REAL / name

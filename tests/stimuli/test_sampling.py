@@ -105,6 +105,12 @@ def test_resize_is_pillows() -> None:
     assert np.abs(zoomed.astype(int) - np.asarray(expected)).max() <= 1
 
 
+def test_the_centre_of_hcp_films() -> None:
+    """420 of 512 px, kept around the centre and scaled back."""
+    frame = np.random.default_rng(0).integers(0, 256, (1, 512, 512, 3), dtype=np.uint8)
+    assert np.array_equal(Sampling(2, 420, centre=420 / 512).resize(frame)[0], frame[0, 46:466, 46:466])
+
+
 def test_frames_of_the_right_size_are_left_alone() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     assert np.array_equal(Sampling(2, 64).resize(frames), frames)

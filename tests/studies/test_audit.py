@@ -8,14 +8,9 @@ import pytest
 
 from mindanim.errors import InputError
 from mindanim.simulation.world import film, render
-from mindanim.studies.audit import close_in_time, near_duplicate_runs, near_duplicates, perceptual_hash
-from mindanim.studies.base import Clip
+from mindanim.studies.audit import near_duplicate_runs, near_duplicates, perceptual_hash
 
 TIMES = np.arange(8) / 4
-
-
-def clip(clip_id: str, split: str, onset_s: float, name: str = "film") -> Clip:
-    return Clip(clip_id, split, name, name, 1, onset_s, 2.0)  # type: ignore[arg-type]
 
 
 def scenes(seed: int, clips: int) -> dict[str, np.ndarray]:
@@ -42,14 +37,6 @@ def test_a_filtered_copy_of_a_run_is_found_and_repeats_are_not() -> None:
 def test_a_silent_run_is_no_duplicate_of_another() -> None:
     silent = np.zeros((10, 4), np.float32)
     assert near_duplicate_runs({"one": silent, "other": silent.copy()}) == []
-
-
-def test_clips_nearer_than_the_haemodynamic_response() -> None:
-    clips = [clip("a", "train", 0), clip("b", "train", 30), clip("c", "test", 11), clip("d", "test", 100)]
-    findings = close_in_time(clips)  # a ends 9 s before c begins, c ends 17 s before b begins
-    assert [finding.data["pairs"] for finding in findings] == [[("a", "c")]]
-    assert close_in_time(clips, window_s=9.0) == []
-    assert close_in_time([clip("a", "train", 0), clip("c", "test", 2, "another")]) == []
 
 
 @pytest.mark.parametrize("change", ["resized", "dimmed", "noisy", "compressed"])
@@ -91,3 +78,18 @@ def test_a_shifted_cut_with_another_number_of_frames_is_found() -> None:
 def test_frames_that_cannot_be_hashed(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="Cannot hash frames"):
         perceptual_hash(np.zeros(shape, np.uint8))
+
+
+def test_a_cropped_copy_is_found_with_clip_vectors() -> None:
+    train, test = scenes(0, 30), scenes(1, 20)
+    cropped = train["0-4"][:, 1:-1, 1:-1]
+    test["copy"] = np.stack([cv2.resize(frame, (64, 64)) for frame in cropped])
+    hashes = [{name: perceptual_hash(one) for name, one in split.items()} for split in (train, test)]
+    rng = np.random.default_rng(0)
+    vectors = {name: rng.standard_normal(64).astype(np.float32) for name in (*train, *test)}
+    vectors["copy"] = vectors["0-4"] + 0.05 * vectors["copy"]
+    vectors = {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
+    assert near_duplicates(*hashes, limit=0.08) == []
+    findings = near_duplicates(*hashes, limit=0.08, embeddings=vectors)
+    assert [pair[:2] for pair in findings[0].data["pairs"]] == [("0-4", "copy")]
+    assert "--set exclude=0-4" in findings[0].text

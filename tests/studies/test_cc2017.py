@@ -264,7 +264,7 @@ def test_captions_beside_the_study(root: Path) -> None:
         (lambda rows: [*rows, rows[0]], "named twice: seg01-0001"),
         (lambda rows: [*rows, "seg99-0001\tx"], "not a clip of the study: seg99-0001"),
         (lambda rows: ["seg01-0001\t ", *rows[1:]], "without a caption: seg01-0001"),
-        (lambda rows: [], "lacks rows"),
+        (lambda rows: [], "has no rows"),
     ],
 )
 def test_captions_that_do_not_fit(root: Path, change: Callable[[list[str]], list[str]], why: str) -> None:

@@ -40,7 +40,7 @@ def test_facts_come_from_the_study(root: Path) -> None:
     ("change", "why"),
     [
         ({"tr_s": None}, "malformed"),
-        ({"layout": "hcp"}, "layout 'hcp'"),
+        ({"layout": "shelf"}, "layout 'shelf'"),
         ({"segments": ["seg1"]}, "malformed"),
         ({"repeats": {"train": 2}}, "malformed"),
     ],
@@ -76,16 +76,16 @@ def test_a_folder_without_facts_or_atlas(root: Path, tmp_path: Path) -> None:
     [
         ("cc2018", "Did you mean 'cc2017'"),
         ("simulatd", "Did you mean 'simulated'"),
-        ("HCP", "no reader for HCP 7T movie watching"),
-        ("algonauts-2021", "no reader for Algonauts 2021"),
-        ("bids", "no reader for BIDS derivatives"),
+        ("hcp7t", "no study called 'hcp7t'"),
+        ("algonauts-2021", "Did you mean 'algonauts2021'"),
+        ("boldmoments", "no reader for BOLD Moments"),
         ("zzz", "no study called 'zzz'"),
     ],
 )
 def test_names_without_a_reader(root: Path, name: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
         open_study(name, root)
-    assert "cc2017, simulated" in str(caught.value)
+    assert "cc2017, hcp, algonauts2021, bids, tables, simulated" in str(caught.value)
 
 
 def test_names_are_read_in_any_case_and_the_folder_must_exist(root: Path) -> None:

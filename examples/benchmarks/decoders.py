@@ -1,0 +1,208 @@
+"""What a training step of each decoder costs: this package against the published computation.
+
+    python examples/benchmarks/decoders.py      # 4,500 voxels, batch 64, float32, CPU; minutes, 9 GB
+    python examples/benchmarks/decoders.py --device cuda --dtype bf16
+
+Both sides have the same shapes and see the same random data; time and memory do not depend on what is
+learnt. The published side is made anew from its description (`published.py`): Adam, an L1 penalty summed in
+a Python loop over all parameters inside the graph, the tri-modal loss with two contrastive terms, and a
+motion generator whose attention to a single memory token has all four projections. This package's side is
+its own training loop. Each measurement runs in a process of its own; times are medians over steps, of CPU
+time on a CPU, and memory is the peak of the process less what it held before the network was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from published import PublishedMotion, PublishedSemantic, PublishedStructure
+from torch import Tensor
+from torch.nn import functional
+
+from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.base import Shapes, build
+from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.masks import sparse_causal
+from mindanim.decoders.tasks import MotionTask, SemanticTask, StructureTask
+from mindanim.decoders.training import Task, train
+
+KINDS = ("semantic", "structure", "motion")
+CONFIGS = {"semantic": TrainSemanticConfig, "structure": TrainStructureConfig, "motion": TrainMotionConfig}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+GIVE_UP_S = 3600
+
+
+def data(kind: str, shapes: Shapes, clips: int) -> dict[str, Tensor]:
+    """Random responses and targets."""
+    made = {"responses": torch.randn(clips, shapes.features)}
+    if kind == "semantic":
+        made["text"] = torch.randn(clips, 1, shapes.clip[0])
+        made["image"] = torch.randn(clips, 1, shapes.clip[0])
+        made["tokens"] = torch.randn(clips, (shapes.tokens[0] - 1) * shapes.tokens[1])
+    else:
+        size = (
+            (clips, shapes.latent_size) if kind == "structure" else (clips, shapes.frames, shapes.latent_size)
+        )
+        made["latents"] = torch.randn(size).half()
+    return made
+
+
+def published_steps(
+    kind: str, shapes: Shapes, given: dict[str, Tensor], batch: int, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.nn.Module, Callable[[Tensor], None]]:
+    """The published network, and a function that does one step on the rows it is given."""
+    network: torch.nn.Module
+    if kind == "semantic":
+        tokens = (shapes.tokens[0] - 1) * shapes.tokens[1]
+        network = PublishedSemantic(shapes.features, shapes.clip[0], tokens)
+    elif kind == "structure":
+        network = PublishedStructure(shapes.features, shapes.latent_size)
+    else:
+        network = PublishedMotion(shapes.features, shapes.latent_size)
+    network.to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
+    mask = sparse_causal(shapes.frames - 1, 0.6).to(device) if kind == "motion" else None
+
+    def contrast(vectors: Tensor, other: Tensor) -> Tensor:
+        cosine = functional.normalize(vectors, dim=1) @ functional.normalize(other, dim=1).T
+        logits, own = network.logit_scale.exp() * cosine, torch.arange(len(vectors), device=device)
+        return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+    def loss_of(rows: Tensor) -> Tensor:
+        part = {name: values[rows].to(device).float() for name, values in given.items()}
+        if kind == "semantic":
+            vectors, tokens = network(part["responses"])
+            text, image = part["text"][:, 0], part["image"][:, 0]
+            both = 0.5 * contrast(vectors, text) + 0.5 * contrast(vectors, image)
+            near = functional.mse_loss(vectors, text) + 0.01 * both
+            return near + 0.5 * functional.mse_loss(tokens, part["tokens"])
+        if kind == "structure":
+            return functional.mse_loss(network(part["responses"]), part["latents"])
+        latents = part["latents"]
+        return functional.mse_loss(network(latents[:, :-1], part["responses"], mask), latents[:, 1:])
+
+    def step(rows: Tensor) -> None:
+        network.train()
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            loss = loss_of(rows)
+            penalty = torch.zeros((), device=device)
+            for parameter in network.parameters():
+                penalty = penalty + parameter.abs().sum()
+            if kind != "semantic":  # there it is computed and left unused
+                loss = loss + 4e-6 * penalty
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return network, step
+
+
+def own_task(kind: str, shapes: Shapes, given: dict[str, Tensor], device: torch.device) -> Task:
+    """This package's network with its losses; one clip validates."""
+    clips = len(given["responses"])
+    common = {"fit": torch.arange(clips), "validation": torch.arange(2)}
+    config = CONFIGS[kind]()
+    decoder = build(kind, config.spec(), shapes).to(device)
+    if kind == "semantic":
+        more = {"first_token": torch.zeros(shapes.tokens[1]), "captions": torch.arange(clips)}
+        return SemanticTask(decoder, SemanticExamples(**common, **given, **more).to(device), config)
+    if kind == "structure":
+        return StructureTask(decoder, StructureExamples(**common, **given).to(device), config)
+    decoded = torch.zeros(clips, shapes.latent_size)
+    return MotionTask(decoder, MotionExamples(**common, **given, decoded=decoded).to(device), config)
+
+
+class Done(Exception):  # noqa: N818 - not an error, but a way out
+    """Raised after the last step that is timed."""
+
+
+def measure(given: argparse.Namespace) -> dict[str, float]:
+    """Parameters, seconds per step and peak bytes of one side, in this process."""
+    torch.manual_seed(0)
+    device, dtype = torch.device(given.device), DTYPES[given.dtype]
+    shapes = Shapes((1, given.voxels), (512,), (20, 768), (8, 4, 64, 64))
+    examples = data(given.kind, shapes, given.batch * (given.steps + 1))
+    before, ends = peak(device), [0.0]
+
+    def note(_: int = 0) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        ends.append(time.perf_counter() if device.type == "cuda" else time.process_time())
+        if len(ends) == given.steps + 2:
+            raise Done
+
+    if given.side == "published":
+        network, step = published_steps(given.kind, shapes, examples, given.batch, device, dtype)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        for rows in torch.randperm(len(examples["responses"])).split(given.batch):
+            step(rows)
+            try:
+                note()
+            except Done:
+                break
+    else:
+        task = own_task(given.kind, shapes, examples, device)
+        parameters = sum(parameter.numel() for parameter in task.decoder.parameters())
+        with tempfile.TemporaryDirectory() as folder:
+            config = CONFIGS[given.kind](batch_size=given.batch, epochs=2, checkpoint_s=GIVE_UP_S)
+            place = Path(folder) / "training.pt"
+            with suppress(Done):
+                train(task, config, device=device, dtype=dtype, checkpoint=place, after_step=note)
+    # The first step makes the optimizer's state and warms up.
+    seconds = [end - begun for begun, end in zip(ends[1:], ends[2:], strict=False)]
+    return {"parameters": parameters, "seconds": statistics.median(seconds), "bytes": peak(device) - before}
+
+
+def peak(device: torch.device) -> int:
+    """Largest memory of this process so far, or of its GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--voxels", type=int, default=4500)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="fp32", choices=DTYPES)
+    parser.add_argument("--kind", help=argparse.SUPPRESS)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        print(json.dumps(measure(given)))
+        return
+    shared = [f"--{name}={getattr(given, name)}" for name in ("voxels", "batch", "steps", "device", "dtype")]
+    print(f"{given.voxels} voxels, batch {given.batch}, {given.dtype}, {given.device}, ", end="")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}; median of {given.steps} steps")
+    print(f"{'':22}{'parameters':>12}{'s / step':>10}{'peak MB':>9}")
+    for kind in given.kinds:
+        found = {}
+        for side in ("published", "mindanim"):
+            words = [sys.executable, __file__, *shared, f"--kind={kind}", f"--side={side}"]
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+            one = found[side] = json.loads(done.stdout.splitlines()[-1])
+            size = f"{one['parameters'] / 1e6:.1f} M"
+            print(f"{kind:10}{side:12}{size:>12}{one['seconds']:10.2f}{one['bytes'] / 1e6:9.0f}", flush=True)
+        faster = found["published"]["seconds"] / found["mindanim"]["seconds"]
+        smaller = found["mindanim"]["bytes"] / found["published"]["bytes"]
+        print(f"{kind:10}{faster:.1f} times the speed, {smaller:.0%} of the memory")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Reading NIfTI runs within a mask: memory-mapped where they lie open, else unpacked into unlinked files."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.series import Series, broken
+from mindanim.bold.voxels import Grid, Voxels
+from mindanim.errors import InputError
+
+_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_FORMAT = "NIfTI run"
+_MNI_CODE = 4
+_UNPACKED_AT_ONCE = 16
+"""Compressed runs kept unpacked: the repeats of a film are compared voxel by voxel."""
+
+
+class NiftiReader:
+    """Opens NIfTI runs; masks are read once."""
+
+    def __init__(self) -> None:
+        self._masks: dict[Path, tuple[Grid, Voxels, NDArray[np.intp]]] = {}
+        self._unpacked = _Unpacked()
+
+    def open(self, path: Path, mask: Path | None) -> Series:
+        """Open a 4-D run. InputError where it is none, is cut short, or does not fit its mask."""
+        if mask is None:
+            raise InputError(
+                f"The run {path} has no mask.",
+                "A volume is mostly air; which voxels are brain is not guessed.",
+                "Give a mask in the run's space (fMRIPrep writes ..._desc-brain_mask.nii.gz).",
+            )
+        image = _load(path, _FORMAT)
+        if len(image.shape) != 4:
+            raise broken(path, _FORMAT, f"it has the shape {image.shape}, not (i, j, k, volume)")
+        grid = _grid(path, image)
+        on_mask, voxels, columns = self._mask(mask)
+        if not grid.same_as(on_mask):
+            raise InputError(
+                f"The mask {mask} lies on another grid than {path}.",
+                f"The mask has {_words(on_mask)}, the run {_words(grid)}.",
+                "Use the mask of the run's own space and resolution.",
+            )
+        if grid.mni and not on_mask.mni:
+            voxels = Voxels.in_volume(voxels.ijk, grid)
+        volumes, slope, intercept = int(image.shape[3]), 1.0, 0.0
+        if path.suffix == ".gz":
+            _check_packed(path, image)
+            return Series(
+                path,
+                _repetition_time(image),
+                volumes,
+                voxels,
+                np.arange(len(columns)),
+                lambda: self._unpacked(path, columns, volumes),
+            )
+        proxy = image.dataobj
+        promised = proxy.offset + int(np.prod(image.shape)) * proxy.dtype.itemsize
+        if path.stat().st_size < promised:
+            raise broken(path, _FORMAT, f"it is truncated: {path.stat().st_size} bytes of {promised}")
+        slope, intercept = float(proxy.slope), float(proxy.inter)
+        shape, dtype, offset = (int(np.prod(grid.shape)), volumes), proxy.dtype, proxy.offset
+        return Series(
+            path,
+            _repetition_time(image),
+            volumes,
+            voxels,
+            columns,
+            lambda: np.memmap(path, dtype, "r", offset, shape, order="F").T,
+            slope,
+            intercept,
+        )
+
+    def _mask(self, path: Path) -> tuple[Grid, Voxels, NDArray[np.intp]]:
+        if path not in self._masks:
+            if not path.is_file():
+                raise InputError(f"The mask {path} is missing.", mend="Get it, or name another one.")
+            image = _load(path, "NIfTI mask")
+            try:
+                values = np.asarray(image.dataobj)
+            except (OSError, EOFError, ValueError) as error:
+                raise broken(path, "NIfTI mask", f"its data cannot be read ({error})") from error
+            values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
+            if values.ndim != 3:
+                raise broken(path, "NIfTI mask", f"it has the shape {values.shape}, not (i, j, k)")
+            if not np.isin(values, (0, 1)).all():
+                raise InputError(
+                    f"{path} is not a mask.",
+                    f"Its values go from {np.nanmin(values):g} to {np.nanmax(values):g}, not 0 or 1.",
+                    "Threshold it first: which share of a tissue counts as brain is a decision.",
+                )
+            if not values.any():
+                raise InputError(f"The mask {path} is empty.", "No voxel of it is 1.", "Use another mask.")
+            grid = _grid(path, image)
+            columns = np.flatnonzero(values.ravel(order="F"))
+            ijk = np.stack(np.unravel_index(columns, grid.shape, order="F"), axis=1).astype(np.int64)
+            self._masks[path] = grid, Voxels.in_volume(ijk, grid), columns
+        return self._masks[path]
+
+
+class _Unpacked:
+    """Voxels within the mask of compressed runs, in files without a name that vanish with the process."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[Path, IO[bytes]] = OrderedDict()
+
+    def __call__(self, path: Path, columns: NDArray[np.intp], volumes: int) -> NDArray[np.float32]:
+        """The signal ``(volume, voxel)`` in the file's unit, memory-mapped."""
+        if path in self._files:
+            self._files.move_to_end(path)
+        else:
+            while len(self._files) >= _UNPACKED_AT_ONCE:
+                self._files.popitem(last=False)[1].close()
+            self._files[path] = _unpack(path, columns, volumes)
+        return np.memmap(self._files[path], np.float32, "r", shape=(volumes, len(columns)))
+
+
+def _unpack(path: Path, columns: NDArray[np.intp], volumes: int) -> IO[bytes]:
+    image = _load(path, _FORMAT)
+    unpacked = tempfile.TemporaryFile(prefix="mindanim-")  # noqa: SIM115 - it stays open as long as it is used
+    for volume in range(volumes):
+        try:
+            values = np.asarray(image.dataobj[..., volume], dtype=np.float32)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise broken(
+                path, _FORMAT, f"volume {volume} of {volumes} cannot be unpacked ({error})"
+            ) from error
+        unpacked.write(values.ravel(order="F")[columns].tobytes())
+    unpacked.flush()
+    return unpacked
+
+
+def _check_packed(path: Path, image: Any) -> None:
+    """InputError where the packed data end before the last volume.
+
+    The trailer tells the size before packing modulo 2^32 (RFC 1952), of the last member where there are
+    several: only where it disagrees is the whole file unpacked.
+    """
+    promised = image.dataobj.offset + int(np.prod(image.shape)) * image.dataobj.dtype.itemsize
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        if int.from_bytes(file.read(4), "little") == promised % 2**32:
+            return
+    size, why = 0, ""
+    try:
+        with gzip.open(path) as packed:
+            while chunk := packed.read(1 << 22):
+                size += len(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        why = f": {error}"
+    if size < promised:
+        raise broken(path, _FORMAT, f"it is truncated: it unpacks to {size} bytes of {promised}{why}")
+
+
+def _load(path: Path, format: str) -> Any:
+    import nibabel as nib
+
+    try:
+        # keep_file_open: volumes of a packed file are read one after the other, not from its start each time
+        image = nib.load(path, keep_file_open=True)
+    except Exception as error:  # nibabel raises whatever its parser meets in a malformed header
+        raise broken(path, format, f"its header cannot be read ({error})") from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise broken(path, format, f"it is a {type(image).__name__}")
+    return image
+
+
+def _grid(path: Path, image: Any) -> Grid:
+    codes = {int(image.header["sform_code"]), int(image.header["qform_code"])}
+    mni = _MNI_CODE in codes or "space-MNI" in path.name
+    i, j, k = (int(size) for size in image.shape[:3])
+    return Grid((i, j, k), np.asarray(image.affine, float), mni)
+
+
+def _words(grid: Grid) -> str:
+    origin = ", ".join(f"{value:g}" for value in grid.affine[:3, 3])
+    size = " x ".join(f"{value:.3g}" for value in np.linalg.norm(grid.affine[:3, :3], axis=0))
+    return f"{' x '.join(map(str, grid.shape))} voxels of {size} mm from ({origin})"
+
+
+def _repetition_time(image: Any) -> float | None:
+    """Seconds between volumes; None where the header does not say or gives no unit for it."""
+    step, unit = float(image.header["pixdim"][4]), image.header.get_xyzt_units()[1]
+    return step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None

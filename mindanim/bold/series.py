@@ -1,0 +1,93 @@
+"""An opened run, whatever its format: signal by voxel and volume, read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.voxels import Voxels, shared
+from mindanim.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One run.
+
+    tr_s: seconds between volumes as the file says, None where its format says nothing.
+    columns ``(voxel,)``: where in the data the voxels lie.
+    data: returns the data ``(volume, column)``. It is called for every block and may map a file anew: pages
+    of a map that is let go do not add up over the runs of a study.
+    slope, intercept: from the data to the file's unit.
+    """
+
+    path: Path
+    tr_s: float | None
+    volumes: int
+    voxels: Voxels
+    columns: NDArray[np.intp]
+    data: Callable[[], NDArray[Any]]
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def signal(self, voxels: NDArray[np.intp] | slice, volumes: slice = slice(None)) -> NDArray[np.float64]:
+        """Signal ``(voxel, volume)`` float64 in the file's unit; ``voxels`` index :attr:`voxels`."""
+        columns, data = self.columns[voxels], self.data()
+        if len(columns) and columns[-1] - columns[0] == len(columns) - 1 and np.all(np.diff(columns) == 1):
+            block = data[volumes, columns[0] : columns[-1] + 1]  # a view: no copy in the file's number format
+        else:
+            block = data[volumes, columns]
+        signal = np.array(block.T, dtype=np.float64, order="C")
+        if self.slope != 1.0 or self.intercept != 0.0:
+            signal = signal * self.slope + self.intercept
+        return signal
+
+
+def broken(path: Path, format: str, why: str) -> InputError:
+    """The error for a file that is not what it should be."""
+    return InputError(
+        f"{path} is not a readable {format}.", f"{why[0].upper()}{why[1:]}.", "Get the run again."
+    )
+
+
+def common_voxels(runs: Sequence[Series]) -> tuple[Voxels, int]:
+    """The voxels that all runs have, and how many others some run has.
+
+    Masks may differ between runs (fMRIPrep makes one per run), so volumes on one grid are reduced to what all
+    masks hold. Other kinds of runs must agree, else InputError.
+    """
+    common, strangers = runs[0].voxels, []
+    kinds: list[Voxels] = [common]
+    for run in runs:
+        if any(run.voxels.same_as(known) for known in kinds):
+            continue
+        both = shared(common, run.voxels)
+        if both is None:
+            strangers.append(run)
+        else:
+            kinds.append(run.voxels)
+            common = common.take(both)
+    if strangers:
+        sizes = ", ".join(f"{run.path.name} ({len(run.voxels)})" for run in strangers[:6])
+        raise InputError(
+            f"{len(strangers)} runs hold other {common.noun} than {runs[0].path.name} "
+            f"({len(runs[0].voxels)}): {sizes}.",
+            "Responses of one voxel must come from one place in all runs.",
+            "Process all runs to the same mesh and brain models, or to the same volume and resolution.",
+        )
+    if not len(common):
+        raise InputError(
+            "No voxel lies in the masks of all runs.", f"There are {len(kinds)} masks.", "Check the masks."
+        )
+    union = np.unique(np.concatenate([voxels.ijk for voxels in kinds]), axis=0)
+    return common, len(union) - len(common) if len(kinds) > 1 else 0
+
+
+def on_voxels(run: Series, voxels: Voxels) -> Series:
+    """The run over ``voxels``, which are among its own."""
+    which = None if run.voxels.same_as(voxels) else shared(run.voxels, voxels)
+    return run if which is None else replace(run, voxels=voxels, columns=run.columns[which])

@@ -1,0 +1,74 @@
+"""The files of each clip while a generation is under way, and what they are collected into at the end.
+
+A clip has files of its own until all are there, so that processes that know nothing of each other, on one
+machine or on many with a shared disk, never write to the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.artifacts import Draft
+from mindanim.artifacts.files import atomic_path
+from mindanim.generation.features import Features
+from mindanim.generation.render import write_clip
+
+# Features of a clip -> the array they are collected in, its type, and what is said of it.
+_ARRAYS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "latents": (
+        "decoded_latents.npy",
+        "float16",
+        {
+            "axes": "clip frame channel height width",
+            "unit": "scaled latents: where the sampler started from",
+        },
+    ),
+    "tokens": ("decoded_tokens.npy", "float16", {"axes": "clip token feature"}),
+    "clip": ("decoded_clip.npy", "float32", {"axes": "clip feature"}),
+}
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """The clips in the folder of ``draft``."""
+
+    draft: Draft
+
+    def has(self, clip_id: str) -> bool:
+        """Whether a clip is whole, whoever made it: its frames are what is written last."""
+        return (self.draft.path / f"clips/{clip_id}.npy").exists() and self._features(clip_id).exists()
+
+    def put(
+        self, clip_id: str, given: Features, place: int, frames: NDArray[np.uint8], fps: Fraction
+    ) -> None:
+        """Write the clip at ``place`` of ``given``: its features, its film, its frames ``(frame, height,
+        width, rgb)``."""
+        with atomic_path(self._features(clip_id)) as path, path.open("wb") as file:
+            arrays: dict[str, Any] = {name: getattr(given, name)[place].numpy() for name in _ARRAYS}
+            np.savez(file, **arrays)
+        write_clip(self.draft.write, clip_id, frames, fps)
+
+    def collect(self, clip_ids: Sequence[str]) -> None:
+        """Write the features of all clips, in this order, each kind as one array."""
+        for name, (file, dtype, described) in _ARRAYS.items():
+            shape = self._read(clip_ids[0], name).shape
+            with self.draft.write(file, **described) as path:
+                array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (len(clip_ids), *shape))
+                for row, clip_id in enumerate(clip_ids):
+                    array[row] = self._read(clip_id, name)
+                array.flush()
+
+    def _features(self, clip_id: str) -> Path:
+        return self.draft.scratch(f"features/{clip_id}.npz")
+
+    def _read(self, clip_id: str, name: str) -> NDArray[Any]:
+        with np.load(self._features(clip_id), allow_pickle=False) as stored:
+            values: NDArray[Any] = stored[name]
+        return values

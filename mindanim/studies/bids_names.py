@@ -1,0 +1,107 @@
+"""Names of files in BIDS and its derivatives: entities, suffix, extension, and which file goes with which.
+
+Only what a reader of preprocessed runs needs of the specification (https://bids-specification.readthedocs.io,
+version 1.10): entities in the name, the folders ``sub-*/[ses-*]/func``, and the inheritance of metadata from
+folders above.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindanim.errors import InputError
+
+_ENTITY = re.compile(r"([a-z]+)-([a-zA-Z0-9+.]+)")
+_EXTENSIONS = (
+    ".dtseries.nii", ".ptseries.nii", ".nii.gz", ".nii", ".json", ".tsv",
+)  # fmt: skip
+_OF_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run", "echo", "part")
+"""Entities that tell one recording from another; the others (space, den, desc ...) tell versions of it."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A file with what its name says. entities: in the order of the name, ``{"sub": "01", ...}``."""
+
+    path: Path
+    entities: Mapping[str, str]
+    suffix: str
+    extension: str
+
+    @property
+    def recording(self) -> tuple[tuple[str, str], ...]:
+        """The entities that identify the recording."""
+        return tuple((key, self.entities[key]) for key in _OF_RUN if key in self.entities)
+
+    def label(self, without: Iterable[str] = ("sub",)) -> str:
+        """The recording's entities in words, e.g. ``task-film_run-1``."""
+        return "_".join(f"{key}-{value}" for key, value in self.recording if key not in without)
+
+
+def parse(path: Path) -> Name | None:
+    """What a file's name says; None where it is no BIDS name, such as ``notes.txt``."""
+    extension = next((end for end in _EXTENSIONS if path.name.endswith(end)), None)
+    if extension is None:
+        return None
+    *parts, suffix = path.name.removesuffix(extension).split("_")
+    matches = [_ENTITY.fullmatch(part) for part in parts]
+    if any(match is None for match in matches) or not re.fullmatch("[a-zA-Z0-9]+", suffix):
+        return None
+    entities = {match[1]: match[2] for match in matches if match}
+    return Name(path, entities, suffix, extension) if len(entities) == len(parts) else None
+
+
+def functional(trees: Iterable[Path]) -> list[Name]:
+    """Every file in the ``func`` folders of subjects in some trees, sorted by path."""
+    found = []
+    for tree in trees:
+        for pattern in ("sub-*/func/*", "sub-*/ses-*/func/*"):
+            found += [name for path in sorted(tree.glob(pattern)) if (name := parse(path)) is not None]
+    return found
+
+
+def inherited(name: Name, trees: Iterable[Path], suffix: str, extension: str) -> list[Path]:
+    """Files of ``suffix`` and ``extension`` that hold for ``name``, the nearest last.
+
+    A file holds for another one where all its entities are among the other's, and it lies in the same folder
+    or in one above, up to the root of a tree; the same place in another tree counts too, since derivatives do
+    not repeat the events of the raw data.
+    """
+    folders: list[Path] = []
+    for tree in trees:
+        inside = Path(f"sub-{name.entities['sub']}")
+        if "ses" in name.entities:
+            inside /= f"ses-{name.entities['ses']}"
+        inside /= "func"
+        folders += [tree / parent for parent in reversed([inside, *inside.parents])]
+    fitting = []
+    for depth, folder in enumerate(folders):
+        for path in sorted(folder.glob(f"*_{suffix}{extension}")) if folder.is_dir() else ():
+            other = parse(path)
+            if other and other.suffix == suffix and other.entities.items() <= name.entities.items():
+                fitting.append((len(other.entities), depth, path))
+    return [path for _, _, path in sorted(fitting, key=lambda item: item[:2])]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. InputError where the file holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON.", str(error), "Repair it, or get it again.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no JSON object.", f"It holds {type(content).__name__}.")
+    return content
+
+
+def metadata(name: Name, trees: Iterable[Path]) -> dict[str, Any]:
+    """Metadata of a run from its sidecars; what stands nearer to the file counts."""
+    found: dict[str, Any] = {}
+    for path in inherited(name, trees, name.suffix, ".json"):
+        found |= read_json(path)
+    return found

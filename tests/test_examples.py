@@ -1,0 +1,55 @@
+"""The examples that are short enough to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mindanim import decoders
+from mindanim.config.recipes import load_recipe
+from mindanim.config.run import RunOptions
+from mindanim.config.training import TrainStructureConfig
+from mindanim.errors import InputError
+from mindanim.stages.train import train_structure
+from tests.stages.test_train import make_fmri, make_stimuli
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOptions:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    run = RunOptions(dataset="planted", subject=1, work=tmp_path, device="cpu")
+    make_fmri(run)
+    make_stimuli(run)
+    return run
+
+
+def test_a_decoder_of_ones_own_is_trained_and_loaded_like_any_other(run: RunOptions) -> None:
+    assert len((EXAMPLES / "custom_decoder.py").read_text().splitlines()) < 50
+    recipe = load_recipe(str(EXAMPLES / "custom_decoder.toml"))
+    options = recipe.tables["train-structure"] | {"l1_penalty": 0.0, "epochs": 60, "learning_rate": 3e-3}
+    artifact = train_structure(TrainStructureConfig.model_validate(options), run)
+    assert artifact.facts["decoder"] == "custom_decoder:TwoScales" and artifact.facts["val_score"] > 0.2
+    assert "custom_decoder:TwoScales" in " ".join(artifact.manifest["methods"])
+    decoder = decoders.load(artifact.path)
+    assert type(decoder).__name__ == "TwoScales" and decoder.spec["width"] == 128
+    assert decoder.predict(torch.zeros(3, *decoder.shapes.response)).shape == (3, *decoder.shapes.latent)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("no_such_module:Decoder", "cannot be imported"),
+        ("custom_decoder:Absent", "cannot be imported"),
+        ("pathlib:Path", "is no structure decoder"),
+        ("mindanim.decoders.semantic:SemanticMlp", "is no structure decoder"),
+        ("mindanim.decoders.structure:StructureRidge", "is not trained by gradient descent"),
+        ("mindanim.decoders.structure:StructureNetwork", "cannot be built"),
+    ],
+)
+def test_what_is_no_decoder_is_refused(run: RunOptions, name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        train_structure(TrainStructureConfig(decoder=name, epochs=1), run)
