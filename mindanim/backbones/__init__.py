@@ -13,28 +13,36 @@ from mindanim.backbones.base import (
     Captioner,
     ClipBackbone,
     DiffusionBackbone,
+    FlowNetwork,
     ImageClassifier,
     VideoClassifier,
+    VideoEmbedder,
 )
 from mindanim.backbones.catalogue import Kind
 from mindanim.backbones.locate import Weights, locate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 __all__ = [
     "Captioner",
     "ClipBackbone",
     "DiffusionBackbone",
+    "FlowNetwork",
     "ImageClassifier",
     "Kind",
     "VideoClassifier",
+    "VideoEmbedder",
     "Weights",
     "load_captioner",
     "load_clip",
     "load_diffusion",
     "load_image_classifier",
+    "load_raft",
     "load_video_classifier",
+    "load_vifi",
     "locate",
 ]
 
@@ -102,3 +110,23 @@ def load_captioner(
     from mindanim.backbones.captioner import Blip2Captioner
 
     return Blip2Captioner(locate(name, "captioner", offline), device, dtype)
+
+
+def load_vifi(file: Path, device: torch.device | str = "cpu") -> VideoEmbedder:
+    """The image tower of the ViFi-CLIP checkpoint `file`, in float32.
+
+    Raises InputError when it is no such checkpoint.
+    """
+    from mindanim.backbones.vifi import ViFiClip
+
+    return ViFiClip(file, device)
+
+
+def load_raft(file: Path, device: torch.device | str = "cpu") -> FlowNetwork:
+    """torchvision's RAFT, small or large, from the checkpoint `file`, in float32.
+
+    Raises InputError when it is no such checkpoint.
+    """
+    from mindanim.backbones.raft import Raft
+
+    return Raft(file, device)

@@ -136,6 +136,23 @@ class VideoClassifier(Protocol):
         Raises InputError unless there are exactly `frames` frames.
         """
 
+    def logits_and_features(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the (clip, feature) float32 that the logits are made from."""
+
+
+class VideoEmbedder(Protocol):
+    """A network that makes one vector of a clip."""
+
+    def embed_clips(self, clips: torch.Tensor) -> torch.Tensor:
+        """(clip, frame, channel, height, width) in [0, 1], any size -> (clip, feature) float32, length 1."""
+
+
+class FlowNetwork(Protocol):
+    """A network that sees how pixels move."""
+
+    def flow(self, frames: torch.Tensor) -> torch.Tensor:
+        """(frame, channel, height, width) in [0, 1] -> (step, 2, height, width) float32 px, x then y."""
+
 
 class Captioner(Protocol):
     """A model that says what an image shows."""

@@ -72,6 +72,11 @@ class TransformersVideoClassifier(_Classifier):
     @torch.inference_mode()
     def logits(self, clips: torch.Tensor) -> torch.Tensor:
         """(clip, frame, channel, height, width) in [0, 1], any size -> (clip, class) float32."""
+        return self.logits_and_features(clips)[0]
+
+    @torch.inference_mode()
+    def logits_and_features(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits, and what the last layer makes them from: (clip, class) and (clip, feature) float32."""
         if clips.shape[1] != self.frames:
             raise InputError(
                 f"{self.weights.name} classifies clips of {self.frames} frames, not {clips.shape[1]}.",
@@ -79,4 +84,10 @@ class TransformersVideoClassifier(_Classifier):
             )
         pixels = self._pixels(clips.flatten(0, 1))
         pixels = pixels.reshape(*clips.shape[:2], *pixels.shape[1:])
-        return torch.as_tensor(self.model(pixels).logits.float())
+        seen: list[torch.Tensor] = []
+        hook = self.model.classifier.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            logits = torch.as_tensor(self.model(pixels).logits.float())
+        finally:
+            hook.remove()
+        return logits, seen[0].float()

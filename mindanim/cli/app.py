@@ -21,6 +21,7 @@ STAGES_PANEL, HELPERS_PANEL = "Stages, in this order", "Helpers"
 _FIRST_SEVEN = list(STAGES)[:7]
 _HELPERS = {
     "show": "Show an artifact and its lineage, or list all artifacts.",
+    "report": "Make the page of an evaluation again, or one page that compares several.",
     "doctor": "Check this machine: Python, torch, devices, weights, data.",
 }
 SUMMARIES = {name: stage.summary for name, stage in STAGES.items()} | _HELPERS

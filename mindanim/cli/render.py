@@ -37,6 +37,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
+def print_rich(tables: Sequence[Any], width: int) -> None:
+    """Rich tables: coloured on a terminal, else plain; as wide as they are made."""
+    from rich.console import Console
+
+    console = Console(width=width, highlight=False)
+    for table in tables:
+        console.print(table)
+
+
 def print_options(resolution: Resolution[Any], as_json: bool) -> None:
     """Every option with its value, unit, origin and help."""
     rows = resolution.explain()

@@ -7,13 +7,16 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindanim import runtime
 from mindanim.artifacts import Artifact, Plan, Planned, ShareDone
-from mindanim.cli.render import print_json, print_options
+from mindanim.cli.render import print_json, print_options, print_rich
 from mindanim.config.resolve import Asked
 from mindanim.stages.call import perform, prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NOT_OPTIONS = ("recipe", "set_", "config_file", "explain", "json_", "verbose", "quiet", "debug")
 
@@ -50,7 +53,7 @@ def run_stage(name: str, given: Mapping[str, Any]) -> None:
             print(f"{done.plan.kind}: {done.reason} ({done.plan.path})")
         return
     if runtime.rank() == 0:
-        _print_result(result, as_json)
+        _print_result(result, as_json, _compared(result, resolution.config))
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:
@@ -69,16 +72,29 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
         print(f"{plan.kind}: what is there now would be set aside")
 
 
-def _print_result(result: Any, as_json: bool) -> None:
+def _compared(result: Any, config: Any) -> pd.DataFrame | None:
+    """What `evaluate --compare` asks for beside the scores."""
+    if not isinstance(result, Artifact) or not getattr(config, "compare", ()):
+        return None
+    from mindanim.stages.report import comparison
+
+    return comparison(result, config.compare)
+
+
+def _print_result(result: Any, as_json: bool, compared: pd.DataFrame | None) -> None:
     if isinstance(result, Artifact):
         if as_json:
+            more = {} if compared is None else {"comparison": json.loads(compared.to_json(orient="records"))}
             print_json(
                 {"kind": result.kind, "path": str(result.path), "identity": result.identity}
                 | {"facts": result.facts, "findings": result.findings, "outputs": result.outputs}
+                | more
             )
             return
-        if "table.md" in result.outputs:
-            print(result.file("table.md").read_text(encoding="utf-8"))
+        if result.kind == "evaluation":
+            from mindanim.stages.report import score_tables
+
+            print_rich(*score_tables(result, compared))
         print(result.path)
     elif isinstance(result, Path):
         print(json.dumps({"path": str(result)}) if as_json else result)

@@ -48,6 +48,9 @@ class GenerateConfig(StageConfig):
         "Decode noise with the test responses' mean and covariance in the place of the responses.",
         flag=True,
     )
+    repeats: Literal["all", "odd", "even"] = opt(
+        "all", "Decode the mean over all repeats of the test clips, or over every second one only."
+    )
     clips: str = opt(
         "", "Test clips to make: numbers (1-20,35) in table order, or clip ids; empty is all.", flag=True
     )

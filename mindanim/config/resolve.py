@@ -43,6 +43,14 @@ class Asked:
     environment: Mapping[str, str] = field(default_factory=dict)
     flag_name: Callable[[str], str] = flag_name
 
+    def names(self, stage: str, option: str) -> bool:
+        """Whether a flag, --set, a file or the environment gives the option of `stage` a value."""
+        file = load_config_file(self.config_file).tables.get(stage, {}) if self.config_file else {}
+        variable = f"MINDANIM_{stage.upper().replace('-', '_')}_{option.upper()}"
+        set_to = {text.partition("=")[0].strip().removeprefix(f"{stage}.") for text in self.sets}
+        given = file.get(option, NONE) != NONE or bool(self.environment.get(variable))
+        return bool(option) and (self.flags.get(option) is not None or option in set_to or given)
+
 
 @dataclass(frozen=True)
 class Resolution(Generic[C]):

@@ -115,5 +115,22 @@ def noise_responses(responses: FloatArray, clip_ids: Sequence[str], seed: int) -
     return drawn
 
 
+def half_of_repeats(repeats: FloatArray, half: str) -> NDArray[np.float32] | None:
+    """Mean over every second repeat of each clip, from the first ("odd") or the second ("even"); (clip, lag,
+    voxel). None when a clip has none of these.
+
+    repeats: (repeat, clip, lag, voxel), NaN where one is missing.
+    """
+    there = ~np.isnan(repeats[:, :, 0, 0])
+    place = np.cumsum(there, axis=0)  # the how-manieth repeat of its clip, from 1
+    chosen = there & (place % 2 == (1 if half == "odd" else 0))
+    if not chosen.any(axis=0).all():
+        return None
+    made = np.empty(repeats.shape[1:], np.float32)
+    for clip in range(repeats.shape[1]):
+        made[clip] = np.asarray(repeats[chosen[:, clip], clip], np.float64).mean(axis=0)
+    return made
+
+
 def _tensor(values: FloatArray) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))

@@ -11,20 +11,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mindanim.config.evaluation import EvaluateConfig
-from mindanim.metrics.definitions import RETRIEVED
+from mindanim.metrics.feature_definitions import RETRIEVED
 from mindanim.metrics.features import FeatureScorer
 from mindanim.metrics.floors import Clips, Shuffles, gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.judge import Judge
 from mindanim.metrics.material import TestSet
+from mindanim.metrics.pixel import GRAY_RECON, GRAY_TRUTH
 from mindanim.metrics.registry import Metric, Refusal, Setting, catalogue
 from mindanim.metrics.scored import Contender, Scored, score_clips
 from mindanim.metrics.semantic import Networks
 from mindanim.metrics.statistics import Resampling, block_rule, make_blocks
 from mindanim.metrics.summary import summarise
 
-SCHEMA_VERSION = 1
-CEILING, NO_BRAIN, MEAN_IMAGE = "oracle", "no-brain", "mean-image"
+SCHEMA_VERSION = 2
+CEILING, MEAN_IMAGE, REPEAT = "oracle", "mean-image", "repeat"
+HALVES = ("odd repeats", "even repeats")
 
 _RANKED_BY = ("50way.image", "2way.image", "clipvideo.", "feature.clip_text.2way", "ssim.rgb7")
 
@@ -33,15 +35,16 @@ _RANKED_BY = ("50way.image", "2way.image", "clipvideo.", "feature.clip_text.2way
 class Material:
     """What is scored.
 
-    clips: the reconstructions of the test set's clips; features: what they were decoded from. networks: to
-    look through; backbones: their names and hashes. mean_frames: the training mean, (frame, height, width,
-    rgb) uint8. contenders: `oracle` and `no-brain` videos. Where one of the last three is a text, it is the
-    reason why it is missing.
+    clips: the reconstructions of the test set's clips; features: what they were decoded from, None where
+    that is not known. networks: to look through; backbones: their names and hashes. mean_frames: the training
+    mean, (frame, height, width, rgb) uint8. contenders: other videos by name; `oracle` and `odd repeats`,
+    `even repeats` make ceilings, all others are floors. Where one of the last two is a text, it is the reason
+    why it is missing.
     """
 
     test: TestSet
     clips: Clips
-    features: FeatureScorer
+    features: FeatureScorer | None
     networks: Networks
     clip_name: str
     backbones: Mapping[str, dict[str, str]]
@@ -54,14 +57,14 @@ class Assessment:
     """The outcome.
 
     data: the content of metrics.json, but for whose it is. per_clip: one row per clip with clip_id, segment,
-    a column per metric and one `<floor>:<metric>` per floor. units: of its columns. ranked_by: the metric by
-    which clips are ranked in the report, higher better; None when there is none.
+    a column per metric and one `<floor>:<metric>` per floor. units: of its columns. null: (metric, 1 +
+    permutation), see `summarise`.
     """
 
     data: dict[str, Any]
     per_clip: pd.DataFrame
     units: dict[str, str]
-    ranked_by: Metric | None
+    null: NDArray[np.float64]
 
 
 def assess(config: EvaluateConfig, material: Material, batch: int, threads: int) -> Assessment:
@@ -81,9 +84,9 @@ def assess(config: EvaluateConfig, material: Material, batch: int, threads: int)
         orders = score_test_set(test.truth, material.clips, test.clip_ids, permutations, seed, threads)
     blocks = make_blocks(segments, config.block_clips)
     resampling = Resampling(blocks, shuffles.runs, config.bootstraps, config.permutations, config.seed)
-    rank = f"Median rank {material.features.median_rank():g} of {len(segments)}."
-    notes = {f"retrieval.top{top}": rank for top in RETRIEVED}
+    entries, null = summarise(metrics, scored, resampling, material.backbones, _notes(material, scored))
     frames, height, width, _ = test.shape
+    first = [metric for start in _RANKED_BY for metric in metrics if metric.id.startswith(start)]
     data = {
         "schema_version": SCHEMA_VERSION,
         "clips": len(segments),
@@ -93,19 +96,48 @@ def assess(config: EvaluateConfig, material: Material, batch: int, threads: int)
         "frames": frames,
         "resolution": [height, width],
         "subset": test.subset,
-        "scores": summarise(metrics, scored, resampling, material.backbones, notes),
+        "ranked_by": first[0].id if first else None,
+        "scores": entries,
         "motion_test": None if orders is None else motion_test(orders, scored.recognised, blocks, resampling),
+        "distribution": _distribution(config, judge, scored, material),
         **_missing(material, refused),
     }
     table = _per_clip(test, metrics, scored, orders)
-    first = [metric for start in _RANKED_BY for metric in metrics if metric.id.startswith(start)]
-    return Assessment(data, table, _units(table, metrics), first[0] if first else None)
+    return Assessment(data, table, _units(table, metrics), null)
+
+
+def _notes(material: Material, scored: Scored) -> dict[str, str]:
+    """What is to be said of single metrics beside their definitions."""
+    notes = {}
+    if material.features is not None:
+        rank = f"Median rank {material.features.median_rank():g} of {len(material.test.clips)}."
+        notes = {f"retrieval.top{top}": rank for top in RETRIEVED}
+    if GRAY_TRUTH in scored.own:
+        shares = [100 * float(np.mean(scored.own[name])) for name in (GRAY_TRUTH, GRAY_RECON)]
+        text = f"No hue: {shares[0]:.1f} % of the truth's pixels, {shares[1]:.1f} % of the reconstruction's."
+        notes |= {f"hue.{kind}": text for kind in ("cosine", "pearson", "circular")}
+    return notes
+
+
+def _distribution(
+    config: EvaluateConfig, judge: Judge, scored: Scored, material: Material
+) -> list[dict[str, Any]]:
+    """Scores of the whole set that no single clip has; see `fvd`."""
+    if not config.fvd:
+        return []
+    from mindanim.metrics.fvd import describe_distance
+
+    true, made = judge.answers.video_features, scored.answers.video_features
+    if true is None or made is None:
+        return []
+    return [describe_distance(true, made, material.backbones.get("video_classifier"))]
 
 
 def _catalogue(config: EvaluateConfig, material: Material) -> tuple[list[Metric], list[Refusal]]:
     """The metrics of the chosen groups, and those of them that cannot be computed here."""
     frames, height, width, _ = material.test.shape
     image, video = material.networks.image_classifier, material.networks.video_classifier
+    features = material.features
     setting = Setting(
         clips=len(material.test.clips),
         frames=frames,
@@ -115,8 +147,11 @@ def _catalogue(config: EvaluateConfig, material: Material) -> tuple[list[Metric]
         video_classes=len(video.labels) if video else 0,
         video_frames=video.frames if video else 0,
         clip_name=material.clip_name,
-        distractors=int(material.features.distractors.sum(axis=1).min()),
-        decoded=frozenset({"clip", "latents"}),
+        vifi=material.networks.vifi is not None,
+        raft=material.networks.raft is not None,
+        released=config.released,
+        distractors=int(features.distractors.sum(axis=1).min()) if features else 0,
+        decoded=frozenset({"clip", "latents"} if features else ()),
     )
     return catalogue(setting, config.groups)
 
@@ -127,19 +162,25 @@ def _scored(judge: Judge, material: Material, shuffles: Shuffles) -> Scored:
         single = {MEAN_IMAGE: material.mean_frames, **single}
     there = {name: one for name, one in material.contenders.items() if isinstance(one, Contender)}
     ceiling = there.pop(CEILING, None)
-    return score_clips(judge, material.clips, material.features, shuffles, single, there, ceiling)
+    parts = [there.pop(name) for name in HALVES if name in there]
+    halves = (parts[0].clips, parts[1].clips) if len(parts) == 2 else None
+    return score_clips(judge, material.clips, material.features, shuffles, single, there, ceiling, halves)
 
 
 def _missing(material: Material, refused: list[Refusal]) -> dict[str, Any]:
     """What is not computed, each with the reason."""
     reasons = {MEAN_IMAGE: material.mean_frames, **material.contenders}
-    ceiling = reasons.pop(CEILING, None)
+    ceilings = {CEILING: [reasons.pop(CEILING, None)], REPEAT: [reasons.pop(name, None) for name in HALVES]}
     return {
         "refused": [{"id": refusal.id, "reason": refusal.reason} for refusal in refused],
         "floors_missing": [
             {"floor": name, "reason": reason} for name, reason in reasons.items() if isinstance(reason, str)
         ],
-        "ceiling_missing": ceiling if isinstance(ceiling, str) else None,
+        "ceilings_missing": [
+            {"ceiling": name, "reason": " ".join(lacking)}
+            for name, found in ceilings.items()
+            if (lacking := [reason for reason in found if isinstance(reason, str)])
+        ],
     }
 
 
@@ -151,9 +192,10 @@ def _per_clip(
         columns[metric.id] = scored.own[metric.id]
     for metric in metrics:
         columns[f"shuffled:{metric.id}"] = scored.shuffled[metric.id].floor
-    beside = {**scored.floors, CEILING: scored.ceiling or {}}
+    beside = {**scored.floors, **scored.ceilings}
     for name, scores in beside.items():
         columns |= {f"{name}:{metric.id}": scores[metric.id] for metric in metrics if metric.id in scores}
+    columns |= {name: scored.own[name] for name in (GRAY_TRUTH, GRAY_RECON) if name in scored.own}
     if orders is not None:
         for name in METRICS:
             columns[f"order_p:{name}"] = [order_p(clip[name], name) for clip in orders]
@@ -164,7 +206,11 @@ def _per_clip(
 
 def _units(table: pd.DataFrame, metrics: list[Metric]) -> dict[str, str]:
     names = {metric.id: f"{metric.name} ({metric.direction} is better)" for metric in metrics}
-    units = {"recognised": "1 when the reconstruction's best class is among the truth's three best"}
+    units = {
+        GRAY_TRUTH: "share of the truth's pixels that have no hue",
+        GRAY_RECON: "share of the reconstruction's pixels that have no hue",
+    }
+    units |= {"recognised": "1 when the reconstruction's best class is among the truth's three best"}
     for column in table.columns:
         floor, _, identifier = column.rpartition(":")
         if floor == "order_p":

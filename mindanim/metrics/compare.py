@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, UsageError, raise_together
+from mindanim.metrics.assess import SCHEMA_VERSION
 from mindanim.metrics.statistics import (
     Resampling,
     block_interval,
     effect_size,
     holm,
     make_blocks,
+    p_of_null,
     sign_flip_p,
 )
 
@@ -27,8 +31,42 @@ _SHARED = {
 }
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation to compare.
+
+    name: what to call it. data: the content of metrics.json. per_clip: its table. null: (metric, 1 +
+    permutation), the content of pairing_null.npy.
+    """
+
+    name: str
+    data: dict[str, Any]
+    per_clip: pd.DataFrame
+    null: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Evaluated:
+        """A finished evaluation, named by its subject and label; InputError for another schema."""
+        data = artifact.json("metrics.json")
+        if data["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"The metrics in {artifact.path} have schema {data['schema_version']}, not {SCHEMA_VERSION}.",
+                why="They were written by another version of mindanim.",
+                mend=f"Evaluate again: {artifact.command}",
+            )
+        return cls(
+            called(data), data, artifact.table("per_clip.tsv"), np.asarray(artifact.array("pairing_null.npy"))
+        )
+
+
+def called(data: dict[str, Any]) -> str:
+    """A short name of an evaluation: "sub-01 nomotion"."""
+    subject = "" if data["subject"] is None else f"sub-{data['subject']:02d}"
+    return " ".join(part for part in (subject, data["label"]) if part) or data["dataset"]
+
+
 def compare(
-    evaluations: Sequence[Artifact],
+    evaluations: Sequence[Evaluated],
     block_clips: int = 0,
     resamples: int = 2000,
     permutations: int = 4999,
@@ -36,44 +74,110 @@ def compare(
 ) -> pd.DataFrame:
     """Compare each evaluation with the first, clip by clip.
 
-    Returns one row per metric and further evaluation: `metric`, `direction`, `reference` and `other` (folder
-    names), `n` (clips on which both are defined), `reference_value`, `other_value` (means over these),
-    `difference` (signed so that positive means that the other is better), `ci_low`, `ci_high` (95 % over
-    blocks), `p` (two-sided, sign flips of blocks), `p_holm` (over all rows) and `effect_size` (mean of block
-    means over their standard deviation). NaN where something cannot be computed.
+    Returns one row per metric and further evaluation: `metric`, `direction`, `reference` and `other` (names),
+    `n` (clips on which both are defined), `reference_value`, `other_value` (means over these), `difference`
+    (signed so that positive means that the other is better), `ci_low`, `ci_high` (95 % over blocks), `p`
+    (two-sided, sign flips of blocks), `p_holm` (over all rows) and `effect_size` (mean of block means over
+    their standard deviation). NaN where something cannot be computed.
 
     Raises InputError naming every difference in dataset, clips, frames, resolution, subset, metric versions
     or backbones; UsageError for fewer than two evaluations.
     """
     if len(evaluations) < 2:
         raise UsageError("A comparison needs two evaluations or more.")
-    data = [evaluation.json("metrics.json") for evaluation in evaluations]
-    tables = [evaluation.table("per_clip.tsv") for evaluation in evaluations]
-    names = [evaluation.path.name for evaluation in evaluations]
-    if len(set(names)) < len(names):
-        names = [f"{evaluation.path.parent.name}/{evaluation.path.name}" for evaluation in evaluations]
+    check_comparable(evaluations)
+    first = evaluations[0]
+    blocks = make_blocks(list(first.per_clip["segment"]), block_clips)
+    resampling = Resampling(blocks, blocks, resamples, permutations, seed)
+    rows = [
+        _row(score, first.name, other.name, first.per_clip, other.per_clip, resampling)
+        for score in first.data["scores"]
+        for other in evaluations[1:]
+    ]
+    adjusted = holm({str(number): row["p"] for number, row in enumerate(rows)})
+    table = pd.DataFrame([row | {"p_holm": adjusted[str(number)]} for number, row in enumerate(rows)])
+    return table.astype({name: float for name in ("ci_low", "ci_high", "p", "p_holm", "effect_size")})
+
+
+def check_comparable(evaluations: Sequence[Evaluated]) -> None:
+    """InputError naming every difference that forbids these evaluations to stand in one table."""
+    first = evaluations[0]
     problems: list[MindanimError] = []
-    for other in range(1, len(data)):
-        found = _differences(data[0], data[other], tables[0], tables[other])
+    for other in evaluations[1:]:
+        found = _differences(first.data, other.data, first.per_clip, other.per_clip)
         if found:
             problems.append(
                 InputError(
-                    f"{evaluations[0].path} and {evaluations[other].path} cannot be compared.",
+                    f"{first.name} and {other.name} cannot be compared.",
                     why=" ".join(f"They differ in {difference}." for difference in found),
                     mend="Evaluate both with the same options on the same clips.",
                 )
             )
     raise_together(problems)
-    blocks = make_blocks(list(tables[0]["segment"]), block_clips)
-    resampling = Resampling(blocks, blocks, resamples, permutations, seed)
-    rows = [
-        _row(score, names[0], names[other], tables[0], tables[other], resampling)
-        for score in data[0]["scores"]
-        for other in range(1, len(data))
-    ]
-    adjusted = holm({str(number): row["p"] for number, row in enumerate(rows)})
-    table = pd.DataFrame([row | {"p_holm": adjusted[str(number)]} for number, row in enumerate(rows)])
-    return table.astype({name: float for name in ("ci_low", "ci_high", "p", "p_holm", "effect_size")})
+
+
+def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
+    """Every metric over several subjects who saw the same clips; one row per metric.
+
+    Columns: `metric`, `direction`, `subjects`, `value` (mean of the subjects' means), `se` (over subjects),
+    `ci_low`, `ci_high` (95 %, Student's t over subjects: for other subjects of the same kind, on these
+    clips), `shuffled` (mean floor), `above` (subjects whose own interval clears it), `p` and `p_holm`: the
+    mean over subjects against the same circular shifts of the pairing in all of them, for these subjects.
+    NaN where something cannot be computed. Raises as `check_comparable` does.
+    """
+    from scipy.stats import t
+
+    check_comparable(evaluations)
+    count = len(evaluations)
+    rows = []
+    for place, score in enumerate(evaluations[0].data["scores"]):
+        entries = [one.data["scores"][place] for one in evaluations]
+        if any(entry["id"] != score["id"] for entry in entries):
+            entries = [_entry_of(one, score["id"]) for one in evaluations]
+        values = np.array([_nan(entry["value"]) for entry in entries])
+        floors = np.array([_nan(entry["floors"]["shuffled"]["value"]) for entry in entries])
+        error = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+        half = float(t.ppf(0.975, count - 1)) * error if count > 1 else float("nan")
+        sign = 1 if score["direction"] == "higher" else -1
+        nulls = [one.null[_place_of(one, score["id"])] for one in evaluations]
+        rows.append(
+            {
+                "metric": score["id"],
+                "direction": score["direction"],
+                "subjects": count,
+                "value": float(values.mean()),
+                "se": error,
+                "ci_low": float(values.mean() - half),
+                "ci_high": float(values.mean() + half),
+                "shuffled": float(floors.mean()),
+                "above": sum(entry["above_floor"] for entry in entries),
+                "p": _joint_p(sign, nulls),
+            }
+        )
+    adjusted = holm({row["metric"]: None if np.isnan(row["p"]) else row["p"] for row in rows})
+    return pd.DataFrame([row | {"p_holm": adjusted[row["metric"]]} for row in rows]).astype({"p_holm": float})
+
+
+def _joint_p(sign: int, nulls: Sequence[NDArray[np.float64]]) -> float:
+    """p of the mean over subjects; NaN where they were not permuted alike."""
+    if len({len(null) for null in nulls}) > 1:
+        return float("nan")
+    mean = np.mean(nulls, axis=0)
+    mean = mean[~np.isnan(mean)]
+    return p_of_null(sign * mean) if len(mean) > 1 else float("nan")
+
+
+def _entry_of(one: Evaluated, metric: str) -> dict[str, Any]:
+    found: dict[str, Any] = one.data["scores"][_place_of(one, metric)]
+    return found
+
+
+def _place_of(one: Evaluated, metric: str) -> int:
+    return [score["id"] for score in one.data["scores"]].index(metric)
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _differences(

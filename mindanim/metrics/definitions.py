@@ -1,16 +1,20 @@
-"""The definitions in the registry, by group: each metric with the reason, if any, why it cannot be
-computed."""
+"""The definitions in the registry of what looks at frames, by group: each metric with the reason, if any, why
+it cannot be computed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mindanim.metrics.nway import TRUTH_CLASSES
-from mindanim.metrics.pixel import IDENTICAL_DB, WINDOW
+from mindanim.metrics.pixel import IDENTICAL_DB, SMALLEST
 from mindanim.metrics.registry import Metric, Setting, flow_size, slug
+from mindanim.metrics.semantic import RELEASED_TRIALS, VIFI_GATE
 
 WAYS = (2, 50)
-RETRIEVED = (1, 10, 100)
+RAFT_SIDE = 128
+"""RAFT correlates features at an eighth of the size over four levels: smaller frames leave nothing."""
+RELEASED_FLOW = "512"
 
 Entries = Iterator[tuple[Metric, str]]
 
@@ -36,7 +40,23 @@ def semantic(setting: Setting) -> Entries:
                     f"{ways}-way with {taken} true class(es) needs {needed} classes, "
                     f"the {kind} classifier has {classes}"
                 )
-                yield _classification(kind, ways, taken), reason or (few if classes < needed else "")
+                few = few if classes < needed else ""
+                yield _classification(kind, ways, taken), reason or few
+                if taken == TRUTH_CLASSES and setting.released:
+                    yield _drawn(kind, ways), reason or few
+    yield (
+        Metric(
+            id="vifi",
+            name="VIFI",
+            group="semantic",
+            bounds=_SIGNED,
+            needs=("vifi",),
+            reference="Rasheed et al. 2023, arXiv:2212.03640 (ViFi-CLIP); used by MinD-Video",
+            note="Cosine of the clips' embeddings by ViFi-CLIP, the mean over frames. Any two films of the "
+            "world are alike to it: read the shuffled floor.",
+        ),
+        _no_vifi(setting),
+    )
     yield (
         Metric(
             id=f"clipvideo.{slug(setting.clip_name) or '<name>'}",
@@ -57,7 +77,7 @@ def _classification(kind: str, ways: int, taken: int) -> Metric:
     per = "per frame, mean over frames" if kind == "image" else "on the whole clip"
     return Metric(
         id=f"{ways}way.{kind}" + ("" if three else ".top1"),
-        name=f"{ways}-way {kind} class" + ("" if three else ", one true class"),
+        name=f"{ways}-way {kind} class" + ("" if three else ", top 1"),
         group="semantic",
         bounds=_UNIT,
         needs=(f"{kind}_classifier",),
@@ -70,22 +90,42 @@ def _classification(kind: str, ways: int, taken: int) -> Metric:
     )
 
 
+def _drawn(kind: str, ways: int) -> Metric:
+    exact = _classification(kind, ways, TRUTH_CLASSES)
+    return replace(
+        exact,
+        id=f"{exact.id}.released",
+        name=f"{exact.name}, drawn",
+        note=f"The same by {RELEASED_TRIALS} drawn trials per answer, as released: the exact one with noise.",
+    )
+
+
 def pixel(setting: Setting) -> Entries:
     """Agreement pixel by pixel, frame by frame."""
-    small = min(setting.height, setting.width) < WINDOW
-    yield (
-        Metric(
-            id="ssim.rgb7",
-            name="SSIM",
-            group="pixel",
-            bounds=_SIGNED,
-            needs=("frames",),
-            reference=_WANG,
-            note="7 x 7 uniform window on RGB at the frames' own size. Smooth images score high: "
-            "a gray image can win.",
-        ),
-        f"its {WINDOW} px window does not fit into {setting.height} x {setting.width} px" if small else "",
-    )
+    forms = (
+        ("ssim.rgb7", "SSIM", _WANG, "7 x 7 uniform window on RGB at the frames' own size. Smooth images "
+         "score high: a gray image can win."),
+        ("ssim.gaussian11", "SSIM, Gaussian window", "Wang et al. 2004, doi:10.1109/TIP.2003.819861",
+         "11 x 11 Gaussian window on RGB. For papers that used it."),
+        ("ssim.graycol", "SSIM, gray columns", "Scotti et al. 2023, arXiv:2305.18274 (MindEye), its code",
+         "Gray frames whose columns count as images of their own, at the frames' own size. For papers that "
+         "used it."),
+    )  # fmt: skip
+    for identifier, name, reference, note in forms:
+        side = SMALLEST[identifier]
+        small = min(setting.height, setting.width) < side
+        yield (
+            Metric(
+                id=identifier,
+                name=name,
+                group="pixel",
+                bounds=_SIGNED,
+                needs=("frames",),
+                reference=reference,
+                note=note,
+            ),
+            f"its {side} px window does not fit into {setting.height} x {setting.width} px" if small else "",
+        )
     yield (
         Metric(
             id="psnr.db",
@@ -155,6 +195,19 @@ def motion(setting: Setting) -> Entries:
     )
     yield (
         Metric(
+            id="clip_pcc.gated",
+            name="CLIP consistency, gated",
+            group="motion",
+            bounds=_SIGNED,
+            needs=("clip", "vifi"),
+            reference=_ANIMATOR,
+            note=f"The same, but 0 for clips whose VIFI is {VIFI_GATE} or less: a share of clips more than a "
+            "measure of motion. A still clip of the right content is perfect.",
+        ),
+        still or _no_clip(setting) or _no_vifi(setting),
+    )
+    yield (
+        Metric(
             id=f"epe.farneback{size}",
             name="End-point error",
             group="motion",
@@ -181,6 +234,35 @@ def motion(setting: Setting) -> Entries:
         ),
         still,
     )
+    tall = min(setting.height, setting.width)
+    yield (
+        Metric(
+            id="epe.raft",
+            name="End-point error, RAFT",
+            group="motion",
+            bounds=(0.0, None),
+            direction="lower",
+            needs=("raft",),
+            reference="Teed and Deng 2020, arXiv:2003.12039",
+            note="px per frame step, flow by RAFT. Rewards no motion at all: see the frozen floor.",
+        ),
+        still
+        or ("" if setting.raft else "no RAFT checkpoint was given; --set raft=FILE")
+        or (f"RAFT needs frames of {RAFT_SIDE} px, these have {tall}" if tall < RAFT_SIDE else ""),
+    )
+    if size != RELEASED_FLOW:
+        yield (
+            Metric(
+                id=f"epe.farneback{RELEASED_FLOW}",
+                name="End-point error at 512 px",
+                group="motion",
+                bounds=(0.0, None),
+                needs=("frames",),
+                note="",
+            ),
+            still
+            or f"it is defined on frames of {RELEASED_FLOW} px; epe.farneback{size} is the same on these",
+        )
     for identifier, name, what in (
         ("flow.corr", "Flow correlation", "Correlation about zero of the flow vectors"),
         ("flow.direction", "Flow direction", "Mean cosine of the angle between the flows"),
@@ -200,68 +282,8 @@ def motion(setting: Setting) -> Entries:
         )
 
 
-def feature(setting: Setting) -> Entries:
-    """Stage 1: decoded features against the true ones."""
-    no_vectors = "" if "clip" in setting.decoded else "the videos hold no decoded CLIP vectors"
-    no_latents = "" if "latents" in setting.decoded else "the videos hold no decoded latents"
-    for kind, title in (("clip_text", "Decoded CLIP text"), ("clip_image", "Decoded CLIP image")):
-        yield _correlation(kind, title, "decoded_clip", "CLIP vectors less the training mean."), no_vectors
-        for ways in WAYS:
-            few = f"{ways}-way needs {ways - 1} clips of another caption, a clip has {setting.distractors}"
-            yield (
-                _identification(kind, title, ways),
-                no_vectors or (few if setting.distractors < ways - 1 else ""),
-            )
-    for top in RETRIEVED:
-        yield (
-            Metric(
-                id=f"retrieval.top{top}",
-                name=f"Retrieval, top {top}",
-                group="feature",
-                bounds=_UNIT,
-                needs=("decoded_clip",),
-                chance=min(1.0, top / setting.clips),
-                chance_source=f"{top} of {setting.clips} clips",
-                reference=_ANIMATOR,
-                note="Decoded CLIP vector against those of all captions; equal ones share the odds.",
-            ),
-            no_vectors or (f"the pool has only {setting.clips} clips" if setting.clips <= top else ""),
-        )
-    first = "First frames less the training mean."
-    yield _correlation("latent", "Decoded first latent", "decoded_latents", first), no_latents
-    still = f"differences need 2 frames, the clips have {setting.frames}" if setting.frames < 2 else ""
-    later = "Later frames' differences to the first: the ceiling of every motion metric."
-    yield (
-        _correlation("latent_diff", "Decoded latent difference", "decoded_latents", later),
-        no_latents or still,
-    )
-
-
-def _correlation(kind: str, title: str, need: str, note: str) -> Metric:
-    return Metric(
-        id=f"feature.{kind}.r",
-        name=f"{title}, r",
-        group="feature",
-        bounds=_SIGNED,
-        needs=(need,),
-        chance=0.0,
-        chance_source="unrelated vectors",
-        note=f"Correlation across features, per clip. {note}",
-    )
-
-
-def _identification(kind: str, title: str, ways: int) -> Metric:
-    return Metric(
-        id=f"feature.{kind}.{ways}way",
-        name=f"{title}, {ways}-way",
-        group="feature",
-        bounds=_UNIT,
-        needs=("decoded_clip",),
-        chance=1 / ways,
-        chance_source=f"exchangeable similarities: 1/{ways}",
-        note=f"Probability that the decoded vector is nearer to its own clip than to {ways - 1} of other "
-        "captions, drawn from the test set; exact, not drawn.",
-    )
+def _no_vifi(setting: Setting) -> str:
+    return "" if setting.vifi else "no ViFi-CLIP checkpoint was given; --set vifi=FILE"
 
 
 def _no_clip(setting: Setting) -> str:

@@ -21,10 +21,11 @@ Scores = dict[str, NDArray[np.float64]]
 
 T = TypeVar("T")
 
-_MEMORY = 400 << 20
+_MEMORY = 1 << 30
 """Bytes of clip descriptions to keep, for each of truths and reconstructions; more are computed again."""
-_DESCRIPTION = 9
-"""Bytes of both descriptions of a clip together, per byte of its frames (measured: 6.5 and 2.4)."""
+_DESCRIPTION = 12
+"""Bytes of both descriptions of a clip together, per byte of its frames (7.7 and 3.7)."""
+MOTION = {"epe", "ae", "flow.corr", "flow.direction"}
 
 
 class Judge:
@@ -46,6 +47,10 @@ class Judge:
         self.batch, self.threads = batch, threads
         self.answers = semantic.ask(truth, self._asked(), batch)
         self._describe_truth = _described(truth, self._pixel, self._motion)
+
+    def of(self, truth: Clips) -> Judge:
+        """The same judge of other ground truths."""
+        return Judge(truth, self.networks, self.metrics, self.batch, self.threads)
 
     def ask(self, clips: Clips) -> semantic.Answers:
         """What the networks that the metrics need say of some clips."""
@@ -69,19 +74,48 @@ class Judge:
         same clips; without them the feature metrics are left out. Returns one (pair,) array per metric.
         """
         framewise = [metric for metric in self.metrics if "frames" in metric.needs]
-        semantic_ids = [metric.id for metric in self.metrics if metric.backbone is not None]
+        semantic_ids = [metric.id for metric in self.metrics if metric.networks and not _is_raft(metric)]
         scores = semantic.score(self.answers, answers, pairs, semantic_ids)
         if features is not None:
             scores |= features.score(
                 pairs, [metric.id for metric in self.metrics if metric.group == "feature"]
             )
+        for metric in filter(_is_raft, self.metrics):
+            scores[metric.id] = self._score_raft(clips, pairs, title)
         if framewise:
             scores |= self._score_frames(clips, pairs, [metric.id for metric in framewise], title)
         return scores
 
+    def _score_raft(self, clips: Clips, pairs: NDArray[np.intp], title: str) -> NDArray[np.float64]:
+        """End-point errors between RAFT's flows of truths and clips, (pair,) px."""
+        network = self.networks.raft
+        if network is None:
+            raise ValueError("epe.raft was asked for without RAFT")
+
+        def flows(shown: Clips) -> Callable[[int], NDArray[np.float32]]:
+            def flow(index: int) -> NDArray[np.float32]:
+                found: NDArray[np.float32] = network.flow(semantic.as_tensor(shown[index])).cpu().numpy()
+                return found
+
+            return lru_cache(maxsize=max(2, _MEMORY // (8 * shown[0].size)))(flow)
+
+        true, made = flows(self.truth), flows(clips)
+        errors = np.empty(len(pairs))
+        followed: console.Progress[None] = console.progress(len(pairs), f"{title}, RAFT")
+        with followed:
+            for truth in _visiting_order(pairs, len(self.truth), len(clips)):
+                for row in np.flatnonzero(pairs[:, 0] == np.unique(pairs[:, 0])[truth]):
+                    difference = true(int(pairs[row, 0])) - made(int(pairs[row, 1]))
+                    errors[row] = np.linalg.norm(difference, axis=1).mean(dtype=np.float64)
+                    followed.advance()
+        return errors
+
     def _score_frames(self, clips: Clips, pairs: NDArray[np.intp], ids: list[str], title: str) -> Scores:
         describe = _described(clips, self._pixel, self._motion)
+        if self._pixel:
+            ids = [*ids, pixel.GRAY_TRUTH, pixel.GRAY_RECON]
         values = {name: np.empty(len(pairs)) for name in ids}
+        short = {_short(name) for name in ids}
 
         def score_truth(rows: NDArray[np.intp]) -> None:
             truth = self._describe_truth(int(pairs[rows[0], 0]))
@@ -89,14 +123,15 @@ class Judge:
                 recon = describe(int(pairs[row, 1]))
                 found: dict[str, float] = {}
                 if truth[0] is not None and recon[0] is not None:
-                    found |= pixel.score(truth[0], recon[0])
+                    found |= pixel.score(truth[0], recon[0], short)
                 if truth[1] is not None and recon[1] is not None:
-                    found |= motion.score(truth[1], recon[1])
+                    found |= motion.score(truth[1], recon[1], short & MOTION)
                 for name in ids:
                     values[name][row] = found[_short(name)]
 
         order = np.argsort(pairs[:, 0], kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(pairs[order, 0])) + 1)
+        groups = [groups[number] for number in _visiting_order(pairs, len(self.truth), len(clips))]
         with motion.single_threaded_opencv(), ThreadPoolExecutor(self.threads) as pool:
             done = pool.map(score_truth, groups)
             followed: console.Progress[None] = console.progress(len(groups), title)
@@ -115,10 +150,27 @@ class Judge:
 
     def _asked(self) -> semantic.Networks:
         """Only the networks that some metric needs."""
-        needed = {metric.backbone for metric in self.metrics}
+        needed = {network for metric in self.metrics for network in metric.networks} - {"raft"}
         return semantic.Networks(
             **{name: network for name, network in vars(self.networks).items() if name in needed}
         )
+
+
+def _visiting_order(pairs: NDArray[np.intp], truths: int, clips: int) -> list[int]:
+    """In which order to score the truths of some pairs (numbers among those that occur), so that pairs that
+    share a clip lie close together and few descriptions need be kept.
+
+    Evenly spaced shifts tie clips together in small groups; the reverse Cuthill-McKee order finds them.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    places = pairs[:, 0], truths + pairs[:, 1]
+    size = truths + clips
+    ones = np.ones(2 * len(pairs), np.int8)
+    graph = coo_matrix((ones, (np.concatenate(places), np.concatenate(places[::-1]))), shape=(size, size))
+    rank = np.argsort(reverse_cuthill_mckee(graph.tocsr(), symmetric_mode=True))
+    return [int(number) for number in np.argsort(rank[np.unique(pairs[:, 0])], kind="stable")]
 
 
 Description = tuple[pixel.PixelDescription | None, motion.MotionDescription | None]
@@ -133,6 +185,10 @@ def _described(clips: Clips, pixels: bool, moves: bool) -> Callable[[int], Descr
 
     kept = _MEMORY // (_DESCRIPTION * clips[0].size) if len(clips) else 0
     return lru_cache(maxsize=max(2, kept))(describe)
+
+
+def _is_raft(metric: Metric) -> bool:
+    return "raft" in metric.needs
 
 
 def _short(identifier: str) -> str:

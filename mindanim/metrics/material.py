@@ -5,7 +5,7 @@ clips.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.features import FeatureScorer, Latents, clip_correlations, different, mean_first_latent
+from mindanim.metrics.features import (
+    FeatureScorer,
+    Latents,
+    clip_correlations,
+    correlations,
+    different,
+    mean_first_latent,
+)
+from mindanim.metrics.floors import Clips
+from mindanim.metrics.foreign import Folders
 from mindanim.metrics.scored import Contender
 
 _NAMED = 10
@@ -52,13 +61,13 @@ class FileClips:
 class TestSet:
     """The clips that are scored, in film order.
 
-    clips: one row per clip with clip_id, segment and caption. truth: their ground truths. stimulus: their
-    rows in the stimuli's arrays. subset: how much of the test set this is, None for all of it.
+    clips: one row per clip with clip_id, segment and caption. truth: their ground truths. shape: (frame,
+    height, width, rgb) of every clip. subset: how much of the test set this is, None for all of it.
     """
 
     clips: pd.DataFrame
-    truth: ArrayClips
-    stimulus: NDArray[np.intp]
+    truth: Clips
+    shape: tuple[int, ...]
     subset: str | None
 
     @property
@@ -68,11 +77,6 @@ class TestSet:
     @property
     def captions(self) -> list[str]:
         return list(self.clips["caption"])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(frame, height, width, rgb) of every clip."""
-        return self.truth.array.shape[1:]
 
 
 def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: bool) -> TestSet:
@@ -115,12 +119,57 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
     raise_together(problems)
 
     chosen = test[test["clip_id"].isin(made)].reset_index(drop=True)
-    stimulus = np.array([rows[clip] for clip in chosen["clip_id"]], dtype=np.intp)
+    stimulus = [rows[clip] for clip in chosen["clip_id"]]
     order = {clip: row for row, clip in enumerate(table.loc[table["split"] == "test", "clip_id"])}
     frames = ArrayClips(stimuli.array("test_frames.npy"), [order[clip] for clip in chosen["clip_id"]])
     part = f"{len(chosen)} of {len(test)} test clips" if missing else None
     captions = table["caption"].astype(str).to_numpy()[stimulus]
-    return TestSet(chosen.assign(caption=captions), frames, stimulus, part)
+    return TestSet(chosen.assign(caption=captions), frames, frames.array.shape[1:], part)
+
+
+def read_foreign(
+    found: Folders, shape: tuple[int, ...], truth: Clips, part: str | None, table: Path | None
+) -> TestSet:
+    """The clips of two folders as a test set, in the order of `table`, or of their names without one.
+
+    table: TSV with a column clip_id and, where they are known, segment and caption. Without segments the
+    clips are taken as one stretch of film, without captions as all different.
+    Raises InputError when the table lacks a clip.
+    """
+    names = list(found.pairs)
+    if table is None:
+        clips = pd.DataFrame({"clip_id": names})
+    else:
+        given = _clip_table(table)
+        if strangers := [name for name in names if name not in set(given["clip_id"])]:
+            raise InputError(f"{table} lacks {len(strangers)} of the clips: {_some(strangers)}.")
+        clips = given.set_index("clip_id").loc[names].reset_index()
+    unknown = {"segment": ["all"] * len(names), "caption": names}
+    for column, values in unknown.items():
+        if column not in clips:
+            clips[column] = values
+    return TestSet(clips[["clip_id", "segment", "caption"]], truth, shape, part)
+
+
+def order_of(found: Folders, table: Path | None) -> Folders:
+    """The same folders with their clips in the order of the table."""
+    if table is None:
+        return found
+    place = {name: row for row, name in enumerate(_clip_table(table)["clip_id"])}
+    names = sorted(found.pairs, key=lambda name: place.get(name, len(place)))
+    return replace(found, pairs={name: found.pairs[name] for name in names})
+
+
+def _clip_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a table of clips.", why=str(error)) from error
+    if "clip_id" not in table or table["clip_id"].duplicated().any():
+        raise InputError(
+            f"{path} needs a column clip_id without repetitions.", why=f"It has {', '.join(map(str, table))}."
+        )
+    return table
 
 
 def made_from_others(videos: Artifact, stimuli: Artifact) -> bool:
@@ -154,22 +203,49 @@ def read_contender(videos: Artifact, test: TestSet, stimuli: Artifact) -> Conten
     return Contender(read_videos(videos, test), read_features(videos, test, stimuli))
 
 
+def nearest_training_clips(videos: Artifact, stimuli: Artifact, test: TestSet) -> NDArray[np.intp]:
+    """Row in the stimuli of the training clip whose features lie nearest to those decoded for each clip.
+
+    Nearest: the largest correlation with the decoded CLIP vector among the training clips' captions; among
+    clips of one caption, the first frame whose latent correlates most with the decoded one.
+    """
+    order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
+    rows = [order[clip] for clip in test.clip_ids]
+    train = np.flatnonzero(stimuli.table("clips.tsv")["split"] == "train")
+    targets = stimuli.array("clip_text.npy")[train, 0]
+    similarity = clip_correlations(
+        np.asarray(videos.array("decoded_clip.npy")[rows]), targets, targets.mean(axis=0, dtype=np.float64)
+    )
+    latents, decoded = stimuli.array("latents.npy"), videos.array("decoded_latents.npy")
+    mean = mean_first_latent(latents, train).ravel()
+    nearest = np.empty(len(rows), np.intp)
+    for place, row in enumerate(rows):
+        tied = train[similarity[place] >= np.nanmax(similarity[place])]
+        first = decoded[row, 0].astype(np.float64).reshape(1, -1) - mean
+        firsts = latents[tied, 0].astype(np.float64).reshape(len(tied), -1) - mean
+        nearest[place] = tied[int(np.nanargmax(correlations(first, firsts)[0]))]
+    return nearest
+
+
 def read_features(videos: Artifact, test: TestSet, stimuli: Artifact) -> FeatureScorer:
     """The scorer of the features that `videos` was made from, against the true ones."""
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
-    train = np.flatnonzero(stimuli.table("clips.tsv")["split"] == "train")
+    table = stimuli.table("clips.tsv")
+    train = np.flatnonzero(table["split"] == "train")
+    place = {clip: row for row, clip in enumerate(table["clip_id"])}
+    stimulus = np.array([place[clip] for clip in test.clip_ids], dtype=np.intp)
     decoded = np.asarray(videos.array("decoded_clip.npy")[rows])
     similarities = {}
     for kind in ("clip_image", "clip_text"):
         # View 0 is the frame, or the caption, as it is; the others are augmented.
         targets = stimuli.array(f"{kind}.npy")[:, 0]
         mean = targets[train].mean(axis=0, dtype=np.float64)
-        similarities[kind] = clip_correlations(decoded, targets[test.stimulus], mean)
+        similarities[kind] = clip_correlations(decoded, targets[stimulus], mean)
     true = stimuli.array("latents.npy")
     latents = Latents(
         _Rows(videos.array("decoded_latents.npy"), rows),
-        _Rows(true, test.stimulus),
+        _Rows(true, stimulus),
         mean_first_latent(true, train),
     )
     return FeatureScorer(similarities, different(test.captions), latents)

@@ -65,6 +65,25 @@ def class_hits(
     return np.concatenate(parts).reshape(truth.shape[:-1])
 
 
+def drawn_hits(
+    truth: NDArray[np.floating], logits: NDArray[np.floating], ways: int, trials: int, seed: int = 0
+) -> NDArray[np.float64]:
+    """Share of hits in drawn trials, as the released code has it; arguments and result as in `class_hits`.
+
+    Its expectation is `class_hits` (but for ties, which lose here, as they do there).
+    """
+    rng = np.random.default_rng(seed)
+    classes = truth.shape[-1]
+    flat_truth, flat = truth.reshape(-1, classes), logits.reshape(-1, classes)
+    hits = np.empty(len(flat))
+    for row, (true, answer) in enumerate(zip(flat_truth, flat, strict=True)):
+        own = np.argpartition(-true, TRUTH_CLASSES - 1)[:TRUTH_CLASSES]
+        others = np.delete(answer, own)
+        drawn = rng.permuted(np.broadcast_to(others, (trials, len(others))), axis=1)[:, : ways - 1]
+        hits[row] = (answer[own].max() > drawn.max(axis=1)).mean()
+    return hits.reshape(truth.shape[:-1])
+
+
 def _class_hits(
     truth: NDArray[np.floating], logits: NDArray[np.floating], ways: int, truth_classes: int
 ) -> NDArray[np.float64]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Group = Literal["semantic", "pixel", "motion", "feature"]
 GROUPS: tuple[Group, ...] = ("semantic", "pixel", "motion", "feature")
-NETWORKS = ("image_classifier", "video_classifier", "clip")
+NETWORKS = ("image_classifier", "video_classifier", "clip", "vifi", "raft")
 MEASURED = "no formula: compare with the shuffled floor"
 
 
@@ -23,7 +23,8 @@ class Metric:
 
     bounds: smallest and largest possible value, None where there is none. chance: the value expected of
     exchangeable scores, None where there is no formula; chance_source says which. needs: what must be there
-    to compute it.
+    to compute it. resolution, frames: of the clips it is computed on, (height, width); zero where it does not
+    look at frames.
     """
 
     id: str
@@ -32,6 +33,8 @@ class Metric:
     bounds: tuple[float | None, float | None]
     needs: tuple[str, ...]
     note: str
+    resolution: tuple[int, int] = (0, 0)
+    frames: int = 0
     version: int = 1
     direction: Literal["higher", "lower"] = "higher"
     chance: float | None = None
@@ -44,9 +47,14 @@ class Metric:
         return 1.0 if self.direction == "higher" else -1.0
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The configuration fields of the networks it looks through."""
+        return tuple(need for need in self.needs if need in NETWORKS)
+
+    @property
     def backbone(self) -> str | None:
-        """The configuration field of the network it looks through, if any."""
-        return next((need for need in self.needs if need in NETWORKS), None)
+        """The first of them, if any."""
+        return next(iter(self.networks), None)
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,10 @@ class Setting:
     """What there is to score.
 
     clips, frames, height, width: of the test set. image_classes, video_classes: 0 without such a classifier.
-    video_frames: frames the video classifier takes. clip_name: the CLIP model, "" without one. distractors:
-    the smallest number of clips of another caption that any clip has. decoded: which decoded features there
-    are, of "clip" and "latents".
+    video_frames: frames the video classifier takes. clip_name: the CLIP model, "" without one. vifi, raft:
+    whether these networks are there. released: whether N-way hits are also to be drawn as released.
+    distractors: the smallest number of clips of another caption that any clip has. decoded: which decoded
+    features there are, of "clip" and "latents".
     """
 
     clips: int
@@ -75,16 +84,30 @@ class Setting:
     video_classes: int = 0
     video_frames: int = 0
     clip_name: str = ""
+    vifi: bool = False
+    raft: bool = False
+    released: bool = False
     distractors: int = 0
     decoded: frozenset[str] = frozenset()
 
 
 def catalogue(setting: Setting, groups: Collection[Group] = GROUPS) -> tuple[list[Metric], list[Refusal]]:
     """The metrics of some groups, in the order of the tables: those a setting allows, and the others."""
-    from mindanim.metrics import definitions
+    from mindanim.metrics import definitions, feature_definitions
 
-    entries = [entry for group in GROUPS if group in groups for entry in getattr(definitions, group)(setting)]
-    metrics = [metric for metric, reason in entries if not reason]
+    define = {
+        "semantic": definitions.semantic,
+        "pixel": definitions.pixel,
+        "motion": definitions.motion,
+        "feature": feature_definitions.feature,
+    }
+    entries = [entry for group in GROUPS if group in groups for entry in define[group](setting)]
+    size = (setting.height, setting.width)
+    metrics = [
+        metric if metric.group == "feature" else replace(metric, resolution=size, frames=setting.frames)
+        for metric, reason in entries
+        if not reason
+    ]
     return metrics, [Refusal(metric.id, reason) for metric, reason in entries if reason]
 
 

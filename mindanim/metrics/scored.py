@@ -12,7 +12,7 @@ from mindanim import console
 from mindanim.metrics.features import FeatureScorer
 from mindanim.metrics.floors import Clips, Frozen, Shuffles
 from mindanim.metrics.judge import Judge, Scores
-from mindanim.metrics.semantic import recognised
+from mindanim.metrics.semantic import Answers, recognised
 
 
 class OneClip:
@@ -80,15 +80,17 @@ class Shuffled:
 class Scored:
     """Every score of a test set.
 
-    own, ceiling and each of floors: metric -> (clip,). shuffled: metric -> its scores with other clips. A
-    floor or ceiling lacks the metrics that do not apply to it. recognised: (clip,) bool, or None.
+    own and each of floors and ceilings: metric -> (clip,). shuffled: metric -> its scores with other clips. A
+    floor or ceiling lacks the metrics that do not apply to it. recognised: (clip,) bool, or None. answers:
+    what the networks say of the reconstructions.
     """
 
     own: Scores
     shuffled: dict[str, Shuffled]
     floors: dict[str, Scores]
-    ceiling: Scores | None
+    ceilings: dict[str, Scores]
     recognised: NDArray[np.bool_] | None
+    answers: Answers
 
 
 def score_clips(
@@ -99,12 +101,14 @@ def score_clips(
     single: Mapping[str, NDArray[np.uint8]],
     others: Mapping[str, Contender],
     ceiling: Contender | None,
+    halves: tuple[Clips, Clips] | None = None,
 ) -> Scored:
     """Score reconstructions and everything that stands beside them.
 
     clips: the reconstructions, in the order of the judge's truths. features: their decoded features. single:
     floors that are one clip for all, (frame, height, width, rgb) uint8. others: floors with videos of their
-    own. ceiling: the oracle's videos, if there are any.
+    own. ceiling: the oracle's videos, if there are any. halves: videos made from either half of the repeats;
+    the second, scored as if the first were the truth, says how far two readings of one brain agree.
     """
     count = len(judge.truth)
     same = np.arange(count)
@@ -125,8 +129,14 @@ def score_clips(
     floors["frozen"] = judge.score(frozen, diagonal, judge.ask_frozen(answers, frozen), None, "frozen")
     for name, other in others.items():
         floors[name] = _score_contender(judge, other, diagonal, name)
-    top = None if ceiling is None else _score_contender(judge, ceiling, diagonal, "ceiling")
-    return Scored(own, shuffled, floors, top, recognised(judge.answers, answers))
+    ceilings: dict[str, Scores] = {}
+    if ceiling is not None:
+        ceilings["oracle"] = _score_contender(judge, ceiling, diagonal, "oracle")
+    if halves is not None:
+        first = judge.of(halves[0])
+        asked = first.ask(halves[1])
+        ceilings["repeat"] = first.score(halves[1], diagonal, asked, None, "halves of the repeats")
+    return Scored(own, shuffled, floors, ceilings, recognised(judge.answers, answers), answers)
 
 
 def _score_contender(judge: Judge, other: Contender, pairs: NDArray[np.intp], title: str) -> Scores:

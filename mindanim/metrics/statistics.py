@@ -197,10 +197,30 @@ def shift_p(
 ) -> float | None:
     """Permutation test of the pairing: each run's reconstructions are shifted circularly, runs independently.
 
-    own: (clip,) goodness of the true pairing, larger is better. shifted: (clip, shift) goodness after each
-    shift of the clip's run, NaN where the run has no such shift. All combinations of shifts are taken when
-    there are no more than `permutations`. Clips whose own score is undefined are left out. p as in
-    `sign_flip_p`, one-sided.
+    own, shifted: goodness (larger is better) as `shift_null` takes them. p as in `sign_flip_p`, one-sided.
+    """
+    null = shift_null(own, shifted, runs, permutations, rng)
+    return None if null is None else p_of_null(null)
+
+
+def p_of_null(null: NDArray[np.float64]) -> float:
+    """The one-sided p value of (1 + permutation,) values, the observed one first; larger is better."""
+    return _p_of(float(null[0]), null[1:], two_sided=False)
+
+
+def shift_null(
+    own: NDArray[np.float64],
+    shifted: NDArray[np.float64],
+    runs: NDArray[np.intp],
+    permutations: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64] | None:
+    """The mean in the true pairing and under circular shifts of each run, (1 + permutation,).
+
+    own: (clip,) in the true pairing. shifted: (clip, shift) after each shift of the clip's run, NaN where the
+    run has no such shift. All combinations of shifts are taken when there are no more than `permutations`.
+    Clips whose own score is undefined are left out. The same runs and random numbers give the same shifts,
+    whatever is scored. None when nothing can be shifted.
     """
     columns = np.concatenate([own[:, None], shifted], axis=1)
     kept = ~np.isnan(own)
@@ -218,8 +238,10 @@ def shift_p(
         picks = np.stack(np.unravel_index(np.arange(1, int(total)), tuple(choices)), axis=1)
     else:
         picks = rng.integers(choices, size=(permutations, len(choices)))
-    null = sum(table[picks[:, run]] for run, table in enumerate(tables))
-    return _p_of(float(sum(table[0] for table in tables)), np.asarray(null), two_sided=False)
+    drawn = np.concatenate([np.zeros((1, len(choices)), np.intp), picks])
+    sums = np.sum([table[drawn[:, run]] for run, table in enumerate(tables)], axis=0)
+    null: NDArray[np.float64] = sums / kept.sum()
+    return null
 
 
 def _p_of(observed: float, null: NDArray[np.float64], two_sided: bool) -> float:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from mindanim.metrics.registry import Metric
 from mindanim.metrics.scored import Scored, Shuffled
-from mindanim.metrics.statistics import Resampling, block_interval, holm, shift_p, sign_flip_p
+from mindanim.metrics.statistics import (
+    Resampling,
+    block_interval,
+    holm,
+    p_of_null,
+    shift_null,
+    sign_flip_p,
+)
+
+CEILINGS = ("oracle", "repeat")
 
 
 def summarise(
@@ -19,17 +28,39 @@ def summarise(
     resampling: Resampling,
     backbones: Mapping[str, dict[str, str]],
     notes: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """One entry of `scores` in metrics.json for each metric; see docs/reference/metrics.md.
+) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
+    """The scores as published, and what chance pairings of each would have given.
 
+    The first has one entry of `scores` in metrics.json for each metric; see docs/reference/metrics.md.
+
+    The second is (metric, 1 + permutation): the mean in the true pairing, then in each permuted one, all
+    shifts drawn alike for every metric and subject; NaN where there are none.
     backbones: configuration field -> name and sha256. notes: metric -> something to add to its note.
     """
-    entries = [_entry(metric, scored, resampling, backbones, notes.get(metric.id, "")) for metric in metrics]
+    nulls = [
+        shift_null(
+            scored.own[metric.id],
+            scored.shuffled[metric.id].shifted,
+            resampling.runs,
+            resampling.permutations,
+            resampling.rng("pairing"),
+        )
+        for metric in metrics
+    ]
+    entries = [
+        _entry(metric, scored, resampling, backbones, notes.get(metric.id, ""), null)
+        for metric, null in zip(metrics, nulls, strict=True)
+    ]
     for floor in {name for entry in entries for name in entry["floors"]}:
         having = {entry["id"]: entry["floors"][floor] for entry in entries if floor in entry["floors"]}
         for identifier, adjusted in holm({name: found["p"] for name, found in having.items()}).items():
             having[identifier]["p_holm"] = adjusted
-    return entries
+    longest = max((len(null) for null in nulls if null is not None), default=1)
+    table = np.full((len(metrics), longest), np.nan)
+    for row, null in zip(table, nulls, strict=True):
+        if null is not None:
+            row[: len(null)] = null
+    return entries, table
 
 
 def _entry(
@@ -38,15 +69,15 @@ def _entry(
     resampling: Resampling,
     backbones: Mapping[str, dict[str, str]],
     note: str,
+    null: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     own = scored.own[metric.id]
     rng = resampling.rng(metric.id)
     interval = block_interval(own, resampling.blocks, resampling.bootstraps, rng)
-    floors = {"shuffled": _shuffled_floor(metric, own, scored.shuffled[metric.id], resampling)}
+    floors = {"shuffled": _shuffled_floor(metric, own, scored.shuffled[metric.id], resampling, null)}
     for name, scores in scored.floors.items():
         if metric.id in scores:
             floors[name] = _floor(metric, name, own, scores[metric.id], resampling)
-    ceiling = (scored.ceiling or {}).get(metric.id)
     return {
         "id": metric.id,
         "version": metric.version,
@@ -60,10 +91,15 @@ def _entry(
         "n": interval.n,
         "blocks": interval.blocks,
         "undefined": len(own) - interval.n,
+        "resolution": list(metric.resolution),
+        "frames": metric.frames,
         "chance": metric.chance,
         "chance_source": metric.chance_source,
         "floors": floors,
-        "ceiling": {"oracle": None if ceiling is None else _mean(ceiling)},
+        "ceiling": {
+            name: _mean(found[metric.id]) if metric.id in (found := scored.ceilings.get(name, {})) else None
+            for name in CEILINGS
+        },
         "above_floor": floors["shuffled"]["above"],
         "backbone": backbones.get(metric.backbone or ""),
         "reference": metric.reference,
@@ -72,12 +108,16 @@ def _entry(
 
 
 def _shuffled_floor(
-    metric: Metric, own: NDArray[np.float64], shuffled: Shuffled, resampling: Resampling
+    metric: Metric,
+    own: NDArray[np.float64],
+    shuffled: Shuffled,
+    resampling: Resampling,
+    null: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     """Floor entry of the shuffled pairing; p by circular shifts within segments."""
     sign = metric.sign
     rng = resampling.rng(metric.id, "shuffled")
-    p = shift_p(sign * own, sign * shuffled.shifted, resampling.runs, resampling.permutations, rng)
+    p = None if null is None else p_of_null(sign * null)
     return _compared(own, shuffled.floor, sign * shuffled.differences(own), sign, p, resampling, rng)
 
 

@@ -110,8 +110,9 @@ def _marks(score: dict[str, Any]) -> list[tuple[str, str, list[float]]]:
             marks.append(("floor", name, [floors[name]["value"]]))
     if floors["shuffled"]["value"] is not None:
         marks.append(("shuffled", "shuffled", [floors["shuffled"]["value"]]))
-    if score["ceiling"].get("oracle") is not None:
-        marks.append(("ceiling", "oracle", [score["ceiling"]["oracle"]]))
+    for name, value in score["ceiling"].items():
+        if value is not None:
+            marks.append(("ceiling" if name == "oracle" else "repeat", name, [value]))
     if score["value"] is not None:
         marks.append(("value", "score", [score["value"]]))
     return marks
@@ -126,6 +127,7 @@ def _outline(kind: str, at: Sequence[float], y: float) -> str:
         "floor": f"M{left} {y + 1}V{y + 9}",
         "shuffled": f"M{left} {y}l-5 9h10Z",
         "ceiling": f"M{left} {y}l5 -9h-10Z",
+        "repeat": f"M{left} {y}l5 -9h-10Z",
         "value": f"M{left - 5} {y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z",
     }[kind]
 

@@ -6,7 +6,9 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from mindanim.report.model import ClipView, Frames
@@ -62,6 +64,31 @@ def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
 
 def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
     """One video, (frame, height, width, rgb) uint8, as a strip of at most about `budget_bytes` of text."""
+    sheet, size, factor = _sheet(frames)
+    allowed = budget_bytes * 3 // 4  # base64 writes three bytes as four characters
+    data, lossless = _webp(sheet, None), True
+    for quality in _QUALITIES:
+        if len(data) <= allowed:
+            break
+        data, lossless = _webp(sheet, quality), False
+    source = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
+    return Strip(name, source, len(frames), *size, lossless and factor == 1)
+
+
+def encode_strip(frames: Frames) -> bytes:
+    """The same as the content of a WebP file, without loss but for the reduction to 160 px."""
+    return _webp(_sheet(frames)[0], None)
+
+
+def read_strip(path: Path, frames: int) -> Frames:
+    """The frames of a strip that `encode_strip` made, (frame, height, width, rgb) uint8."""
+    with Image.open(path) as image:
+        sheet = np.asarray(image.convert("RGB"))
+    return np.stack(np.split(sheet, frames, axis=1))
+
+
+def _sheet(frames: Frames) -> tuple[Image.Image, tuple[int, int], float]:
+    """All frames side by side, the size of one of them, and by what factor they were reduced."""
     height, width = frames.shape[1:3]
     factor = min(1.0, LARGEST_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -71,14 +98,7 @@ def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
         sheet.paste(
             image if factor == 1 else image.resize(size, Image.Resampling.LANCZOS), (number * size[0], 0)
         )
-    allowed = budget_bytes * 3 // 4  # base64 writes three bytes as four characters
-    data, lossless = _webp(sheet, None), True
-    for quality in _QUALITIES:
-        if len(data) <= allowed:
-            break
-        data, lossless = _webp(sheet, quality), False
-    source = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    return Strip(name, source, len(frames), *size, lossless and factor == 1)
+    return sheet, size, factor
 
 
 def _webp(image: Image.Image, quality: int | None) -> bytes:

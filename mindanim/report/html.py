@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim.report import figures, words
+from mindanim.report.bibliography import bibliography
+from mindanim.report.breakdown import Breakdown
 from mindanim.report.films import Shown, strips
 from mindanim.report.model import ClipView, Curve
 
@@ -17,8 +19,22 @@ if TYPE_CHECKING:
 _PAGE = Path(__file__).parent / "page"
 _FILM_BYTES = 14_000_000
 _HIGHLIGHTS = 3
+PLACES = ("Best", "Median", "Worst")
 _COLUMNS = 10
 _ASSUMED_FPS = 4.0
+_ABLATED = (
+    "2way.image",
+    "50way.image",
+    "50way.video",
+    "vifi",
+    "ssim.rgb7",
+    "psnr.db",
+    "hue.circular",
+    "flow.corr",
+    "feature.clip_text.r",
+    "feature.latent.r",
+    "feature.latent_diff.r",
+)
 
 
 def write_report(
@@ -33,6 +49,8 @@ def write_report(
     findings: Sequence[Mapping[str, Any]],
     fps: float | None = None,
     score_name: str = "",
+    ablations: Sequence[pd.DataFrame] = (),
+    breakdowns: Sequence[Breakdown] = (),
 ) -> None:
     """Write a self-contained page: summary, clips, scores, motion test, training, audit, methods.
 
@@ -40,7 +58,7 @@ def write_report(
     a column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
     findings: records with `text`, beside those in `metrics["audit"]`.
     fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
-    score_name: the name of `ClipView.score`.
+    score_name: the name of `ClipView.score`. ablations: `metrics.compare.compare` with other evaluations.
 
     Raises InputError when the metrics were written by another version of the schema.
     """
@@ -57,6 +75,10 @@ def write_report(
         headline=words.headline(metrics["scores"]),
         summary=words.summary(metrics),
         floors=words.FLOORS,
+        ceilings=words.CEILINGS,
+        ablations=_ablations(ablations, metrics["scores"]),
+        breakdowns=breakdowns,
+        bibliography=bibliography(metrics),
         groups=_groups(metrics["scores"]),
         sections=_sections(clips),
         fps=fps or _ASSUMED_FPS,
@@ -87,13 +109,15 @@ def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, 
 
 
 def _cells(score: dict[str, Any]) -> dict[str, Any]:
-    return {"bar": figures.score_bar(score), "verdict": words.verdict(score)}
+    return {"bar": figures.score_bar(score), "verdict": words.standing(score)}
 
 
 def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
     """Best, median and worst clips, and the rest, best first."""
     ranked = sorted(clips, key=lambda view: -math.inf if math.isnan(view.score) else view.score, reverse=True)
     shown = strips(ranked, _FILM_BYTES)
+    if any(clip.view.place for clip in shown):
+        return _placed(shown)
     if len(shown) <= 3 * _HIGHLIGHTS:
         return [("All clips, best first", shown)] if shown else []
     start = (len(shown) - _HIGHLIGHTS) // 2
@@ -105,6 +129,32 @@ def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
         ("Worst", shown[-_HIGHLIGHTS:]),
     ]
     return [*sections, (f"The other {len(rest)} clips, best first", rest)] if rest else sections
+
+
+def _ablations(
+    tables: Sequence[pd.DataFrame], scores: Sequence[dict[str, Any]]
+) -> list[tuple[dict[str, Any], list[dict[str, Any] | None]]]:
+    """One row per score of the first ones of each group: the score, and its difference in every other
+    evaluation."""
+    if not tables:
+        return []
+    found: list[dict[str, dict[str, Any]]] = [
+        {row["metric"]: {str(name): value for name, value in row.items()} for row in table.to_dict("records")}
+        for table in tables
+    ]
+    rows: list[tuple[dict[str, Any], list[dict[str, Any] | None]]] = []
+    for score in scores:
+        if score["id"] in _ABLATED or score["id"].startswith("epe."):
+            rows.append((score, [table.get(score["id"]) for table in found]))
+    return rows
+
+
+def _placed(shown: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
+    """Clips under the places that they have in the whole test set."""
+    sections = [(name, [clip for clip in shown if clip.view.place == name]) for name in PLACES]
+    rest = [clip for clip in shown if not clip.view.place]
+    sections.append((f"The other {len(rest)} clips, drawn at random, best first", rest))
+    return [(name, clips) for name, clips in sections if clips]
 
 
 def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ class ClipView:
     score: what best, median and worst are chosen by; higher is better, NaN sorts last.
     truth, reconstruction: (frame, height, width, rgb) uint8.
     others: name -> frames to show beside them (oracle, no-brain, frozen, ...); sizes may differ.
+    place: Best, Median or Worst of the whole test set; empty for clips drawn at random. Where no clip has
+    one, best, median and worst are those of the clips given.
     """
 
     clip_id: str
@@ -30,6 +32,7 @@ class ClipView:
     truth: Frames
     reconstruction: Frames
     others: Mapping[str, Frames] = field(default_factory=dict)
+    place: str = ""
 
 
 @dataclass(frozen=True)

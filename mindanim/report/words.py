@@ -8,12 +8,18 @@ from typing import Any
 
 from mindanim.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GROUPS = {
     "semantic": "What was seen",
     "pixel": "How it looked",
     "motion": "How it moved",
     "feature": "Decoded features",
+}
+CEILINGS = {
+    "oracle": "the true features of each clip put through the same generator: the most that any decoder "
+    "could reach",
+    "repeat": "videos from one half of the repeats scored as if those from the other half were the truth: "
+    "how far two readings of the same brain agree, not a bound",
 }
 FLOORS = {
     "shuffled": "the same reconstructions paired with other clips",
@@ -23,7 +29,7 @@ FLOORS = {
     "nearest-train": "the training clip whose features are nearest",
     "no-brain": "videos generated from noise instead of responses",
 }
-_FREE = ("gray", "mean-image", "frozen", "no-brain")
+_FREE = ("gray", "mean-image", "frozen", "nearest-train", "no-brain")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,15 @@ def verdict(score: dict[str, Any]) -> str:
     if not looks_at_the_truth(score):
         return "not judged"
     return "above" if score["above_floor"] else "not above"
+
+
+def standing(score: dict[str, Any]) -> str:
+    """The verdict, or which floor without a brain reliably does better: "gray wins"."""
+    found = verdict(score)
+    if found != "above":
+        return found
+    winners = [floor for floor in _FREE if _beats(score["floors"].get(floor))]
+    return f"{winners[0].removesuffix('-image').removesuffix('-train')} wins" if winners else found
 
 
 def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:

@@ -27,6 +27,7 @@ class Stage:
     shares: whether several independent processes may share the work on one artifact, and whether it can do
     with little memory.
     arguments: options that are given by their place on the command line, not by a flag.
+    stands_alone: an option with which it needs neither dataset nor subject, and the dataset it is then about.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Stage:
     dataset: str = ""
     shares: bool = False
     arguments: tuple[str, ...] = ()
+    stands_alone: tuple[str, str] = ("", "")
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""
@@ -103,6 +105,7 @@ STAGES = {
             "Videos and ground truth -> metrics with floors, uncertainty and a report.",
             "mindanim.config.evaluation:EvaluateConfig",
             "mindanim.stages.evaluate:evaluate",
+            stands_alone=("videos", "foreign"),
         ),
         Stage(
             "import-checkpoint",

@@ -25,9 +25,11 @@ def prepare(name: str, asked: Asked, *, only_explain: bool = False) -> Resolutio
     for sentence in strange_variables(asked.environment):
         console.warn(sentence)
 
+    alone = asked.names(name, stage.stands_alone[0])
+
     def complete(run: RunOptions) -> tuple[RunOptions, dict[str, str]]:
         try:
-            return _complete(stage, run)
+            return _complete(stage, run, alone)
         except MindanimError:
             if not only_explain:
                 raise
@@ -51,9 +53,11 @@ def perform(resolution: Resolution[Any], command: tuple[str, ...]) -> Any:
     return result
 
 
-def _complete(stage: Stage, run: RunOptions) -> tuple[RunOptions, dict[str, str]]:
+def _complete(stage: Stage, run: RunOptions, alone: bool) -> tuple[RunOptions, dict[str, str]]:
     """Fill in what need not be said every time: dataset, data folder, and an only subject."""
     found: dict[str, str] = {}
+    if alone:
+        return run.model_copy(update={"dataset": run.dataset or stage.stands_alone[1]}), found
     if run.dataset is None and stage.dataset:
         run = run.model_copy(update={"dataset": stage.dataset})
     elif run.dataset is None:

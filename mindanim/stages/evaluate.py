@@ -4,135 +4,167 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mindanim import console, runtime
-from mindanim.artifacts import Artifact, Draft, Source, Workspace, ancestors, produce
-from mindanim.artifacts.artifact import MANIFEST
-from mindanim.backbones import Weights, load_clip, load_image_classifier, load_video_classifier, locate
+from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
+from mindanim.backbones import (
+    Weights,
+    load_clip,
+    load_diffusion,
+    load_image_classifier,
+    load_video_classifier,
+    locate,
+)
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.config.run import RunOptions
+from mindanim.errors import MindanimError, MissingError, raise_together
+from mindanim.stages.evaluation_inputs import FOREIGN, FolderScene, SubjectScene, lineage_of, scene_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mindanim.backbones import Kind
     from mindanim.metrics.assess import Assessment
-    from mindanim.metrics.material import FileClips, TestSet
     from mindanim.metrics.scored import Contender
     from mindanim.metrics.semantic import Networks
-    from mindanim.report import ClipView, Curve
 
-_NETWORKS: tuple[Literal["image_classifier", "video_classifier", "clip"], ...] = (
-    "image_classifier",
-    "video_classifier",
-    "clip",
-)
-_HOW = {"oracle": "--oracle all", "no-brain": "--no-brain"}
+_CLASSIFIERS: tuple[Kind, ...] = ("image_classifier", "video_classifier", "clip")
+NEAREST = "nearest-train"
 
 
 def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
-    """Write the ``evaluation`` artifact of ``run.subject``.
+    """Write the ``evaluation`` artifact of ``run.subject``, or of ``config.videos``.
 
     Raises InputError when reconstructions are missing, do not belong to the test clips or differ in size from
     the ground truth; MissingError without a network's weights.
     """
-    workspace = Workspace.of(run)
-    artifacts = {name: workspace.read(run, name) for name in ("fmri", "stimuli", "videos")}
-    beside: dict[str, Artifact] = {}
-    for name, label in {"oracle": config.ceiling, "no-brain": config.no_brain}.items():
-        place = workspace.stage(run.need_subject(), "videos", label)
-        if label and place != artifacts["videos"].path and (place / MANIFEST).exists():
-            beside[name] = workspace.load(place)
-    weights: dict[str, Weights] = {
-        kind: locate(name, kind, run.offline) for kind in _NETWORKS if (name := getattr(config, kind))
-    }
-    work = _Work(config, run, artifacts, beside, weights)
-    work.clips  # noqa: B018 - refuses reconstructions that are missing, of other clips, or of another size
-    inputs: dict[str, Artifact | Source] = {**artifacts, **beside}
-    inputs |= {kind: found.source for kind, found in weights.items()}
-    path = workspace.place(run, "evaluation")
+    scene = scene_of(config, run)
+    problems: list[MindanimError] = []
+    for look in (lambda: scene.test, lambda: scene.clips):  # refuse what is missing or does not fit
+        try:
+            look()
+        except MindanimError as error:
+            problems.append(error)
+            break
+    weights = _locate(config, run, scene, problems)
+    raise_together(problems)
+    work = _Work(config, run, scene, weights)
+    inputs = scene.inputs | {kind: found.source for kind, found in weights.items()}
+    inputs |= {name: path_source(name, path) for name, path in work.checkpoints.items()}
     return produce(
-        "evaluation", path, config=config, inputs=inputs, run=run, seed=config.seed, build=work.build
-    )
+        "evaluation", _place(config, run), config=config, inputs=inputs, run=run, seed=config.seed,
+        build=work.build,
+    )  # fmt: skip
+
+
+def _locate(
+    config: EvaluateConfig,
+    run: RunOptions,
+    scene: SubjectScene | FolderScene,
+    problems: list[MindanimError],
+) -> dict[str, Weights]:
+    """The networks that the chosen groups of metrics look through."""
+    wanted: list[Kind] = []
+    if "semantic" in config.groups:
+        wanted += ["image_classifier", "video_classifier"]
+    if "semantic" in config.groups or "motion" in config.groups:
+        wanted.append("clip")
+    if isinstance(scene, SubjectScene):
+        wanted.append("diffusion")
+    weights = {}
+    for kind in wanted:
+        name = getattr(config, kind)
+        if not name:
+            continue
+        try:
+            weights[kind] = locate(name, kind, run.offline)
+        except MissingError as error:
+            without = f"Or go without it: --set {kind}=none. What is left out is then named in every table."
+            problems.append(MissingError(error.what, why=error.why, mend=f"{error.mend}\n{without}"))
+    return {str(kind): found for kind, found in weights.items()}
+
+
+def path_source(name: str, path: Path) -> Source:
+    """A checkpoint file as an input."""
+    return Source.of_files(name, [path], path.parent)
+
+
+def _place(config: EvaluateConfig, run: RunOptions) -> Path:
+    workspace = Workspace(run.work, run.dataset or FOREIGN)
+    if run.subject is not None:
+        return workspace.place(run, "evaluation")
+    return workspace.root / (f"evaluation-{run.label}" if run.label else "evaluation")
 
 
 @dataclass(frozen=True)
 class _Work:
-    """One subject's evaluation."""
+    """One evaluation."""
 
     config: EvaluateConfig
     run: RunOptions
-    artifacts: Mapping[str, Artifact]
-    beside: Mapping[str, Artifact]
+    scene: SubjectScene | FolderScene
     weights: Mapping[str, Weights]
 
-    @cached_property
-    def test(self) -> TestSet:
-        from mindanim.metrics.material import read_test_set
-
-        videos = self.artifacts["videos"]
-        return read_test_set(self.artifacts["fmri"], self.artifacts["stimuli"], videos, self.config.subset)
-
-    @cached_property
-    def clips(self) -> FileClips:
-        from mindanim.metrics.material import read_videos
-
-        return read_videos(self.artifacts["videos"], self.test)
-
-    @cached_property
-    def contenders(self) -> dict[str, Contender | str]:
-        """Other videos of the same clips by name, or how to get them."""
-        from mindanim.metrics.material import read_contender
-
-        stimuli, found = self.artifacts["stimuli"], {}
-        for name, label in {"oracle": self.config.ceiling, "no-brain": self.config.no_brain}.items():
-            if name in self.beside:
-                found[name] = read_contender(self.beside[name], self.test, stimuli)
-            elif label:
-                command = f"mindanim generate {_HOW[name]} --label {label}"
-                found[name] = f"not computed; run `{command}` first, then evaluate again."
-            else:
-                found[name] = "not asked for."
-        return found
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """Weights that are single files of the user's own."""
+        given = {"vifi": self.config.vifi, "raft": self.config.raft}
+        return {name: path for name, path in given.items() if path is not None}
 
     def build(self, draft: Draft) -> None:
         """Assess, then write tables, figures and report."""
         if not draft.main:
             return
         from mindanim.metrics.assess import Material, assess
-        from mindanim.metrics.material import read_features
         from mindanim.metrics.published import quoted
 
-        stimuli = self.artifacts["stimuli"]
-        mean = "mean_frames.npy"
+        scene, dataset = self.scene, self.run.dataset or FOREIGN
         material = Material(
-            test=self.test,
-            clips=self.clips,
-            features=read_features(self.artifacts["videos"], self.test, stimuli),
+            test=scene.test,
+            clips=scene.clips,
+            features=scene.features,
             networks=self._load(),
             clip_name=self.config.clip or "",
-            backbones={kind: {"name": w.name, "sha256": w.identity} for kind, w in self.weights.items()},
-            mean_frames=stimuli.array(mean) if mean in stimuli.outputs else f"{stimuli.path} has no {mean}.",
-            contenders=self.contenders,
+            backbones=self._backbones(),
+            mean_frames=scene.mean_frames,
+            contenders={**scene.contenders, NEAREST: self._nearest(draft)},
         )
-        batch = self.run.batch or max(1, self.config.batch_frames // self.test.shape[0])
+        batch = self.run.batch or max(1, self.config.batch_frames // scene.test.shape[0])
         found = assess(self.config, material, batch, runtime.threads())
+        lineage = lineage_of(*scene.lineage)
         data = {
-            "dataset": self.run.need_dataset(),
-            "subject": self.run.need_subject(),
+            "dataset": dataset,
+            "subject": self.run.subject,
             "label": self.run.label,
+            "source": scene.source,
             **found.data,
-            "quoted": quoted(self.run.need_dataset()),
+            "quoted": quoted(dataset),
             "audit": [
-                finding | {"artifact": artifact.path.name}
-                for artifact in _lineage(*self.artifacts.values())
-                for finding in artifact.findings
+                *(
+                    finding | {"artifact": artifact.path.name}
+                    for artifact in lineage
+                    for finding in artifact.findings
+                ),
+                *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in scene.notes),
             ],
         }
         for text in dict.fromkeys(finding["text"] for finding in data["audit"]):
             console.warn(f"Audit: {text}")
-        self._write(draft, data, found)
+        self._write(draft, data, found, material)
+
+    def _backbones(self) -> dict[str, dict[str, str]]:
+        found = {kind: {"name": w.name, "sha256": w.identity} for kind, w in self.weights.items()}
+        from mindanim.artifacts.files import sha256_of
+
+        return found | {
+            name: {"name": path.name, "sha256": sha256_of(path)} for name, path in self.checkpoints.items()
+        }
 
     def _load(self) -> Networks:
+        from mindanim.backbones import load_raft, load_vifi
         from mindanim.metrics.semantic import Networks
 
         device = runtime.pick_device(self.run.device)
@@ -142,101 +174,108 @@ class _Work:
         loaders = (load_image_classifier, load_video_classifier, load_clip)
         loaded: dict[str, Any] = {
             kind: load(self.weights[kind].name, device, dtype, self.run.offline)
-            for kind, load in zip(_NETWORKS, loaders, strict=True)
+            for kind, load in zip(_CLASSIFIERS, loaders, strict=True)
             if kind in self.weights
         }
+        special = {"vifi": load_vifi, "raft": load_raft}
+        loaded |= {name: special[name](path, device) for name, path in self.checkpoints.items()}
         return Networks(**loaded)
 
-    def _write(self, draft: Draft, data: dict[str, Any], found: Assessment) -> None:
+    def _nearest(self, draft: Draft) -> Contender | str:
+        """The training clips with the features nearest to the decoded ones, as the autoencoder shows them."""
+        from mindanim.metrics.material import ArrayClips, nearest_training_clips
+        from mindanim.metrics.scored import Contender
+
+        if not isinstance(self.scene, SubjectScene):
+            return "the training clips are not known."
+        if "diffusion" not in self.weights:
+            return "training clips are kept as latents; name their model with --set diffusion=NAME."
+        stimuli, test = self.scene.artifacts["stimuli"], self.scene.test
+        encoder = stimuli.manifest["inputs"].get("diffusion", {}).get("identity")
+        if encoder not in (None, self.weights["diffusion"].identity):
+            return f"the stimuli were encoded by another diffusion model than {self.config.diffusion}."
+        rows = nearest_training_clips(self.scene.artifacts["videos"], stimuli, test)
+        unique, place = _unique(rows)
+        device = runtime.pick_device(self.run.device)
+        backbone = load_diffusion(self.weights["diffusion"].name, device, None, self.run.offline)
+        latents = stimuli.array("latents.npy")
+        if latents.shape[2:] != backbone.latent_shape:
+            return "the autoencoder does not fit the latents of the stimuli."
+        frames = _scratch(draft, (len(unique), *test.shape))
+        with console.progress(len(unique), "nearest training clips") as follow:
+            for number, row in enumerate(unique):
+                shown = _decoded(backbone, latents[row])
+                if shown.shape != test.shape:
+                    return f"the autoencoder shows {shown.shape}, the clips are {test.shape}."
+                frames[number] = shown
+                follow.advance()
+        return Contender(ArrayClips(frames, place), None)
+
+    def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Any) -> None:
         from mindanim.metrics.account import methods
         from mindanim.metrics.figures import draw_differences, draw_motion_test
-        from mindanim.metrics.tables import table_markdown
-        from mindanim.report.html import write_report
+        from mindanim.metrics.tables import table_latex, table_markdown
+        from mindanim.report.films import encode_strip
+        from mindanim.stages.report import shown_clips, siblings_of, write_page
 
         draft.save_json("metrics.json", data)
         draft.save_table("per_clip.tsv", found.per_clip, units=found.units)
+        draft.save_array("pairing_null.npy", found.null, axes="metric permutation")
         draft.save_bytes("table.md", table_markdown(data).encode())
+        draft.save_bytes("table.tex", table_latex(data).encode())
         with draft.write("figures/scores.png") as path:
             draw_differences(path, data["scores"])
         if data["motion_test"] is not None:
             with draft.write("figures/motion_test.png") as path:
                 draw_motion_test(path, data["motion_test"])
-        for sentence in methods(data, self.config):
+        said = methods(data, self.config)
+        for sentence in said:
             draft.methods(sentence)
         if data["subset"]:
             draft.finding("subset", f"Scored on a subset: {data['subset']}.")
-        for refusal in data["refused"]:
-            draft.finding("refused", f"{refusal['id']} is not computed: {refusal['reason']}.", **refusal)
+        for note in self.scene.notes:
+            draft.finding("clips", note)
         above = [score["id"] for score in data["scores"] if score["above_floor"]]
         draft.fact(clips=data["clips"], subset=data["subset"], above_floor=above)
-        lineage = _lineage(*self.artifacts.values())
-        said = [sentence for artifact in lineage for sentence in artifact.manifest["methods"]]
+        nearest = material.contenders[NEAREST]
+        if not isinstance(nearest, str):
+            for row, _ in shown_clips(data, found.per_clip, self.config.report_clips, self.config.seed):
+                name = f"floors/{NEAREST}/{self.scene.test.clip_ids[row]}.webp"
+                draft.save_bytes(name, encode_strip(nearest.clips[row]))
         with draft.write("report.html") as path:
-            write_report(
+            write_page(
                 path,
-                metrics=data,
-                per_clip=found.per_clip,
-                clips=self._views(found),
-                curves=[_curve(artifact) for artifact in lineage if "history.tsv" in artifact.outputs],
-                provenance=[_record(artifact) for artifact in lineage],
-                methods=[*said, *methods(data, self.config)],
-                findings=[
-                    {"text": f"{one['id']} is not computed: {one['reason']}."} for one in data["refused"]
-                ],
-                fps=self.artifacts["stimuli"].facts.get("fps"),
-                score_name=found.ranked_by.name if found.ranked_by else "",
+                data,
+                found.per_clip,
+                self.scene,
+                own_methods=said,
+                nearest=draft.path / "floors" / NEAREST,
+                null=found.null,
+                siblings=siblings_of(_place(self.config, self.run)),
             )
 
-    def _views(self, found: Assessment) -> list[ClipView]:
-        """Clips for the report, spread evenly over the test set."""
-        import numpy as np
 
-        from mindanim.metrics.scored import Contender
-        from mindanim.report import ClipView
+def _unique(rows: NDArray[np.intp]) -> tuple[list[int], list[int]]:
+    import numpy as np
 
-        test, metric = self.test, found.ranked_by
-        count = min(self.config.report_clips, len(test.clips))
-        rows = np.unique(np.linspace(0, len(test.clips) - 1, count).round().astype(int))
-        goodness = np.full(len(test.clips), np.nan)
-        if metric is not None:
-            goodness = metric.sign * found.per_clip[metric.id].to_numpy()
-        others = {name: one.clips for name, one in self.contenders.items() if isinstance(one, Contender)}
-        return [
-            ClipView(
-                test.clip_ids[row],
-                test.captions[row],
-                float(goodness[row]),
-                test.truth[row],
-                self.clips[row],
-                {name: clips[row] for name, clips in others.items()},
-            )
-            for row in rows
-        ]
+    unique, place = np.unique(rows, return_inverse=True)
+    return [int(row) for row in unique], [int(number) for number in place]
 
 
-def _lineage(*artifacts: Artifact) -> list[Artifact]:
-    """These artifacts and all that they were made from, inputs first, each once."""
-    found: dict[str, Artifact] = {}
-    for artifact in artifacts:
-        above = [ancestor.artifact for ancestor in ancestors(artifact) if ancestor.artifact is not None]
-        for one in (*_lineage(*above), artifact):
-            found.setdefault(str(one.path.resolve()), one)
-    return list(found.values())
+def _scratch(draft: Draft, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Room on disk for frames, so that memory does not grow with the number of clips."""
+    import numpy as np
+
+    array: NDArray[np.uint8] = np.lib.format.open_memmap(
+        draft.scratch("nearest.npy"), mode="w+", dtype=np.uint8, shape=shape
+    )
+    return array
 
 
-def _record(artifact: Artifact) -> dict[str, str]:
-    manifest = artifact.manifest
-    return {
-        "artifact": artifact.path.name,
-        "identity": artifact.identity[:12],
-        "command": " ".join(manifest["command"]),
-        "version": manifest["version"],
-        "commit": manifest["commit"] or "",
-        "finished": manifest["finished"],
-    }
+def _decoded(backbone: Any, latents: NDArray[np.floating]) -> NDArray[np.uint8]:
+    import numpy as np
+    import torch
 
-
-def _curve(artifact: Artifact) -> Curve:
-    from mindanim.report import Curve
-
-    return Curve(artifact.kind, artifact.table("history.tsv"), artifact.facts.get("best_epoch"))
+    frames = backbone.decode_latents(torch.from_numpy(np.asarray(latents, np.float32)))
+    shown: NDArray[np.uint8] = (frames * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return shown

@@ -17,6 +17,7 @@ from mindanim.config.run import RunOptions
 from mindanim.errors import InputError, MindanimError, raise_together
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -185,7 +186,7 @@ class _Work:
         from mindanim.generation.store import ClipStore
 
         known = self._known()
-        responses = self.artifacts["fmri"].array("test_responses.npy")
+        responses = self._responses()
         if self.config.no_brain:
             responses = noise_responses(responses, list(self.clips["clip_id"]), self.config.seed)
         generator = Generator.of(
@@ -209,6 +210,21 @@ class _Work:
                         store.put(clip_id, given, place, frames[place], self.fps)
                 follow.advance(len(clips))
         return batch
+
+    def _responses(self) -> NDArray[np.float32]:
+        """The test clips' responses (clip, lag, voxel), averaged over the chosen repeats."""
+        from mindanim.generation.features import half_of_repeats
+
+        fmri = self.artifacts["fmri"]
+        if self.config.repeats == "all":
+            return fmri.array("test_responses.npy")
+        half = half_of_repeats(fmri.array("test_repeats.npy"), self.config.repeats)
+        if half is None:
+            raise InputError(
+                f"Some test clips in {fmri.path} have no {self.config.repeats} repeat.",
+                why="Half of the repeats needs at least two of each clip.",
+            )
+        return half
 
     def _batch(self, draft: Draft, generator: Generator) -> int:
         """Clips at a time. A continued run takes the batches of the killed one: equal batches give equal

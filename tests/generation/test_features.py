@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mindanim.config.generation import GenerateConfig
 from mindanim.errors import InputError
 from mindanim.generation.choice import chosen_rows
-from mindanim.generation.features import noise_responses
+from mindanim.generation.features import half_of_repeats, noise_responses
 
 IDS = [f"test{film}-{n:04}" for film in (1, 2) for n in range(1, 21)]
 
@@ -91,3 +91,14 @@ def test_noise_can_be_named_and_order_does_not_make_another_artifact() -> None:
     assert GenerateConfig.model_validate({"noise": "independent"}).noise == 0
     one, other = ({"without": order} for order in (("motion", "semantic"), ("semantic", "motion")))
     assert GenerateConfig.model_validate(one) == GenerateConfig.model_validate(other)
+
+
+def test_halves_of_the_repeats_count_only_repeats_that_are_there():
+    repeats = np.arange(4, dtype=np.float32)[:, None, None, None] * np.ones((4, 2, 1, 3), np.float32)
+    repeats[1, 1] = np.nan  # the second clip has repeats 0, 2, 3
+    odd, even = (half_of_repeats(repeats, half) for half in ("odd", "even"))
+    assert odd is not None and even is not None
+    np.testing.assert_allclose(odd[:, 0, 0], [1.0, 1.5])
+    np.testing.assert_allclose(even[:, 0, 0], [2.0, 2.0])
+    repeats[1:, 0] = np.nan
+    assert half_of_repeats(repeats, "even") is None

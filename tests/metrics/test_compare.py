@@ -10,7 +10,7 @@ import pytest
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, UsageError
-from mindanim.metrics.compare import compare
+from mindanim.metrics.compare import Evaluated, across_subjects, compare
 
 CLIPS = [f"test1-{clip:04d}" for clip in range(1, 121)]
 
@@ -21,8 +21,14 @@ def write(folder, per_clip, **changes):
     backbones = changes.pop("backbone", "a" * 64)
     versions = changes.pop("version", 1)
     clips = changes.pop("clips", CLIPS)
+    null = changes.pop("null", np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
+    entry = {"value": 0.0, "above_floor": False, "floors": {"shuffled": {"value": 0.0}}}
+    means = np.nanmean(per_clip, axis=1)
     data = {
+        "schema_version": 2,
         "dataset": "simulated",
+        "subject": None,
+        "label": folder.name,
         "frames": 8,
         "resolution": [64, 64],
         "subset": None,
@@ -32,8 +38,10 @@ def write(folder, per_clip, **changes):
                 "version": versions,
                 "direction": "higher",
                 "backbone": {"sha256": backbones},
+                **entry,
+                "value": means[0],
             },
-            {"id": "epe.farneback64", "version": 1, "direction": "lower", "backbone": None},
+            {"id": "epe.farneback64", "version": 1, "direction": "lower", "backbone": None, **entry},
         ],
         **changes,
     }
@@ -42,8 +50,9 @@ def write(folder, per_clip, **changes):
     )
     (folder / "metrics.json").write_text(json.dumps(data))
     table.to_csv(folder / "per_clip.tsv", sep="\t", index=False, na_rep="n/a")
-    outputs = {name: {"bytes": (folder / name).stat().st_size} for name in ("metrics.json", "per_clip.tsv")}
-    return Artifact(folder, "evaluation", "0" * 64, {"outputs": outputs})
+    np.save(folder / "pairing_null.npy", null)
+    outputs = {file.name: {"bytes": file.stat().st_size} for file in folder.iterdir()}
+    return Evaluated.of(Artifact(folder, "evaluation", "0" * 64, {"outputs": outputs}))
 
 
 def test_a_real_difference_is_found_and_signed_by_direction(tmp_path):
@@ -100,3 +109,38 @@ def test_every_difference_is_named(tmp_path):
 def test_one_evaluation_is_no_comparison(tmp_path):
     with pytest.raises(UsageError):
         compare([write(tmp_path / "alone", np.zeros((2, 120)))])
+
+
+def test_subjects_are_averaged_and_shifted_together(tmp_path):
+    rng = np.random.default_rng(4)
+    nulls = rng.standard_normal((3, 2, 500))
+    nulls[:, 0, 0] = 1.5  # each subject alone is no surprise, the three together are
+    nulls[:, 1, 0] = -0.1
+    values = [0.2, 0.3, 0.7]
+    subjects = [
+        write(
+            tmp_path / f"s{number}",
+            np.full((2, 120), values[number]),
+            null=nulls[number],
+            subject=number + 1,
+            label="",
+        )
+        for number in range(3)
+    ]
+    table = across_subjects(subjects).set_index("metric")
+    row = table.loc["ssim.rgb7"]
+    assert row["value"] == pytest.approx(0.4) and row["subjects"] == 3
+    assert row["se"] == pytest.approx(np.std(values, ddof=1) / np.sqrt(3))
+    expected = (1 + (nulls[:, 0, 1:].mean(axis=0) >= 1.5).sum()) / 500
+    assert row["p"] == pytest.approx(expected) and row["p"] < 0.02
+    assert row["p_holm"] >= row["p"]
+    lower = table.loc["epe.farneback64"]
+    assert lower["p"] == pytest.approx((1 + (nulls[:, 1, 1:].mean(axis=0) <= -0.1).sum()) / 500)
+
+
+def test_subjects_who_saw_other_clips_are_refused(tmp_path):
+    scores = np.zeros((2, 120))
+    first = write(tmp_path / "one", scores, subject=1)
+    other = write(tmp_path / "two", scores, subject=2, clips=[*CLIPS[:-1], "x"])
+    with pytest.raises(InputError, match="2 clips"):
+        across_subjects([first, other])

@@ -19,8 +19,10 @@ FULL = Setting(
     video_frames=8,
     clip_name="demo",
     distractors=110,
+    vifi=True,
     decoded=frozenset({"clip", "latents"}),
 )
+NEVER_AT_64 = {"epe.raft", "epe.farneback512"}
 
 
 def refused(setting):
@@ -29,7 +31,7 @@ def refused(setting):
 
 def test_everything_is_computed_where_everything_is_there():
     metrics, refusals = catalogue(FULL)
-    assert refusals == []
+    assert {refusal.id for refusal in refusals} == NEVER_AT_64
     ids = [metric.id for metric in metrics]
     assert len(set(ids)) == len(ids)
     assert {"2way.image", "50way.video.top1", "clipvideo.demo", "ssim.rgb7", "psnr.db", "hue.cosine"} < set(
@@ -58,6 +60,11 @@ def test_chance_of_classification_is_three_in_n_plus_two():
         ({"clip_name": ""}, "clip_pcc.adjacent", "no CLIP model"),
         ({"frames": 1, "video_frames": 1}, "flow.corr", "needs 2 frames"),
         ({"height": 6}, "ssim.rgb7", "7 px window"),
+        ({"height": 8}, "ssim.gaussian11", "11 px window"),
+        ({"vifi": False}, "vifi", "--set vifi=FILE"),
+        ({"vifi": False}, "clip_pcc.gated", "no ViFi-CLIP checkpoint"),
+        ({"raft": True}, "epe.raft", "RAFT needs frames of 128 px"),
+        ({}, "epe.farneback512", "epe.farneback64 is the same on these"),
         ({"distractors": 40}, "feature.clip_text.50way", "49 clips of another caption"),
         ({"clips": 100}, "retrieval.top100", "only 100 clips"),
         ({"decoded": frozenset()}, "feature.latent.r", "no decoded latents"),
@@ -69,7 +76,17 @@ def test_what_cannot_be_computed_is_refused_by_name(change, identifier, reason):
 
 
 def test_only_the_impossible_is_refused():
-    assert set(refused(replace(FULL, video_classes=51))) == {"50way.video"}
+    assert set(refused(replace(FULL, video_classes=51))) == {"50way.video"} | NEVER_AT_64
+
+
+def test_what_needs_large_frames_is_computed_on_large_frames():
+    large = replace(FULL, height=512, width=512, raft=True, released=True)
+    metrics, refusals = catalogue(large)
+    assert refusals == []
+    ids = [metric.id for metric in metrics]
+    assert len(set(ids)) == len(ids)
+    assert {"epe.farneback512", "epe.raft", "50way.video.released", "vifi", "clip_pcc.gated"} < set(ids)
+    assert all(metric.resolution == (512, 512) and metric.frames == 8 for metric in metrics[:10])
 
 
 def test_resolution_is_part_of_the_flow_errors_identifiers():
@@ -92,8 +109,8 @@ def test_model_names_in_identifiers(name, short):
 
 def test_the_reference_page_describes_every_metric():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
-    for metric in catalogue(FULL)[0]:
-        named = metric.id.replace("farneback64", "farneback<size>").replace(
+    for metric in catalogue(replace(FULL, height=128, width=128, raft=True, released=True))[0]:
+        named = metric.id.replace("farneback128", "farneback<size>").replace(
             "clipvideo.demo", "clipvideo.<name>"
         )
         assert f"`{named}`" in page, metric.id

@@ -11,7 +11,7 @@ from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.judge import Judge
 from mindanim.metrics.registry import Setting, catalogue
 from mindanim.metrics.scored import Contender, Scored, Shuffled, score_clips
-from mindanim.metrics.semantic import Networks
+from mindanim.metrics.semantic import Answers, Networks
 from mindanim.metrics.statistics import Resampling, make_blocks
 from mindanim.metrics.summary import summarise
 from tests.metrics.films import panned, texture
@@ -58,7 +58,7 @@ def test_every_score_is_that_of_its_own_pair(scored):
             "no-brain": one(truths[clip], films(2)[clip]),
             "ceiling": one(truths[clip], truths[clip]),
         }
-        sets = {"own": found.own, "ceiling": found.ceiling, **found.floors}
+        sets = {"own": found.own, "ceiling": found.ceilings["oracle"], **found.floors}
         for name, scores in expected.items():
             for metric, value in scores.items():
                 assert sets[name][metric][clip] == pytest.approx(value, nan_ok=True), (name, metric)
@@ -96,7 +96,7 @@ def test_holm_is_over_the_metrics_of_each_floor(scored):
 def summarised(found: Scored):
     segments = ["a"] * CLIPS
     resampling = Resampling(make_blocks(segments, 2), np.zeros(CLIPS, int), 100, 99, 0)
-    return summarise(metrics(), found, resampling, {}, {})
+    return summarise(metrics(), found, resampling, {}, {})[0]
 
 
 def test_undefined_clips_are_counted_and_left_out():
@@ -107,7 +107,7 @@ def test_undefined_clips_are_counted_and_left_out():
     for name, own in names.items():
         values = np.where(np.isnan(own)[:, None], np.nan, np.full((CLIPS, 2), 0.25))
         shuffled[name] = Shuffled(values, values, pairs)
-    found = Scored(names, shuffled, {"gray": {"flow.corr": np.full(CLIPS, np.nan)}}, None, None)
+    found = Scored(names, shuffled, {"gray": {"flow.corr": np.full(CLIPS, np.nan)}}, {}, None, Answers())
     entry = next(entry for entry in summarised(found) if entry["id"] == "flow.corr")
     assert (entry["n"], entry["undefined"]) == (6, 2)
     assert entry["value"] == pytest.approx(0.6)

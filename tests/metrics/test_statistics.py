@@ -106,6 +106,25 @@ def test_a_real_relation_is_found():
     assert shift_p(own, scores[rows, plan.shifted], plan.runs, 999, rng) < 0.01
 
 
+def test_power_grows_with_the_effect():
+    rng = np.random.default_rng(11)
+    plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 9)
+    rows, blocks = np.arange(120)[:, None], make_blocks(SEGMENTS)
+    found = []
+    for effect in (0.0, 0.4, 1.0):
+        hits = []
+        for scores in pair_scores(rng, 60):
+            scores[np.arange(120), np.arange(120)] += effect
+            own = np.diag(scores)
+            flips = sign_flip_p(own - scores[rows, plan.shifted].mean(axis=1), blocks, 199, rng)
+            hits.append(
+                (shift_p(own, scores[rows, plan.shifted], plan.runs, 199, rng) <= 0.05, flips <= 0.05)
+            )
+        found.append(np.mean(hits, axis=0))
+    assert (found[0] < 0.2).all() and (found[1] > found[0]).all()
+    assert (found[2] > 0.9).all(), "an effect as large as the spread of the scores is nearly always found"
+
+
 def test_contributions_average_to_the_difference():
     rng = np.random.default_rng(5)
     captions = [str(clip // 3) for clip in range(120)]

@@ -80,7 +80,9 @@ def score(
         "chance": chance,
         "chance_source": "made up",
         "floors": found,
-        "ceiling": {"oracle": oracle},
+        "ceiling": {"oracle": oracle, "repeat": None},
+        "resolution": [SIDE, SIDE],
+        "frames": FRAMES,
         "above_floor": found["shuffled"]["above"],
         "backbone": None,
         "reference": "made up",
@@ -98,7 +100,10 @@ def metrics(**changes: Any) -> dict[str, Any]:
 
     epe = {"direction": "lower", "bounds": (0.0, None)}
     data = {
-        "schema_version": 1,
+        "schema_version": 2,
+        "source": None,
+        "ranked_by": "50way.image",
+        "distribution": [],
         "dataset": "simulated",
         "subject": 1,
         "label": "",
@@ -152,7 +157,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
             score("retrieval.top1", "Retrieval, top 1", "feature", None, None, chance=0.008),
         ],
         "floors_missing": [{"floor": "nearest-train", "reason": "training frames are not kept."}],
-        "ceiling_missing": None,
+        "ceilings_missing": [],
         "refused": [{"id": "feature.clip_text.50way", "reason": "50-way needs 49 clips of another caption"}],
         "motion_test": {
             "flow.corr": order(0.11, 0.02, 0.001) | {"correct": order(0.13, 0.03, 0.002)},

@@ -193,7 +193,7 @@ def test_a_poor_result_makes_a_page_too(tmp_path: Path) -> None:
         scores=[score("ssim.rgb7", "SSIM", "pixel", None, None)],
         motion_test=None, quoted=[], audit=[], subset="5 of 120 clips", label="seed2",
     )  # fmt: skip
-    for key in ("floors_missing", "ceiling_missing", "refused", "block_rule"):
+    for key in ("floors_missing", "ceilings_missing", "refused", "block_rule"):
         bare.pop(key)
     empty = {"clips": [], "curves": [], "provenance": [], "methods": [], "findings": [], "fps": None}
     write_report(tmp_path / "bare.html", **report_arguments(metrics=bare, per_clip=per_clip(5), **empty))

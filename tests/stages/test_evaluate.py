@@ -24,7 +24,7 @@ from tests.tiny import tiny_clip_folder, tiny_image_classifier_folder, tiny_vide
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "metrics.schema.json"
 WITHOUT_NETWORKS = {"image_classifier": None, "video_classifier": None, "clip": None}
-QUICK = {"bootstraps": 100, "permutations": 199, "motion_permutations": 49, "shuffles": 3}
+QUICK = {"diffusion": None, "bootstraps": 100, "permutations": 199, "motion_permutations": 49, "shuffles": 3}
 
 
 def quick(**options):
@@ -74,6 +74,8 @@ def test_everything_is_there(full):
     assert (data["clips"], data["frames"], data["resolution"], data["subset"]) == (16, 4, [32, 32], None)
     assert [finding["text"] for finding in data["audit"]] == ["Clip test1-0001 resembles a training clip."]
     assert data["quoted"] == []
+    assert data["ranked_by"] == "50way.image" and data["source"] is None
+    assert scores["ssim.rgb7"]["resolution"] == [32, 32] and scores["ssim.rgb7"]["frames"] == 4
 
 
 def test_what_cannot_be_computed_is_named_with_its_reason(full):
@@ -81,8 +83,10 @@ def test_what_cannot_be_computed_is_named_with_its_reason(full):
     refused = {entry["id"]: entry["reason"] for entry in data["refused"]}
     assert "52 classes" in refused["50way.video"] and "16 clips" in refused["retrieval.top100"]
     assert "50way.video" not in scores_of(full)
-    assert [entry["floor"] for entry in data["floors_missing"]] == ["no-brain"]
-    assert "--no-brain" in data["floors_missing"][0]["reason"] and data["ceiling_missing"] is None
+    missing = {entry["floor"]: entry["reason"] for entry in data["floors_missing"]}
+    assert set(missing) == {"no-brain", "nearest-train"} and "--no-brain" in missing["no-brain"]
+    assert [entry["ceiling"] for entry in data["ceilings_missing"]] == ["repeat"]
+    assert "--set repeats=odd --label odd" in data["ceilings_missing"][0]["reason"]
     table = full.file("table.md").read_text()
     assert "`50way.video`" in table and "52 classes" in table and "--no-brain" in table
 
@@ -153,7 +157,8 @@ def test_perfect_videos_are_above_every_floor(tmp_path):
     assert data["motion_test"]["epe"]["correct"] is None  # no classifier to say which clips were recognised
     missing = {entry["floor"]: entry["reason"] for entry in data["floors_missing"]}
     assert "mean_frames.npy" in missing["mean-image"]
-    assert "--oracle all" in data["ceiling_missing"]
+    ceilings = {entry["ceiling"]: entry["reason"] for entry in data["ceilings_missing"]}
+    assert "--oracle all" in ceilings["oracle"]
     assert {entry["id"] for entry in data["refused"]} >= {"2way.image", "clip_pcc.adjacent"}
 
 
@@ -216,7 +221,8 @@ def test_a_contender_without_all_clips_does_not_stand_beside_the_score(tmp_path)
     make_videos(run, inputs, unrelated, label="nobrain", seed=3)
     make_videos(run, inputs, label="oracle", clips=TEST[:4])
     found = evaluate(quick(groups=("pixel", "feature"), motion_test=False), run)
-    assert "lacks 12 of the clips" in found.json("metrics.json")["ceiling_missing"]
+    ceilings = {entry["ceiling"]: entry["reason"] for entry in found.json("metrics.json")["ceilings_missing"]}
+    assert "lacks 12 of the clips" in ceilings["oracle"]
     scores = scores_of(found)
     assert scores["ssim.rgb7"]["ceiling"]["oracle"] is None
     assert scores["ssim.rgb7"]["floors"]["no-brain"]["difference"] == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,44 @@
+"""`mindanim report`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mindanim.artifacts import find_dataset
+from mindanim.cli.options import helper_parameters
+from mindanim.cli.render import print_json
+from mindanim.config.resolve import Asked, resolve_run
+
+_ARGUMENT = typer.Argument(help="Folders of evaluations; without any, all of the dataset or subject.")
+_OUT = typer.Option("--out", metavar="file", help="File to write (default: beside the evaluations).")
+_SHARED = ("dataset", "subject", "work")
+
+
+def parameters() -> list[Parameter]:
+    """The command's options."""
+    folders = Parameter(
+        "folders", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, _ARGUMENT]
+    )
+    out = Parameter("out", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _OUT])
+    return helper_parameters(_SHARED, folders, out)
+
+
+def run(given: Mapping[str, Any]) -> None:
+    """Write the page and print where it is."""
+    from mindanim.stages.report import evaluations_of, report
+
+    folders = [Path(folder) for folder in given["folders"] or []]
+    if not folders:
+        flags = {name: given[name] for name in _SHARED if given[name] is not None}
+        folders = evaluations_of(find_dataset(resolve_run(Asked(flags=flags, environment=os.environ))))
+    path = report(folders, Path(given["out"]) if given["out"] else None)
+    if given["json_"]:
+        print_json({"path": str(path), "evaluations": [str(folder) for folder in folders]})
+    else:
+        print(path)

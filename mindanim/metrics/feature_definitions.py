@@ -1,0 +1,79 @@
+"""The definitions in the registry of what looks at decoded features: each metric with the reason, if any, why
+it cannot be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mindanim.metrics.registry import Metric, Setting
+
+WAYS = (2, 50)
+RETRIEVED = (1, 10, 100)
+
+_ANIMATOR = "Lu et al. 2025, arXiv:2405.03280 (Mind-Animator), released evaluation code"
+_UNIT = (0.0, 1.0)
+_SIGNED = (-1.0, 1.0)
+
+
+def feature(setting: Setting) -> Iterator[tuple[Metric, str]]:
+    """Stage 1: decoded features against the true ones."""
+    no_vectors = "" if "clip" in setting.decoded else "the videos hold no decoded CLIP vectors"
+    no_latents = "" if "latents" in setting.decoded else "the videos hold no decoded latents"
+    for kind, title in (("clip_text", "Decoded CLIP text"), ("clip_image", "Decoded CLIP image")):
+        yield _correlation(kind, title, "decoded_clip", "CLIP vectors less the training mean."), no_vectors
+        for ways in WAYS:
+            few = f"{ways}-way needs {ways - 1} clips of another caption, a clip has {setting.distractors}"
+            yield (
+                _identification(kind, title, ways),
+                no_vectors or (few if setting.distractors < ways - 1 else ""),
+            )
+    for top in RETRIEVED:
+        yield (
+            Metric(
+                id=f"retrieval.top{top}",
+                name=f"Retrieval, top {top}",
+                group="feature",
+                bounds=_UNIT,
+                needs=("decoded_clip",),
+                chance=min(1.0, top / setting.clips),
+                chance_source=f"{top} of {setting.clips} clips",
+                reference=_ANIMATOR,
+                note="Decoded CLIP vector against those of all captions; equal ones share the odds.",
+            ),
+            no_vectors or (f"the pool has only {setting.clips} clips" if setting.clips <= top else ""),
+        )
+    first = "First frames less the training mean."
+    yield _correlation("latent", "Decoded first latent", "decoded_latents", first), no_latents
+    still = f"differences need 2 frames, the clips have {setting.frames}" if setting.frames < 2 else ""
+    later = "Later frames' differences to the first: the ceiling of every motion metric."
+    yield (
+        _correlation("latent_diff", "Decoded latent difference", "decoded_latents", later),
+        no_latents or still,
+    )
+
+
+def _correlation(kind: str, title: str, need: str, note: str) -> Metric:
+    return Metric(
+        id=f"feature.{kind}.r",
+        name=f"{title}, r",
+        group="feature",
+        bounds=_SIGNED,
+        needs=(need,),
+        chance=0.0,
+        chance_source="unrelated vectors",
+        note=f"Correlation across features, per clip. {note}",
+    )
+
+
+def _identification(kind: str, title: str, ways: int) -> Metric:
+    return Metric(
+        id=f"feature.{kind}.{ways}way",
+        name=f"{title}, {ways}-way",
+        group="feature",
+        bounds=_UNIT,
+        needs=("decoded_clip",),
+        chance=1 / ways,
+        chance_source=f"exchangeable similarities: 1/{ways}",
+        note=f"Probability that the decoded vector is nearer to its own clip than to {ways - 1} of other "
+        "captions, drawn from the test set; exact, not drawn.",
+    )

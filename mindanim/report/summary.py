@@ -1,0 +1,173 @@
+"""Several evaluations on one page: subjects, labels, and their differences clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindanim.report import words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PAGE = Path(__file__).parent / "page"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What stands on the page.
+
+    runs: name and content of metrics.json of each, all comparable. differences: `metrics.compare.compare` of
+    all with the first. across: label -> `metrics.compare.across_subjects` of the runs that have it.
+    """
+
+    runs: Sequence[tuple[str, dict[str, Any]]]
+    differences: pd.DataFrame
+    across: Mapping[str, pd.DataFrame]
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write a self-contained page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
+    page = environment.get_template("summary.html").render(
+        title=title(summary),
+        runs=summary.runs,
+        groups=_groups(summary),
+        standing=words.standing,
+        headlines=[(name, words.headline(data["scores"])) for name, data in summary.runs],
+        differences=_records(summary.differences),
+        names=_names(summary),
+        across={label: _records(table) for label, table in summary.across.items()},
+        first=summary.runs[0][1],
+        ends=_ends,
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def title(summary: Summary) -> str:
+    """The dataset and how many results are compared."""
+    return f"{summary.runs[0][1]['dataset']}: {len(summary.runs)} results compared"
+
+
+def markdown(summary: Summary) -> str:
+    """The scores of all runs, the means over subjects and the differences, as Markdown tables."""
+    names = [name for name, _ in summary.runs]
+    parts = [f"# {title(summary)}"]
+    if (part := summary.runs[0][1]["subset"]) is not None:
+        parts.append(f"**Subset: {part}.**")
+    for heading, rows in _groups(summary):
+        body = [
+            [f"{first['name']} `{first['id']}`", *(_cell(score) for score in scores)]
+            for first, scores in rows
+        ]
+        parts += [f"## {heading}", _grid(["Metric", *names], body)]
+    parts.append("A value marked *not above* does not clear its shuffled floor.")
+    for label, table in summary.across.items():
+        head = ["Metric", "Mean", "SE over subjects", "95 % (t)", "Shuffled", "Above floor", "p", "p (Holm)"]
+        body = [
+            [
+                f"`{row['metric']}`",
+                words.number(row["value"]),
+                words.number(row["se"]),
+                words.interval(_ends(row)),
+                words.number(row["shuffled"]),
+                f"{row['above']} of {row['subjects']}",
+                words.p_value(row["p"]),
+                words.p_value(row["p_holm"]),
+            ]
+            for row in _records(table)
+        ]
+        parts += [f"## Over subjects{f', {label}' if label else ''}", _grid(head, body)]
+    head = ["Metric", "Result", "Difference", "95 %", "Effect size", "p", "p (Holm)", "n"]
+    body = [
+        [
+            f"`{row['metric']}`",
+            row["other"],
+            words.number(row["difference"]),
+            words.interval(_ends(row)),
+            words.number(row["effect_size"]),
+            words.p_value(row["p"]),
+            words.p_value(row["p_holm"]),
+            str(row["n"]),
+        ]
+        for row in _records(summary.differences)
+    ]
+    parts += [f"## Differences from {names[0]}, positive is better", _grid(head, body)]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(summary: Summary) -> str:
+    """The scores of all runs as a booktabs table; those that do not clear their floor are marked."""
+    names = [_tex(name) for name, _ in summary.runs]
+    lines = [
+        "% Needs the packages booktabs and xcolor. Written by mindanim.",
+        r"\begin{table}",
+        rf"\caption{{{_tex(title(summary))}. Red and `not above': does not clear the shuffled floor.}}",
+        r"\begin{tabular}{l" + "r" * len(names) + "}",
+        r"\toprule",
+        " & ".join(["", *names]) + r" \\",
+    ]
+    for heading, rows in _groups(summary):
+        lines += [r"\midrule", rf"\multicolumn{{{len(names) + 1}}}{{l}}{{\emph{{{heading}}}}} \\"]
+        for first, scores in rows:
+            cells = [_tex(first["name"])]
+            for score in scores:
+                text = words.number(score["value"]).replace("−", "$-$").replace("–", "--")
+                bad = words.verdict(score) == "not above"
+                cells.append(rf"\textcolor{{red!70!black}}{{{text} (not above)}}" if bad else text)
+            lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _groups(summary: Summary) -> list[tuple[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]]]:
+    """Per group of metrics: its title, and for each metric the first run's entry and those of all runs."""
+    tables = [{score["id"]: score for score in data["scores"]} for _, data in summary.runs]
+    found = []
+    for group, heading in words.GROUPS.items():
+        rows = [
+            (score, [table[score["id"]] for table in tables])
+            for score in summary.runs[0][1]["scores"]
+            if score["group"] == group
+        ]
+        if rows:
+            found.append((heading, rows))
+    return found
+
+
+def _names(summary: Summary) -> dict[str, str]:
+    return {score["id"]: score["name"] for score in summary.runs[0][1]["scores"]}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows with None for NaN."""
+    return [
+        {str(name): None if value != value else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _cell(score: dict[str, Any]) -> str:
+    mark = " *not above*" if words.verdict(score) == "not above" else ""
+    return f"{words.number(score['value'])} [{words.interval(score['ci'])}]{mark}"
+
+
+def _ends(row: dict[str, Any]) -> tuple[float, float] | None:
+    return None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _tex(text: str) -> str:
+    for sign in "&%_#$":
+        text = text.replace(sign, "\\" + sign)
+    return text

@@ -1,0 +1,94 @@
+"""The page of several results: what stands on it, its tables, and that a browser accepts it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mindanim.report.breakdown import breakdowns
+from mindanim.report.summary import Summary, latex, markdown, write_summary
+from tests.report.inputs import metrics, per_clip
+from tests.report.test_html import CHROMIUM
+
+
+def differences(data: dict, other: str) -> pd.DataFrame:
+    rows = [
+        {
+            "metric": score["id"], "direction": score["direction"], "reference": "sub-01", "other": other,
+            "n": score["n"], "reference_value": score["value"], "other_value": score["value"],
+            "difference": -0.1, "ci_low": -0.2, "ci_high": -0.01, "p": 0.01, "p_holm": 0.05,
+            "effect_size": float("nan"),
+        }
+        for score in data["scores"]
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def summary() -> Summary:
+    first, second = metrics(), metrics(subject=2)
+    rows = [
+        {
+            "metric": score["id"], "direction": score["direction"], "subjects": 2, "value": 0.5, "se": 0.1,
+            "ci_low": 0.2, "ci_high": 0.8, "shuffled": 0.3, "above": 1, "p": 0.02, "p_holm": 0.2,
+        }
+        for score in first["scores"]
+    ]  # fmt: skip
+    runs = [("sub-01", first), ("sub-02 <b>", second)]
+    return Summary(runs, differences(first, "sub-02 <b>"), {"": pd.DataFrame(rows)})
+
+
+def test_every_score_of_every_run_stands_on_the_page_with_its_verdict(tmp_path: Path) -> None:
+    write_summary(tmp_path / "summary.html", summary())
+    text = (tmp_path / "summary.html").read_text()
+    assert text.count("✕ not above") == 2 and text.count("1 of 2") == len(metrics()["scores"])
+    assert "sub-02 &lt;b&gt;" in text and "<b>" not in text
+    assert "−0.100" in text and not re.search(r"url\(|@import|https?://|\bnan\b", text)
+
+
+def test_the_same_in_markdown_and_latex() -> None:
+    tables = markdown(summary()), latex(summary())
+    assert "*not above*" in tables[0] and "## Over subjects" in tables[0] and "nan" not in tables[0]
+    assert tables[1].count(r"\textcolor{red!70!black}") == 2
+    begun = re.findall(r"\\begin\{(\w+)\}", tables[1])
+    assert begun == ["table", "tabular"] and tables[1].count(r"\end{") == 2
+    head = next(line for line in tables[1].splitlines() if "sub-01" in line)
+    assert head.count("&") == 2
+
+
+def test_breakdowns_are_means_of_the_clips_they_name() -> None:
+    table = per_clip(12)
+    captions = ["a red ball over the sea"] * 5 + ["a blue ball over the land"] * 7
+    found = breakdowns(metrics(), table, captions)
+    assert [one.about for one in found] == ["Word of the caption"], "one segment is no breakdown"
+    words = {name: (count, values) for name, count, values in found[0].rows}
+    assert set(words) == {"red", "sea", "blue", "land"}, "ball stands everywhere, the rest says nothing"
+    place = found[0].names.index("SSIM")
+    assert words["red"][0] == 5
+    assert words["red"][1][place] == pytest.approx(table["ssim.rgb7"][:5].mean())
+    assert found[0].overall[place] == pytest.approx(table["ssim.rgb7"].mean())
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on this machine")
+def test_a_browser_complains_of_nothing_and_sorts(tmp_path: Path) -> None:
+    probe = """<script>addEventListener("load", () => {
+      document.querySelector("#differences th:nth-child(2) button").click();
+      const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+      const sorted = document.querySelectorAll("th[aria-sort]").length;
+      document.body.dataset.probe = JSON.stringify({ wide, sorted });
+    });</script>"""
+    page = tmp_path / "summary.html"
+    write_summary(page, summary())
+    page.write_text(page.read_text() + probe)
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    options += ["--window-size=480,900", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run(
+        [str(CHROMIUM), *options, page.as_uri()], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    found = re.search(r'data-probe="([^"]*)"', done.stdout)
+    assert found and found[1].replace("&quot;", '"') == '{"wide":0,"sorted":1}'

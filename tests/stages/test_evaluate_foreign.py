@@ -1,0 +1,136 @@
+"""`mindanim evaluate --videos`: clips made elsewhere, scored without any artifact of a subject."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import mindanim
+from mindanim.errors import InputError, MissingError
+from mindanim.stages.report import report
+from tests.stages.evaluation_inputs import truth, unrelated
+from tests.stages.test_evaluate import SCHEMA
+
+QUICK = {
+    "groups": "pixel,motion",
+    "clip": "none",
+    "bootstraps": 100,
+    "permutations": 99,
+    "motion_permutations": 19,
+    "shuffles": 3,
+    "report_clips": 6,
+    "device": "cpu",
+    "offline": True,
+}
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """16 clips whose reconstructions are the truth itself, and an empty work folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MINDANIM_")]:
+        monkeypatch.delenv(name)
+    for name in ("made", "true"):
+        (tmp_path / name).mkdir()
+        for clip in range(16):
+            np.save(tmp_path / name / f"{clip}.npy", truth(clip))
+    return {"videos": tmp_path / "made", "truth": tmp_path / "true", "work": tmp_path / "work"}
+
+
+def test_no_dataset_subject_or_artifact_is_needed(folders):
+    found = mindanim.evaluate(**folders, **QUICK)
+    assert found.path == folders["work"] / "foreign" / "evaluation"
+    data = found.json("metrics.json")
+    jsonschema.validate(data, json.loads(SCHEMA.read_text()))
+    assert (data["dataset"], data["subject"], data["clips"], data["subset"]) == ("foreign", None, 16, None)
+    assert data["source"]["formats"] == {".npy": 32}
+    scores = {score["id"]: score for score in data["scores"]}
+    assert scores["ssim.rgb7"]["value"] == pytest.approx(1) and scores["ssim.rgb7"]["above_floor"]
+    assert not any(name.startswith("feature") for name in scores)
+    missing = {entry["floor"] for entry in data["floors_missing"]}
+    assert missing == {"mean-image", "nearest-train"} and data["ceilings_missing"] == []
+    assert any("one stretch of film" in finding["text"] for finding in data["audit"])
+    page = found.file("report.html").read_text()
+    assert page.count('<article class="clip">') == 6
+    again = mindanim.evaluate(**folders, **QUICK)
+    assert again.manifest["finished"] == found.manifest["finished"], "the same clips are not scored twice"
+
+
+def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
+    found = mindanim.evaluate(**folders, **QUICK)
+    page = report([found.path], None)
+    assert page == found.path.parent / "report.html"
+    assert page.read_text().count('<article class="clip">') == 6
+    stranger = tmp_path / "mine.html"
+    stranger.write_text("<p>My own page</p>")
+    with pytest.raises(InputError, match=r"mine\.html was not written by mindanim"):
+        report([found.path], stranger)
+    for file in folders["videos"].iterdir():
+        file.unlink()
+    folders["videos"].rmdir()
+    text = report([found.path], None).read_text()
+    assert "is gone" in text and '<article class="clip">' not in text and "ssim.rgb7" in text
+
+
+def test_a_table_of_clips_gives_segments_captions_and_order(folders, tmp_path):
+    rows = [f"{clip}\tfilm{clip // 8}\tscene {clip // 2}" for clip in range(15, -1, -1)]
+    table = tmp_path / "clips.tsv"
+    table.write_text("\n".join(["clip_id\tsegment\tcaption", *rows]) + "\n")
+    found = mindanim.evaluate(**folders, **QUICK, clip_table=table)
+    data = found.json("metrics.json")
+    assert data["segments"] == 2 and data["audit"] == []
+    assert list(found.table("per_clip.tsv")["clip_id"])[:2] == ["15", "14"]
+    table.write_text("clip_id\n0\n")
+    with pytest.raises(InputError, match="lacks 15 of the clips"):
+        mindanim.evaluate(**folders, **QUICK, clip_table=table, label="short")
+
+
+def test_a_subset_says_so_everywhere(folders):
+    (folders["videos"] / "3.npy").unlink()
+    np.save(folders["videos"] / "stranger.npy", unrelated(0))
+    with pytest.raises(InputError, match="no reconstruction: 3(.|\n)*stranger"):
+        mindanim.evaluate(**folders, **QUICK)
+    found = mindanim.evaluate(**folders, **QUICK, subset=True)
+    words = "15 of 16 clips; 1 reconstructions without ground truth"
+    for name in ("metrics.json", "table.md", "table.tex", "report.html"):
+        assert words in found.file(name).read_text(), name
+    audit = " ".join(finding["text"] for finding in found.json("metrics.json")["audit"])
+    assert "clips without a reconstruction (3)" in audit and "stranger" in audit
+
+
+def test_several_subjects_are_put_on_one_page_and_others_refused(folders, tmp_path):
+    made = []
+    for subject in (1, 2):
+        for clip in range(16):
+            np.save(
+                folders["videos"] / f"{clip}.npy", unrelated(clip + subject) if subject == 2 else truth(clip)
+            )
+        made.append(mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=subject))
+    page = report([one.path for one in made], None)
+    assert page == folders["work"] / "theirs" / "summary.html"
+    text = page.read_text()
+    for words in ("sub-01", "sub-02", "Over subjects", "2 results compared", "1 of 2", "✕ not above"):
+        assert words in text, words
+    tables = {suffix: page.with_suffix(suffix).read_text() for suffix in (".md", ".tex", ".tsv")}
+    assert r"\textcolor{red!70!black}" in tables[".tex"] and "*not above*" in tables[".md"]
+    assert tables[".tsv"].startswith("metric\tdirection\treference\tother")
+    other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=3, size=24)
+    with pytest.raises(InputError, match="resolution"):
+        report([made[0].path, other.path], None)
+
+
+def test_missing_weights_come_with_a_way_to_do_without(folders):
+    with pytest.raises(MissingError, match="--set clip=none"):
+        mindanim.evaluate(**folders, **QUICK | {"clip": "nobody/nothing"})
+
+
+def test_folders_that_were_not_named_are_asked_for(folders):
+    with pytest.raises(mindanim.MindanimError, match="add --truth FOLDER"):
+        mindanim.evaluate(videos=folders["videos"], work=folders["work"], **QUICK)
+    with pytest.raises(mindanim.MindanimError, match="add --videos FOLDER"):
+        mindanim.evaluate(truth=Path("x"), dataset="simulated", subject=1, work=folders["work"], **QUICK)
