@@ -32,4 +32,4 @@ def words(line: str) -> list[str]:
     """The words of a documented command, shell variables and placeholders filled in."""
     line = re.split(r"\s[|>;&]|\s#", line)[0]
     line = re.sub(r'"?\$\{?\w+\}?"?', "1", line)
-    return shlex.split(re.sub(r"<[a-z-]+>|\bN\b", "1", line))[1:]
+    return [word for word in shlex.split(re.sub(r"<[a-z-]+>|\bN\b", "1", line))[1:] if word != "..."]

@@ -60,7 +60,7 @@ class NiftiReader:
                 volumes,
                 voxels,
                 np.arange(len(columns)),
-                lambda: self._unpacked(path, columns, volumes),
+                lambda: self._unpacked((path, mask), columns, volumes),
             )
         proxy = image.dataobj
         promised = proxy.offset + int(np.prod(image.shape)) * proxy.dtype.itemsize
@@ -110,17 +110,19 @@ class _Unpacked:
     """Voxels within the mask of compressed runs, in files without a name that vanish with the process."""
 
     def __init__(self) -> None:
-        self._files: OrderedDict[Path, IO[bytes]] = OrderedDict()
+        self._files: OrderedDict[tuple[Path, Path], IO[bytes]] = OrderedDict()
 
-    def __call__(self, path: Path, columns: NDArray[np.intp], volumes: int) -> NDArray[np.float32]:
-        """The signal ``(volume, voxel)`` in the file's unit, memory-mapped."""
-        if path in self._files:
-            self._files.move_to_end(path)
+    def __call__(
+        self, key: tuple[Path, Path], columns: NDArray[np.intp], volumes: int
+    ) -> NDArray[np.float32]:
+        """The signal ``(volume, voxel)`` in the file's unit, memory-mapped. key: run and mask."""
+        if key in self._files:
+            self._files.move_to_end(key)
         else:
             while len(self._files) >= _UNPACKED_AT_ONCE:
                 self._files.popitem(last=False)[1].close()
-            self._files[path] = _unpack(path, columns, volumes)
-        return np.memmap(self._files[path], np.float32, "r", shape=(volumes, len(columns)))
+            self._files[key] = _unpack(key[0], columns, volumes)
+        return np.memmap(self._files[key], np.float32, "r", shape=(volumes, len(columns)))
 
 
 def _unpack(path: Path, columns: NDArray[np.intp], volumes: int) -> IO[bytes]:

@@ -58,8 +58,8 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
         # In pieces that stay in a CPU's cache; a whole tensor of signs would be new memory each time.
         size = _PIECE if parameter.device.type == "cpu" else 64 * _PIECE
         buffer = signs.setdefault(parameter.device, parameter.new_empty(size))
-        pieces = zip(parameter.view(-1).split(size), parameter.grad.view(-1).split(size), strict=True)
-        for weights, gradient in pieces:
+        pieces = (torch.split(values.view(-1), size) for values in (parameter, parameter.grad))
+        for weights, gradient in zip(*pieces, strict=True):
             gradient.add_(torch.sign(weights, out=buffer[: len(weights)]), alpha=penalty)
 
 

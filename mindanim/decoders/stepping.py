@@ -48,11 +48,11 @@ class Stepper:
         }
         self.penalty = 0.0
         all_at_once = runtime.world_size() > 1 or config.clip_norm > 0 or self.scaler.is_enabled()
-        self.hooks = (
-            []
-            if all_at_once
-            else [parameter.register_post_accumulate_grad_hook(self._move) for parameter in parameters]
-        )
+        self.hooks: list[Any] = []
+        if not all_at_once:
+            for parameter in parameters:
+                hook: Any = parameter.register_post_accumulate_grad_hook
+                self.hooks.append(hook(self._move))
 
     def step(self, loss: Tensor, rate: float, penalty: float) -> None:
         """The backward pass of ``loss``, and one step with learning rate ``rate`` and L1 ``penalty``."""

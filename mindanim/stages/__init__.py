@@ -24,10 +24,10 @@ class Stage:
     networks: whether it computes with torch, so that device and precision mean something.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
-    stands_alone: an option with which it needs neither dataset nor subject, and the dataset it is then about.
     shares: whether several independent processes may share the work on one artifact, and whether it can do
     with little memory.
     arguments: options that are given by their place on the command line, not by a flag.
+    stands_alone: an option with which it needs neither dataset nor subject, and the dataset it is then about.
     """
 
     name: str
@@ -39,9 +39,9 @@ class Stage:
     networks: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
-    stands_alone: tuple[str, str] = ("", "")
     shares: bool = False
     arguments: tuple[str, ...] = ()
+    stands_alone: tuple[str, str] = ("", "")
 
     def load_config(self) -> type[Any]:
         """The pydantic model of its options, a StageConfig."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ class Algonauts2021(Reader):
         paths = tuple(folder / f"{name}.pkl" for name in names)
         if track == "mini" and self._allow_partial:  # some of the regions are enough
             paths = tuple(path for path in paths if path.is_file()) or paths
-        responses = cache(partial(_read, paths, sum(segment.clips for segment in self.facts.segments)))
+        clips = sum(segment.clips for segment in self.facts.segments)
         runs = [
             Run(
                 subject,
@@ -134,7 +134,7 @@ class Algonauts2021(Reader):
                 0.0,
                 self.facts.tr_s,
                 segment.volumes,
-                load=partial(_repeat, responses, repeat),
+                load=partial(_repeat, paths, clips, repeat),
                 others=paths[1:],
             )
             for segment in self.facts.segments
@@ -184,18 +184,23 @@ def _holds_tracks(folder: Path) -> bool:
     return any((folder / name).is_dir() for name in TRACKS.values())
 
 
-def _repeat(responses: Any, repeat: int) -> Matrix:
+def _repeat(paths: tuple[Path, ...], clips: int, repeat: int) -> Matrix:
     """One repeat of all clips, ``(clip, voxel)``."""
-    data, region, ijk = responses()
+    marks = tuple(path.stat().st_mtime_ns for path in paths if path.is_file())
+    data, region, ijk = _read(paths, clips, marks)
     if repeat > data.shape[1]:
         raise InputError(f"There is no repeat {repeat} among the {data.shape[1]} of these responses.")
     return Matrix(data[:, repeat - 1], region, ijk)
 
 
+@lru_cache(maxsize=1)  # the repeats of one subject; a whole brain is some hundred MB
 def _read(
-    paths: tuple[Path, ...], clips: int
+    paths: tuple[Path, ...], clips: int, marks: tuple[int, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64] | None]:
-    """Responses ``(clip, repeat, voxel)``, region and, of the whole brain, place of every voxel."""
+    """Responses ``(clip, repeat, voxel)``, region and, of the whole brain, place of every voxel.
+
+    marks: times of the files' last change, so that a changed file is read again.
+    """
     from mindanim.studies.pickles import read_pickle
 
     parts, names, ijk = [], [], None

@@ -383,7 +383,7 @@ def test_the_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(memory, "free_bytes", lambda device: int(free_gb * 1e9))
         return memory.clips_at_once(320, (4, side, side), 8, dtype, cpu)
 
-    # 2 prompts x 8 frames x 50 maps of 320 x 64 x 64 numbers of 2 bytes: 2.1 GB per clip, of 60 % of memory.
+    # 2 prompts x 8 frames x 50 maps of 320 x 64 x 64 numbers of 2 bytes: 2.1 GB per clip, of 60 %.
     assert [clips(free) for free in (1, 8, 24, 80, 800)] == [1, 2, 6, 22, 32]
     assert clips(24, side=32) == 4 * clips(24) + 3 and clips(24, dtype=torch.float32) == clips(24) // 2
 
