@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 100
-_TOLD = ("Order of frames", "Beaten without a brain")
+_TOLD = ("Order of frames", "Beaten without a brain", "Beaten without a generator")
 _STYLES = {"above": "green", "not above": "red", "no value": "dim", "not judged": "dim"}
 
 

@@ -29,7 +29,8 @@ FLOORS = {
     "nearest-train": "the training clip whose features are nearest",
     "no-brain": "videos generated from noise instead of responses",
 }
-_FREE = ("gray", "mean-image", "frozen", "nearest-train", "no-brain")
+_FREE = ("gray", "mean-image", "frozen", "no-brain")
+_LOOKED_UP = "nearest-train"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def summary(metrics: dict[str, Any]) -> list[Line]:
         scores = [score for score in judged_scores(metrics["scores"]) if score["group"] == group]
         if scores:
             lines.append(_group_line(name, scores))
-    lines += [line for line in (_order_line(metrics), _free_line(metrics["scores"])) if line is not None]
+    found = (_order_line(metrics), _free_line(metrics["scores"]), _lookup_line(metrics["scores"]))
+    lines += [line for line in found if line is not None]
     if metrics["subset"]:
         text = f"Only a part of the test set was scored ({metrics['subset']}); the whole may score otherwise."
         lines.append(Line("bad", "A subset", text))
@@ -110,7 +112,7 @@ def standing(score: dict[str, Any]) -> str:
     found = verdict(score)
     if found != "above":
         return found
-    winners = [floor for floor in _FREE if _beats(score["floors"].get(floor))]
+    winners = [floor for floor in (*_FREE, _LOOKED_UP) if _beats(score["floors"].get(floor))]
     return f"{winners[0].removesuffix('-image').removesuffix('-train')} wins" if winners else found
 
 
@@ -150,6 +152,16 @@ def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
     if not beaten:
         return None
     return Line("bad", "Beaten without a brain", "; ".join(beaten) + ".")
+
+
+def _lookup_line(scores: Sequence[dict[str, Any]]) -> Line | None:
+    """Where the nearest training clip, which needs the brain but no generator, is reliably better."""
+    names = [score["name"] for score in judged_scores(scores) if _beats(score["floors"].get(_LOOKED_UP))]
+    if not names:
+        return None
+    return Line(
+        "bad", "Beaten without a generator", f"{FLOORS[_LOOKED_UP]} scores better in {_listed(names)}."
+    )
 
 
 def _beats(floor: dict[str, Any] | None) -> bool:

@@ -110,3 +110,11 @@ def test_the_terminal_table_fits_and_holds_every_score() -> None:
         (line,) = [line for line in lines if line.strip().startswith(entry["name"])]
         assert words.number(entry["value"]) in line
         assert words.standing(entry) in line
+
+
+def test_the_nearest_training_clip_needs_a_brain_but_no_generator() -> None:
+    data = metrics()
+    data["scores"][0]["floors"]["nearest-train"] = floor(0.95, -0.06)
+    assert "nearest" in text_of(data, "Beaten without a generator")
+    assert "nearest" not in text_of(data, "Beaten without a brain")
+    assert words.standing(data["scores"][0]) == "nearest wins"

@@ -27,6 +27,9 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "films"
 @dataclass(frozen=True)
 class Title:
     title: str = "Three short films"
+    lags_s: tuple[float, ...] = (4.0,)
+    tr_s: float = 2.0
+    clip_s: float = 2.0
 
 
 @dataclass(frozen=True)
