@@ -13,7 +13,7 @@ from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
 from mindanim.errors import InputError
 from mindanim.metrics.tables import table_markdown
-from mindanim.stages.evaluate import _lineage
+from mindanim.stages.evaluation_inputs import lineage_of
 from mindanim.stages.preprocess import preprocess
 from mindanim.studies import open_study
 from tests.cc2017_tree import Tree, write_simulated
@@ -53,7 +53,7 @@ def test_a_part_is_an_error_until_it_is_allowed_and_then_is_said_down_the_road(
         assert artifact.facts["partial"] is True
         finding = next(one for one in artifact.findings if one["code"] == "partial-study")
         assert finding["text"].startswith("Made from a part of the study")
-    audit = [finding for artifact in _lineage(later[-1]) for finding in artifact.findings]
+    audit = [finding for artifact in lineage_of(later[-1]) for finding in artifact.findings]
     metrics = {"dataset": "simulated", "subject": 1, "label": "", "clips": 1, "frames": 1}
     metrics |= {"resolution": (1, 1), "blocks": 1, "block_rule": "", "subset": "", "scores": []}
     metrics |= {
@@ -61,7 +61,8 @@ def test_a_part_is_an_error_until_it_is_allowed_and_then_is_said_down_the_road(
         "quoted": [],
         "audit": audit,
         "refused": [],
-        "ceiling_missing": "",
+        "ceilings_missing": [],
+        "distribution": None,
         "floors_missing": [],
     }
     assert "Made from a part of the study" in table_markdown(metrics)
