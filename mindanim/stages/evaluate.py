@@ -151,7 +151,7 @@ class _Work:
                 *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in scene.notes),
             ],
         }
-        for text in dict.fromkeys(finding["text"] for finding in data["audit"]):
+        for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
             console.warn(f"Audit: {text}")
         self._write(draft, data, found, material)
 

@@ -11,6 +11,7 @@ import pytest
 
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.errors import InputError, MissingError
+from mindanim.metrics.material import nearest_training_clips, read_test_set
 from mindanim.stages.evaluate import evaluate
 from tests.stages.evaluation_inputs import (
     TEST,
@@ -234,3 +235,39 @@ def test_missing_weights_are_no_reason_to_leave_a_metric_out(tmp_path):
     make_videos(run, make_inputs(run))
     with pytest.raises(MissingError):
         evaluate(quick(clip=str(tmp_path / "nowhere")), run)
+
+
+def test_the_nearest_training_clip_has_the_caption_and_the_first_frame_nearest_to_what_was_decoded(tmp_path):
+    run = run_options(tmp_path)
+    inputs = make_inputs(run)
+    stimuli, videos = inputs["stimuli"], make_videos(run, inputs)
+    test = read_test_set(inputs["fmri"], stimuli, videos, False)
+    found = nearest_training_clips(videos, stimuli, test)
+    train = stimuli.array("clip_text.npy")[:6, 0].astype(float)
+    order = list(videos.table("clips.tsv")["clip_id"])
+    centred = train - train.mean(axis=0)
+    for clip, row in zip(TEST, found, strict=True):
+        decoded = videos.array("decoded_clip.npy")[order.index(clip)] - train.mean(axis=0)
+        assert row == np.argmax([np.corrcoef(decoded, target)[0, 1] for target in centred])
+
+
+def test_videos_that_came_later_are_taken_up_when_asked_for_and_the_change_is_named(tmp_path):
+    run = run_options(tmp_path)
+    inputs = make_inputs(run)
+    make_videos(run, inputs, unrelated)
+    options = {"groups": ("pixel",), "motion_test": False}
+    evaluate(quick(**options), run)
+    make_videos(run, inputs, unrelated, label="nobrain", seed=3)
+    for label, film in (("odd", truth), ("even", unrelated)):
+        make_videos(run, inputs, film, label=label)
+    with pytest.raises(
+        InputError, match="input no-brain: was not used before(.|\n)*--label NAME(.|\n)*--force"
+    ):
+        evaluate(quick(**options), run)
+    found = evaluate(quick(**options), run.model_copy(update={"force": True}))
+    scores = scores_of(found)
+    assert scores["ssim.rgb7"]["floors"]["no-brain"]["value"] == pytest.approx(scores["ssim.rgb7"]["value"])
+    # The even half holds what is scored, the odd half the truth: one judged by the other is the score itself.
+    assert scores["ssim.rgb7"]["ceiling"]["repeat"] == pytest.approx(scores["ssim.rgb7"]["value"])
+    ceilings = [entry["ceiling"] for entry in found.json("metrics.json")["ceilings_missing"]]
+    assert ceilings == ["oracle"]
