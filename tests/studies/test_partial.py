@@ -61,7 +61,8 @@ def test_a_part_is_an_error_until_it_is_allowed_and_then_is_said_down_the_road(
         "quoted": [],
         "audit": audit,
         "refused": [],
-        "ceiling_missing": "",
+        "ceilings_missing": [],
+        "distribution": None,
         "floors_missing": [],
     }
     assert "Made from a part of the study" in table_markdown(metrics)
