@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mindanim"
 GROUND = {"artifacts", "config", "runtime", "console", "errors"}
-ROOMS = {"studies", "bold", "stimuli", "backbones", "decoders", "generation", "metrics", "interpretation"}
+ROOMS = {"studies", "bold", "stimuli", "backbones", "decoders", "generation", "metrics"}
 ROOMS |= {"simulation", "report"}
 TOP = {"stages", "cli", "api", "__main__"}
 MAY_USE = {"__main__": {"cli"}, "cli": {"stages"}, "api": {"stages"}, "stages": ROOMS}

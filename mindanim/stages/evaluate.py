@@ -53,7 +53,7 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
     raise_together(problems)
     work = _Work(config, run, scene, weights)
     inputs = scene.inputs | {kind: found.source for kind, found in weights.items()}
-    inputs |= {name: path_source(name, path) for name, path in work.checkpoints.items()}
+    inputs |= {name: _path_source(name, path) for name, path in work.checkpoints.items()}
     return produce(
         "evaluation", _place(config, run), config=config, inputs=inputs, run=run, seed=config.seed,
         build=work.build,
@@ -87,7 +87,7 @@ def _locate(
     return {str(kind): found for kind, found in weights.items()}
 
 
-def path_source(name: str, path: Path) -> Source:
+def _path_source(name: str, path: Path) -> Source:
     """A checkpoint file as an input."""
     return Source.of_files(name, [path], path.parent)
 

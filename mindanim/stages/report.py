@@ -65,7 +65,7 @@ def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
     """
     from mindanim.metrics.compare import Evaluated, compare
 
-    others = _siblings(evaluation.path) if _ALL in labels else []
+    others = siblings_of(evaluation.path) if _ALL in labels else []
     for label in labels:
         if label != _ALL:
             others.append(evaluation.path.with_name(f"evaluation-{label}"))
@@ -219,10 +219,6 @@ def _ablations(
 
 def siblings_of(place: Path) -> list[Path]:
     """Folders of the other finished evaluations beside one."""
-    return _siblings(place)
-
-
-def _siblings(place: Path) -> list[Path]:
     found = sorted(path.parent for path in place.parent.glob(f"evaluation*/{MANIFEST}"))
     return [path for path in found if path.resolve() != place.resolve()]
 
@@ -253,7 +249,7 @@ def _write_one(path: Path, evaluation: Artifact) -> None:
             own_methods=evaluation.manifest["methods"],
             nearest=evaluation.path / "floors" / "nearest-train",
             null=found.null,
-            siblings=_siblings(evaluation.path),
+            siblings=siblings_of(evaluation.path),
             own_record=_record(evaluation),
         )
 
