@@ -8,9 +8,7 @@ from mindanim.config.fields import StageConfig, opt
 class DemoConfig(StageConfig):
     """The whole pipeline on the simulated study."""
 
-    quick: bool = opt(
-        False, "A smaller study and shorter training: to see it run, not to judge the scores.", flag=True
-    )
+    quick: bool = opt(False, "A smaller study: to see it run, not to judge the scores.", flag=True)
     ablations: bool = opt(
         False, "Also leave out semantics, structure and motion in turn, and compare.", flag=True
     )
