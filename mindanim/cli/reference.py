@@ -37,6 +37,7 @@ _EXIT_CODES = (
     ("5", "weights or a dependency are missing"),
     ("6", "done in part"),
     ("130", "interrupted; the same command continues"),
+    ("143", "terminated, as by a cluster's time limit; the same command continues"),
 )
 
 
@@ -74,7 +75,8 @@ def _config() -> str:
         "Every option can be set, in falling order of precedence, by its flag (where it has one), by "
         "`--set option=value`, in a TOML file given with `--config`, by an environment variable "
         "(`MINDANIM_<STAGE>_<OPTION>`, or `MINDANIM_<OPTION>` for the shared ones), and by a recipe. "
-        "`mindanim <stage> --explain` prints each value and where it comes from.",
+        "The data folder is that of `--data`, else of `MINDANIM_DATA_<DATASET>`, else of `MINDANIM_DATA`, else the one "
+        "that an earlier command used. `mindanim <stage> --explain` prints each value and where it comes from.",
         "In texts, several values are separated by commas, and `none` stands for no value. "
         "Options marked * do not change the result and are not part of an artifact's identity.",
         "## Shared by all stages",
