@@ -17,8 +17,9 @@ from mindanim.metrics.floors import Clips, Shuffles, gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.judge import Judge
 from mindanim.metrics.material import TestSet
+from mindanim.metrics.metric import Metric, Refusal, Setting
 from mindanim.metrics.pixel import GRAY_RECON, GRAY_TRUTH
-from mindanim.metrics.registry import Metric, Refusal, Setting, catalogue
+from mindanim.metrics.registry import catalogue
 from mindanim.metrics.scored import Contender, Scored, score_clips
 from mindanim.metrics.semantic import Networks
 from mindanim.metrics.statistics import Resampling, block_rule, make_blocks

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from mindanim.metrics.metric import Metric, Setting, flow_size, slug
 from mindanim.metrics.nway import TRUTH_CLASSES
 from mindanim.metrics.pixel import IDENTICAL_DB, SMALLEST
-from mindanim.metrics.registry import Metric, Setting, flow_size, slug
 from mindanim.metrics.semantic import RELEASED_TRIALS, VIFI_GATE
 
 WAYS = (2, 50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mindanim.metrics.registry import Metric, Setting
+from mindanim.metrics.metric import Metric, Setting
 
 WAYS = (2, 50)
 RETRIEVED = (1, 10, 100)

@@ -14,7 +14,7 @@ from mindanim import console
 from mindanim.metrics import motion, pixel, semantic
 from mindanim.metrics.features import FeatureScorer
 from mindanim.metrics.floors import Clips
-from mindanim.metrics.registry import Metric
+from mindanim.metrics.metric import Metric
 
 Scores = dict[str, NDArray[np.float64]]
 """Metric identifier -> one score per pair, NaN where undefined."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.registry import Metric
+from mindanim.metrics.metric import Metric
 from mindanim.metrics.scored import Scored, Shuffled
 from mindanim.metrics.statistics import (
     Resampling,

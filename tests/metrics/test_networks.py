@@ -11,8 +11,8 @@ from mindanim.backbones import load_raft, load_vifi
 from mindanim.errors import InputError
 from mindanim.metrics.fvd import describe_distance, frechet_distance
 from mindanim.metrics.judge import Judge
+from mindanim.metrics.metric import Metric
 from mindanim.metrics.nway import class_hits, drawn_hits
-from mindanim.metrics.registry import Metric
 from mindanim.metrics.semantic import VIFI_GATE, Answers, Networks, score
 from tests.metrics.films import panned, texture
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mindanim.metrics.registry import GROUPS, Setting, catalogue, slug
+from mindanim.metrics.metric import GROUPS, Setting, slug
+from mindanim.metrics.registry import catalogue
 
 FULL = Setting(
     clips=120,

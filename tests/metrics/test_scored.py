@@ -9,7 +9,8 @@ from mindanim.metrics import motion, pixel
 from mindanim.metrics.features import FeatureScorer
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.judge import Judge
-from mindanim.metrics.registry import Setting, catalogue
+from mindanim.metrics.metric import Setting
+from mindanim.metrics.registry import catalogue
 from mindanim.metrics.scored import Contender, Scored, Shuffled, score_clips
 from mindanim.metrics.semantic import Answers, Networks
 from mindanim.metrics.statistics import Resampling, make_blocks
