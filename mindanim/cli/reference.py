@@ -75,8 +75,9 @@ def _config() -> str:
         "Every option can be set, in falling order of precedence, by its flag (where it has one), by "
         "`--set option=value`, in a TOML file given with `--config`, by an environment variable "
         "(`MINDANIM_<STAGE>_<OPTION>`, or `MINDANIM_<OPTION>` for the shared ones), and by a recipe. "
-        "The data folder is that of `--data`, else of `MINDANIM_DATA_<DATASET>`, else of `MINDANIM_DATA`, else the one "
-        "that an earlier command used. `mindanim <stage> --explain` prints each value and where it comes from.",
+        "The data folder is that of `--data`, else of `MINDANIM_DATA_<DATASET>`, else of `MINDANIM_DATA`, "
+        "else the one that an earlier command used. "
+        "`mindanim <stage> --explain` prints each value and where it comes from.",
         "In texts, several values are separated by commas, and `none` stands for no value. "
         "Options marked * do not change the result and are not part of an artifact's identity.",
         "## Shared by all stages",
