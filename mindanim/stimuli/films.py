@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from mindanim import runtime
 from mindanim.errors import InputError
 
+_RGB = 3
+
 
 class FilmFile:
     """A film file, constant or variable in frame rate.
@@ -32,9 +34,17 @@ class FilmFile:
         try:
             self._reader: Any = decord.VideoReader(str(path), num_threads=runtime.threads())
             spans = np.asarray(self._reader.get_frame_timestamp(range(len(self._reader))), np.float64)
-            self.size: tuple[int, int] = self._reader[0].shape[:2]
+            *size, channels = self._reader[0].shape
         except (decord.DECORDError, RuntimeError, IndexError) as error:
             raise _unreadable(path) from error
+        self.size: tuple[int, int] = (size[0], size[1])
+        height, width = self.size
+        if channels != _RGB:
+            raise InputError(
+                f"{path} has frames of {width} x {height} px, which decord cannot hand out.",
+                why=f"It pads the rows of some widths (48 and 72 px are such) into {channels} channels.",
+                mend="Encode the film anew at another width, for instance a multiple of 32.",
+            )
         self._reader.seek(0)
         self.times: NDArray[np.float64] = spans[:, 0] - spans[0, 0]
         # The container's length of the last frame is often wrong where the rate varies.

@@ -109,6 +109,15 @@ def test_not_a_film(tmp_path: Path, content: bytes) -> None:
         FilmFile(path)
 
 
+@pytest.mark.parametrize("width", [48, 72])
+def test_a_width_that_decord_pads_is_named(tmp_path: Path, width: int) -> None:
+    frames = [np.full((64, width, 3), 40 * number, np.uint8) for number in range(4)]
+    path = write_film(tmp_path / "narrow.mp4", [0, 40, 80, 120], frames)
+    with pytest.raises(InputError, match=f"{width} x 64 px, which decord cannot") as caught:
+        FilmFile(path)
+    assert "another width" in caught.value.mend
+
+
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere.mp4 is missing"):
         FilmFile(tmp_path / "nowhere.mp4")
