@@ -66,7 +66,7 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
         for feature in ABLATIONS:
             label, why = f"no{feature}", f"without {feature}"
             call("generate", subject=1, label=label, without=feature, why=why)
-            call("evaluate", subject=1, label=label, use=f"videos={label}", why=why)
+            call("evaluate", subject=1, label=label, why=why)
     evaluation: Artifact = call("evaluate", subject=1)
     console.step(f"The report is {evaluation.file('report.html').absolute()}")
     return evaluation

@@ -145,7 +145,8 @@ class SubjectScene:
             if name in self.beside:
                 found[name] = read_contender(self.beside[name], self.test, self.artifacts["stimuli"])
             elif label:
-                command = f"mindanim generate {_HOW[name]} --label {label}"
+                subject = self.artifacts["videos"].manifest["subject"]
+                command = f"mindanim generate --subject {subject} {_HOW[name]} --label {label}"
                 found[name] = f"not computed; run `{command}` first, then evaluate again."
             else:
                 found[name] = "not asked for."
