@@ -77,7 +77,7 @@ class Workspace:
         if label is None:
             own = self._folder(run, kind, run.label)
             label = run.label if (own / MANIFEST).exists() else ""
-            if run.label and kind != "stimuli":
+            if run.label and (label or kind != "stimuli"):
                 console.say(f"{kind}: reading {self._folder(run, kind, label)}")
         return self.load(self._folder(run, kind, label))
 
