@@ -1,7 +1,7 @@
 """Science as a test: nothing is found where nothing was planted, and only motion is lost where motion is not.
 
 Small studies, linear decoders: what is tested is that no stage leaks, not how well networks decode.
-`examples/controls.py` does the same at a larger size with the paper's decoders.
+`examples/controls.py` does the same at a larger size with the demo's decoders.
 """
 
 from __future__ import annotations
