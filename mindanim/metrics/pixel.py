@@ -1,13 +1,14 @@
 """Pixel metrics: SSIM, PSNR and hue, frame by frame, mean over the frames of a clip.
 
-A clip is (frame, height, width, rgb) uint8. What a clip contributes to every pair it takes part in (window
-sums, hue planes) is computed once, by `describe`.
+A clip is (frame, height, width, rgb) uint8. What a clip contributes to every pair it takes part in (hue
+planes) is computed once, by `describe`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +32,25 @@ _COSINES = np.cos(np.arange(256) * (2 * np.pi / 180))
 class PixelDescription:
     """What the pixel metrics need to know of one clip.
 
-    sums: `ssim.window_sums` of each frame; empty for frames smaller than the window. hue: (frame, height,
-    width) uint8 in steps of 2 degrees. chroma: the same shape, largest minus smallest of the pixel's three
-    values; 0 where the hue is undefined.
+    hue: (frame, height, width) uint8 in steps of 2 degrees. colourless: share of the pixels that have no hue.
     """
 
     frames: Frames
-    sums: list[tuple[NDArray[np.uint16], NDArray[np.int32]]]
     hue: NDArray[np.uint8]
-    chroma: NDArray[np.uint8]
+    colourless: float
+
+    @cached_property
+    def chroma(self) -> NDArray[np.uint8]:
+        """Largest minus smallest of each pixel's three values, the shape of `hue`; 0 where that is
+        undefined."""
+        import cv2
+
+        chroma = np.empty_like(self.hue)
+        for plane, frame in zip(chroma, self.frames, strict=True):
+            red, green, blue = cv2.split(frame)
+            largest, smallest = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+            cv2.subtract(largest, smallest, dst=plane)
+        return chroma
 
 
 def describe(frames: Frames) -> PixelDescription:
@@ -49,15 +60,14 @@ def describe(frames: Frames) -> PixelDescription:
     # The released code hands RGB arrays to OpenCV's BGR conversion. That mirrors and shifts every hue,
     # which the cosine and the correlation of hue planes feel and the circular measure does not: kept, to
     # stay comparable.
-    hue, chroma = np.empty(frames.shape[:3], np.uint8), np.empty(frames.shape[:3], np.uint8)
-    for number, frame in enumerate(frames):
-        hue[number] = cv2.cvtColor(frame, cv2.COLOR_BGR2HSV)[..., 0]
-        red, green, blue = cv2.split(frame)
-        chroma[number] = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
-    fits = min(frames.shape[1:3]) >= WINDOW
-    return PixelDescription(
-        frames, [ssim.window_sums(frame) for frame in frames] if fits else [], hue, chroma
-    )
+    hue, coloured = np.empty(frames.shape[:3], np.uint8), 0
+    converted = np.empty(frames.shape[1:], np.uint8)
+    for plane, frame in zip(hue, frames, strict=True):
+        cv2.cvtColor(frame, cv2.COLOR_BGR2HSV, dst=converted)
+        cv2.extractChannel(converted, 0, dst=plane)
+        # A saturation of 0 of 255 means equal values: the smallest that OpenCV gives unequal ones is 1.
+        coloured += cv2.countNonZero(cv2.extractChannel(converted, 1))
+    return PixelDescription(frames, hue, 1 - coloured / hue.size)
 
 
 def score(
@@ -77,12 +87,12 @@ def score(
     }
     for name, clip in ((GRAY_TRUTH, truth), (GRAY_RECON, recon)):
         if ids is None or name in ids:
-            scores[name] = float((clip.chroma == 0).mean())
+            scores[name] = clip.colourless
     return scores
 
 
 def _ssim(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
-    return ssim.uniform(truth.frames[frame], recon.frames[frame], truth.sums[frame], recon.sums[frame])
+    return ssim.uniform(truth.frames[frame], recon.frames[frame])
 
 
 def _ssim_gaussian(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
