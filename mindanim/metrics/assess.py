@@ -21,6 +21,7 @@ from mindanim.metrics.metric import Metric, Refusal, Setting
 from mindanim.metrics.pixel import GRAY_RECON, GRAY_TRUTH
 from mindanim.metrics.registry import catalogue
 from mindanim.metrics.scored import Contender, Scored, score_clips
+from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.semantic import Networks
 from mindanim.metrics.statistics import Resampling, block_rule, make_blocks
 from mindanim.metrics.summary import summarise
@@ -68,21 +69,25 @@ class Assessment:
     null: NDArray[np.float64]
 
 
-def assess(config: EvaluateConfig, material: Material, batch: int, threads: int) -> Assessment:
+def assess(
+    config: EvaluateConfig, material: Material, batch: int, threads: int, scratch: Scratch = IN_TEMPORARY
+) -> Assessment:
     """Score the reconstructions and everything beside them, and say how sure one can be.
 
-    batch: clips shown to a network at a time.
+    batch: clips shown to a network at a time. scratch: room for what grows with the number of clips.
     """
     test = material.test
     metrics, refused = _catalogue(config, material)
     segments = list(test.clips["segment"])
     shuffles = plan_shuffles(segments, test.captions, config.shuffles)
-    judge = Judge(test.truth, material.networks, metrics, batch, threads)
+    judge = Judge(test.truth, material.networks, metrics, batch, threads, scratch)
     scored = _scored(judge, material, shuffles)
     orders = None
     if config.motion_test and test.shape[0] > 1:
         permutations, seed = config.motion_permutations, config.seed
-        orders = score_test_set(test.truth, material.clips, test.clip_ids, permutations, seed, threads)
+        orders = score_test_set(
+            test.truth, material.clips, test.clip_ids, permutations, seed, threads, scratch
+        )
     blocks = make_blocks(segments, config.block_clips)
     resampling = Resampling(blocks, shuffles.runs, config.bootstraps, config.permutations, config.seed)
     entries, null = summarise(metrics, scored, resampling, material.backbones, _notes(material, scored))
@@ -151,7 +156,7 @@ def _catalogue(config: EvaluateConfig, material: Material) -> tuple[list[Metric]
         vifi=material.networks.vifi is not None,
         raft=material.networks.raft is not None,
         released=config.released,
-        distractors=int(features.distractors.sum(axis=1).min()) if features else 0,
+        distractors=features.distractors if features else 0,
         decoded=frozenset({"clip", "latents"} if features else ()),
     )
     return catalogue(setting, config.groups)

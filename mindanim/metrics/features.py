@@ -15,14 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.nway import identification_hits
+from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 
 _CHUNK = 64
+"""Pairs, or clips' latents, looked at a time."""
+_BLOCK = 512
+"""Vectors correlated at a time, on either side."""
 
 
 class LatentRows(Protocol):
     """Latents read one clip at a time, each (frame, channel, height, width)."""
 
     def __getitem__(self, index: int, /) -> NDArray[np.floating]: ...
+
+
+class Rows(Protocol):
+    """Vectors read a few at a time, each time (clip, feature)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice, /) -> NDArray[np.floating]: ...
 
 
 @dataclass(frozen=True)
@@ -39,13 +51,18 @@ class Latents:
 class FeatureScorer:
     """Everything the feature metrics need, for all test clips.
 
-    similarities: `clip_image` and `clip_text` -> (decoded, target) correlations. distractors: (target,
-    target) bool, False where the captions are the same. latents: None when the videos have none.
+    similarities: `clip_image` and `clip_text` -> (decoded, target) correlations. captions: (target,), the
+    same number for the same caption. latents: None when the videos have none.
     """
 
     similarities: dict[str, NDArray[np.float64]]
-    distractors: NDArray[np.bool_]
+    captions: NDArray[np.intp]
     latents: Latents | None
+
+    @property
+    def distractors(self) -> int:
+        """The smallest number of clips of another caption that any clip has."""
+        return len(self.captions) - int(np.bincount(self.captions).max())
 
     def score(self, pairs: NDArray[np.intp], ids: Iterable[str]) -> dict[str, NDArray[np.float64]]:
         """The metrics called `ids` for (target, decoded) pairs, (pair, 2); each (pair,)."""
@@ -54,14 +71,18 @@ class FeatureScorer:
     def _score(self, name: str, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         family, _, rest = name.partition(".")
         if family == "retrieval":
-            return retrieval_hits(self.similarities["clip_text"], pairs, int(rest.removeprefix("top")))
+            top = int(rest.removeprefix("top"))
+            parts = [retrieval_hits(self.similarities["clip_text"], part, top) for part in _parts(pairs)]
+            return np.concatenate(parts)
         kind, _, detail = rest.partition(".")
         if kind not in self.similarities:
             return self._latent_correlation(kind, pairs)
         similarity = self.similarities[kind]
         if detail == "r":
             return similarity[pairs[:, 1], pairs[:, 0]]
-        return identification_hits(similarity, self.distractors, pairs, int(detail.removesuffix("way")))
+        ways = int(detail.removesuffix("way"))
+        parts = [identification_hits(similarity, self.captions, part, ways) for part in _parts(pairs)]
+        return np.concatenate(parts)
 
     def _latent_correlation(self, kind: str, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         if self.latents is None:
@@ -78,9 +99,17 @@ class FeatureScorer:
         """Median rank of the true clip in retrieval by text, 1 is best; clips of the same caption share the
         mean rank."""
         similarity = self.similarities["clip_text"]
-        own = np.diag(similarity)[:, None]
-        ranks = (similarity > own).sum(axis=1) + ((similarity == own).sum(axis=1) + 1) / 2
-        return float(np.median(ranks))
+        ranks = []
+        for rows in _parts(np.arange(len(similarity))):
+            own = similarity[rows, rows][:, None]
+            near = similarity[rows]
+            ranks.append((near > own).sum(axis=1) + ((near == own).sum(axis=1) + 1) / 2)
+        return float(np.median(np.concatenate(ranks)))
+
+
+def _parts(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """A few rows at a time."""
+    return np.split(rows, range(_CHUNK, len(rows), _CHUNK))
 
 
 def retrieval_hits(similarity: NDArray[np.float64], pairs: NDArray[np.intp], top: int) -> NDArray[np.float64]:
@@ -122,25 +151,36 @@ def _standard(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def clip_correlations(
-    decoded: NDArray[np.floating], targets: NDArray[np.floating], training_mean: NDArray[np.floating]
+    decoded: Rows,
+    targets: Rows,
+    training_mean: NDArray[np.floating],
+    scratch: Scratch = IN_TEMPORARY,
 ) -> NDArray[np.float64]:
     """`correlations` of CLIP vectors less the training clips' mean vector; decoded ones are scaled to
     length 1 first.
 
-    decoded, targets: (clip, feature); training_mean: (feature,), the mean of vectors of length 1.
+    decoded, targets: (clip, feature), read a few at a time; training_mean: (feature,), the mean of vectors of
+    length 1. The result lies in `scratch`.
     """
-    unit = np.asarray(decoded, dtype=np.float64)
-    length = np.linalg.norm(unit, axis=1, keepdims=True)
-    return correlations(
-        unit / np.where(length > 0, length, 1.0) - training_mean, targets - np.float64(training_mean)
-    )
-
-
-def different(captions: Sequence[str]) -> NDArray[np.bool_]:
-    """(clip, clip) bool: whether two clips have different captions."""
-    _, codes = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
-    result: NDArray[np.bool_] = codes[:, None] != codes[None]
+    result: NDArray[np.float64] = scratch.array((len(decoded), len(targets)), np.float64)
+    mean = np.float64(training_mean)
+    for rows in _slices(len(decoded)):
+        unit = np.asarray(decoded[rows], dtype=np.float64)
+        length = np.linalg.norm(unit, axis=1, keepdims=True)
+        centred = unit / np.where(length > 0, length, 1.0) - mean
+        for columns in _slices(len(targets)):
+            result[rows, columns] = correlations(centred, targets[columns] - mean)
     return result
+
+
+def _slices(count: int) -> list[slice]:
+    return [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+
+
+def caption_numbers(captions: Sequence[str]) -> NDArray[np.intp]:
+    """(clip,) int: the same number for the same caption."""
+    _, numbers = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
+    return numbers.astype(np.intp)
 
 
 def mean_first_latent(latents: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:

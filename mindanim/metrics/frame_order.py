@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mindanim import console, runtime
 from mindanim.metrics import motion
 from mindanim.metrics.floors import Clips
+from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.statistics import Resampling, sign_flip_p
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
@@ -94,19 +95,23 @@ def score_test_set(
     permutations: int,
     seed: int,
     threads: int,
+    scratch: Scratch = IN_TEMPORARY,
 ) -> list[OrderScores]:
-    """`score_orders` of every clip, each with permutations of its own; clip_ids name their random numbers."""
+    """`score_orders` of every clip, each with permutations of its own; clip_ids name their random numbers.
+    The scores lie in `scratch`."""
+    table = scratch.array((len(truth), len(METRICS), 2 + permutations), np.float64)
+    results = [dict(zip(METRICS, rows, strict=True)) for rows in table]
 
-    def one(index: int) -> OrderScores:
+    def one(index: int) -> None:
         rng = runtime.named_rng(seed, clip_ids[index], "frame order")
         frames = recon[index]
-        return score_orders(truth[index], frames, draw_orders(len(frames), permutations, rng))
+        found = score_orders(truth[index], frames, draw_orders(len(frames), permutations, rng))
+        for metric, scores in found.items():
+            results[index][metric][:] = scores
 
     followed: console.Progress[None] = console.progress(len(truth), "frame orders")
-    results = []
     with motion.single_threaded_opencv(), ThreadPoolExecutor(threads) as pool, followed:
-        for scores in pool.map(one, range(len(truth))):
-            results.append(scores)
+        for _ in pool.map(one, range(len(truth))):
             followed.advance()
     return results
 
@@ -148,17 +153,19 @@ def set_test(
     Returns `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`,
     `p_median` and `share_below_05` over clips, `reversed` (the mean backwards) and `p_reversed`.
     """
-    scores = np.array([clip[metric] for clip in clips], np.float64)
-    kept = ~np.isnan(scores).any(axis=-1) if len(clips) else np.array([], np.bool_)
+    kept = np.array([not np.isnan(clip[metric]).any() for clip in clips], np.bool_)
     names = ("value", "null", "p_set", "p_median", "share_below_05", "reversed", "p_reversed")
     if not kept.any():
         return {"clips": 0} | dict.fromkeys(names)
-    scores = scores[kept]
-    mean = scores.mean(axis=0)
+    scores = [clip[metric] for clip, defined in zip(clips, kept, strict=True) if defined]
+    mean = np.zeros_like(scores[0])
+    for row in scores:
+        mean += row
+    mean /= len(scores)
     per_clip = np.array([order_p(row, metric) for row in scores], dtype=np.float64)
-    gain = METRICS[metric] * (scores[:, 0] - scores[:, 1])
+    gain = METRICS[metric] * np.array([row[0] - row[1] for row in scores])
     return {
-        "clips": int(kept.sum()),
+        "clips": len(scores),
         "value": float(mean[0]),
         "null": mean[2:].tolist(),
         "p_set": order_p(mean, metric),

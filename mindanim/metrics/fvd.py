@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 IDENTIFIER = "fvd.videomae"
 ENOUGH_CLIPS = 2048
 """As many as the distance is usually computed from (Unterthiner et al. 2019, arXiv:1812.01717)."""
+_ROWS = 256
+"""Clips looked at a time."""
 _REFERENCE = "Unterthiner et al. 2019, arXiv:1812.01717, with the video classifier's features"
 
 
@@ -24,15 +26,25 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
     C1^(1/2) C2 C1^(1/2), whose eigenvalues are not negative; Dowson and Landau 1982,
     doi:10.1016/0047-259X(82)90077-X.
     """
-    sets = [np.asarray(features, np.float64) for features in (first, second)]
-    means = [features.mean(axis=0) for features in sets]
-    covariances = [np.cov(features, rowvar=False).reshape(len(means[0]), -1) for features in sets]
+    means, covariances = zip(*(_moments(features) for features in (first, second)), strict=True)
     values, vectors = np.linalg.eigh(covariances[0])
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     inner = np.linalg.eigvalsh(root @ covariances[1] @ root)
     traces = sum(float(np.trace(covariance)) for covariance in covariances)
     distance = float(((means[0] - means[1]) ** 2).sum()) + traces - 2 * np.sqrt(np.maximum(inner, 0)).sum()
     return max(0.0, float(distance))
+
+
+def _moments(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and sample covariance of (clip, feature), a few clips at a time."""
+    count, size = features.shape
+    parts = [slice(start, start + _ROWS) for start in range(0, count, _ROWS)]
+    mean = np.sum([features[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0) / count
+    covariance = np.zeros((size, size))
+    for part in parts:
+        rest = features[part] - mean
+        covariance += rest.T @ rest
+    return mean, covariance / (count - 1)
 
 
 def describe_distance(

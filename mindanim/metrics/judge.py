@@ -15,6 +15,7 @@ from mindanim.metrics import motion, pixel, semantic
 from mindanim.metrics.features import FeatureScorer
 from mindanim.metrics.floors import Clips
 from mindanim.metrics.metric import Metric
+from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 
 Scores = dict[str, NDArray[np.float64]]
 """Metric identifier -> one score per pair, NaN where undefined."""
@@ -23,8 +24,8 @@ T = TypeVar("T")
 
 _MEMORY = 1 << 30
 """Bytes of clip descriptions to keep, for each of truths and reconstructions; more are computed again."""
-_DESCRIPTION = 12
-"""Bytes of both descriptions of a clip together, per byte of its frames (7.7 and 3.7)."""
+_DESCRIPTION = 6
+"""Bytes of both descriptions of a clip together, per byte of its frames (1.7, with the frames, and 3.7)."""
 MOTION = {"epe", "ae", "flow.corr", "flow.direction"}
 
 
@@ -32,7 +33,7 @@ class Judge:
     """Scores any clips against one set of ground truths.
 
     truth: the ground truths. networks: for the semantic metrics. metrics: what to compute. batch: clips shown
-    to a network at a time. threads: for the pixel and motion metrics.
+    to a network at a time. threads: for the pixel and motion metrics. scratch: room for scores and answers.
     """
 
     def __init__(
@@ -42,23 +43,24 @@ class Judge:
         metrics: Sequence[Metric],
         batch: int = 16,
         threads: int = 1,
+        scratch: Scratch = IN_TEMPORARY,
     ) -> None:
         self.truth, self.networks, self.metrics = truth, networks, list(metrics)
-        self.batch, self.threads = batch, threads
-        self.answers = semantic.ask(truth, self._asked(), batch)
-        self._describe_truth = _described(truth, self._pixel, self._motion)
+        self.batch, self.threads, self.scratch = batch, threads, scratch
+        self.answers = self.ask(truth)
+        self._describe_truth = _described(truth, self._pixel, self._motion, reused=True)
 
     def of(self, truth: Clips) -> Judge:
         """The same judge of other ground truths."""
-        return Judge(truth, self.networks, self.metrics, self.batch, self.threads)
+        return Judge(truth, self.networks, self.metrics, self.batch, self.threads, self.scratch)
 
     def ask(self, clips: Clips) -> semantic.Answers:
         """What the networks that the metrics need say of some clips."""
-        return semantic.ask(clips, self._asked(), self.batch)
+        return semantic.ask(clips, self._asked(), self.batch, self.scratch)
 
     def ask_frozen(self, answers: semantic.Answers, frozen: Clips) -> semantic.Answers:
         """The same of clips whose first frame is held, given the answers to the moving ones."""
-        return semantic.ask_frozen(answers, frozen, self._asked(), self.batch)
+        return semantic.ask_frozen(answers, frozen, self._asked(), self.batch, self.scratch)
 
     def score(
         self,
@@ -73,17 +75,24 @@ class Judge:
         pairs: (pair, 2), a truth's and a clip's number. answers: the networks' to `clips`. features: of the
         same clips; without them the feature metrics are left out. Returns one (pair,) array per metric.
         """
-        framewise = [metric for metric in self.metrics if "frames" in metric.needs]
-        semantic_ids = [metric.id for metric in self.metrics if metric.networks and not _is_raft(metric)]
-        scores = semantic.score(self.answers, answers, pairs, semantic_ids)
+        framewise = [metric.id for metric in self.metrics if "frames" in metric.needs]
+        if any(metric.group == "pixel" for metric in self.metrics):
+            framewise += [pixel.GRAY_TRUTH, pixel.GRAY_RECON]
+        through = [metric.id for metric in self.metrics if metric.networks and not _is_raft(metric)]
+        decoded = [metric.id for metric in self.metrics if metric.group == "feature" and features is not None]
+        rafts = [metric.id for metric in self.metrics if _is_raft(metric)]
+        names = [*through, *decoded, *rafts, *framewise]
+        table: NDArray[np.float64] = self.scratch.array((len(names), len(pairs)), np.float64)
+        scores = dict(zip(names, table, strict=True))
+        for name in through:
+            scores[name][:] = semantic.score(self.answers, answers, pairs, [name])[name]
         if features is not None:
-            scores |= features.score(
-                pairs, [metric.id for metric in self.metrics if metric.group == "feature"]
-            )
-        for metric in filter(_is_raft, self.metrics):
-            scores[metric.id] = self._score_raft(clips, pairs, title)
+            for name in decoded:
+                scores[name][:] = features.score(pairs, [name])[name]
+        for name in rafts:
+            scores[name][:] = self._score_raft(clips, pairs, title)
         if framewise:
-            scores |= self._score_frames(clips, pairs, [metric.id for metric in framewise], title)
+            self._score_frames(clips, pairs, {name: scores[name] for name in framewise}, title)
         return scores
 
     def _score_raft(self, clips: Clips, pairs: NDArray[np.intp], title: str) -> NDArray[np.float64]:
@@ -110,12 +119,11 @@ class Judge:
                     followed.advance()
         return errors
 
-    def _score_frames(self, clips: Clips, pairs: NDArray[np.intp], ids: list[str], title: str) -> Scores:
-        describe = _described(clips, self._pixel, self._motion)
-        if self._pixel:
-            ids = [*ids, pixel.GRAY_TRUTH, pixel.GRAY_RECON]
-        values = {name: np.empty(len(pairs)) for name in ids}
-        short = {_short(name) for name in ids}
+    def _score_frames(self, clips: Clips, pairs: NDArray[np.intp], values: Scores, title: str) -> None:
+        """Fill `values`, metric -> (pair,), with the pixel and motion metrics."""
+        reused = len(np.unique(pairs[:, 1])) < len(pairs)
+        describe = _described(clips, self._pixel, self._motion, reused)
+        short = {_short(name) for name in values}
 
         def score_truth(rows: NDArray[np.intp]) -> None:
             truth = self._describe_truth(int(pairs[rows[0], 0]))
@@ -126,8 +134,8 @@ class Judge:
                     found |= pixel.score(truth[0], recon[0], short)
                 if truth[1] is not None and recon[1] is not None:
                     found |= motion.score(truth[1], recon[1], short & MOTION)
-                for name in ids:
-                    values[name][row] = found[_short(name)]
+                for name, scores in values.items():
+                    scores[row] = found[_short(name)]
 
         order = np.argsort(pairs[:, 0], kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(pairs[order, 0])) + 1)
@@ -138,7 +146,6 @@ class Judge:
             with followed:
                 for _ in done:
                     followed.advance()
-        return values
 
     @property
     def _pixel(self) -> bool:
@@ -176,14 +183,15 @@ def _visiting_order(pairs: NDArray[np.intp], truths: int, clips: int) -> list[in
 Description = tuple[pixel.PixelDescription | None, motion.MotionDescription | None]
 
 
-def _described(clips: Clips, pixels: bool, moves: bool) -> Callable[[int], Description]:
-    """A function that describes a clip by its number and remembers as many as memory is set aside for."""
+def _described(clips: Clips, pixels: bool, moves: bool, reused: bool) -> Callable[[int], Description]:
+    """A function that describes a clip by its number and, if it is `reused`, remembers as many as memory is
+    set aside for."""
 
     def describe(index: int) -> Description:
         frames = np.ascontiguousarray(clips[index])
         return pixel.describe(frames) if pixels else None, motion.describe(frames) if moves else None
 
-    kept = _MEMORY // (_DESCRIPTION * clips[0].size) if len(clips) else 0
+    kept = _MEMORY // (_DESCRIPTION * clips[0].size) if len(clips) and reused else 0
     return lru_cache(maxsize=max(2, kept))(describe)
 
 

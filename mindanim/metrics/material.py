@@ -17,16 +17,19 @@ from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.features import (
     FeatureScorer,
     Latents,
+    caption_numbers,
     clip_correlations,
     correlations,
-    different,
     mean_first_latent,
 )
 from mindanim.metrics.floors import Clips
 from mindanim.metrics.foreign import Folders
 from mindanim.metrics.scored import Contender
+from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 
 _NAMED = 10
+_CHUNK = 512
+"""Vectors read at a time."""
 
 
 @dataclass(frozen=True)
@@ -193,17 +196,21 @@ def read_videos(videos: Artifact, test: TestSet) -> FileClips:
     return clips
 
 
-def read_contender(videos: Artifact, test: TestSet, stimuli: Artifact) -> Contender | str:
+def read_contender(
+    videos: Artifact, test: TestSet, stimuli: Artifact, scratch: Scratch = IN_TEMPORARY
+) -> Contender | str:
     """Other videos of the test set's clips, or the reason why they cannot stand beside these."""
     if made_from_others(videos, stimuli):
         return f"{videos.path} was made from other stimuli"
     made = set(videos.table("clips.tsv")["clip_id"])
     if missing := [clip for clip in test.clip_ids if clip not in made]:
         return f"{videos.path} lacks {len(missing)} of the clips: {_some(missing)}"
-    return Contender(read_videos(videos, test), read_features(videos, test, stimuli))
+    return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch))
 
 
-def nearest_training_clips(videos: Artifact, stimuli: Artifact, test: TestSet) -> NDArray[np.intp]:
+def nearest_training_clips(
+    videos: Artifact, stimuli: Artifact, test: TestSet, scratch: Scratch = IN_TEMPORARY
+) -> NDArray[np.intp]:
     """Row in the stimuli of the training clip whose features lie nearest to those decoded for each clip.
 
     Nearest: the largest correlation with the decoded CLIP vector among the training clips' captions; among
@@ -212,9 +219,9 @@ def nearest_training_clips(videos: Artifact, stimuli: Artifact, test: TestSet) -
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
     train = np.flatnonzero(stimuli.table("clips.tsv")["split"] == "train")
-    targets = stimuli.array("clip_text.npy")[train, 0]
+    targets = _Vectors(stimuli.array("clip_text.npy"), train)
     similarity = clip_correlations(
-        np.asarray(videos.array("decoded_clip.npy")[rows]), targets, targets.mean(axis=0, dtype=np.float64)
+        _Vectors(videos.array("decoded_clip.npy"), rows), targets, targets.mean(), scratch
     )
     latents, decoded = stimuli.array("latents.npy"), videos.array("decoded_latents.npy")
     mean = mean_first_latent(latents, train).ravel()
@@ -227,7 +234,9 @@ def nearest_training_clips(videos: Artifact, stimuli: Artifact, test: TestSet) -
     return nearest
 
 
-def read_features(videos: Artifact, test: TestSet, stimuli: Artifact) -> FeatureScorer:
+def read_features(
+    videos: Artifact, test: TestSet, stimuli: Artifact, scratch: Scratch = IN_TEMPORARY
+) -> FeatureScorer:
     """The scorer of the features that `videos` was made from, against the true ones."""
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
@@ -235,20 +244,45 @@ def read_features(videos: Artifact, test: TestSet, stimuli: Artifact) -> Feature
     train = np.flatnonzero(table["split"] == "train")
     place = {clip: row for row, clip in enumerate(table["clip_id"])}
     stimulus = np.array([place[clip] for clip in test.clip_ids], dtype=np.intp)
-    decoded = np.asarray(videos.array("decoded_clip.npy")[rows])
+    decoded = _Vectors(videos.array("decoded_clip.npy"), rows)
     similarities = {}
     for kind in ("clip_image", "clip_text"):
-        # View 0 is the frame, or the caption, as it is; the others are augmented.
-        targets = stimuli.array(f"{kind}.npy")[:, 0]
-        mean = targets[train].mean(axis=0, dtype=np.float64)
-        similarities[kind] = clip_correlations(decoded, targets[stimulus], mean)
+        targets = stimuli.array(f"{kind}.npy")
+        mean = _Vectors(targets, train).mean()
+        similarities[kind] = clip_correlations(decoded, _Vectors(targets, stimulus), mean, scratch)
     true = stimuli.array("latents.npy")
     latents = Latents(
         _Rows(videos.array("decoded_latents.npy"), rows),
         _Rows(true, stimulus),
         mean_first_latent(true, train),
     )
-    return FeatureScorer(similarities, different(test.captions), latents)
+    return FeatureScorer(similarities, caption_numbers(test.captions), latents)
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Chosen rows of a memory-mapped array of vectors, (clip, feature) or (clip, view, feature), read a few
+    at a time.
+
+    Of several views the first is taken: the frame, or the caption, as it is; the others are augmented.
+    """
+
+    array: NDArray[np.floating]
+    rows: Sequence[int] | NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice, /) -> NDArray[np.floating]:
+        chosen = self.rows[index]
+        return np.asarray(self.array[chosen] if self.array.ndim == 2 else self.array[chosen, 0])
+
+    def mean(self) -> NDArray[np.float64]:
+        """The mean vector, (feature,)."""
+        total = np.zeros(self.array.shape[-1])
+        for start in range(0, len(self), _CHUNK):
+            total += self[start : start + _CHUNK].sum(axis=0, dtype=np.float64)
+        return total / len(self)
 
 
 @dataclass(frozen=True)

@@ -97,17 +97,17 @@ def _class_hits(
 
 
 def identification_hits(
-    similarity: NDArray[np.floating], distractors: NDArray[np.bool_], pairs: NDArray[np.intp], ways: int
+    similarity: NDArray[np.floating], captions: NDArray[np.intp], pairs: NDArray[np.intp], ways: int
 ) -> NDArray[np.float64]:
     """Probability that a decoded vector is nearer to its target than to all distractors of a trial.
 
-    similarity: (decoded, target). distractors: (target, target) bool; row i says which targets may be drawn
-    against target i. pairs: (pair, 2), the target's and the decoded vector's row. Returns (pair,).
+    similarity: (decoded, target). captions: (target,), a number for each caption; targets of another caption
+    may be drawn. pairs: (pair, 2), the target's and the decoded vector's row. Returns (pair,).
     """
     targets, decoded = pairs.T
     rows = similarity[decoded]
     own = similarity[decoded, targets][:, None]
-    allowed = distractors[targets]
+    allowed = captions[targets][:, None] != captions
     higher = ((rows > own) & allowed).sum(axis=1)
     ties = ((rows == own) & allowed).sum(axis=1)
     return hit_probability(higher, ties, allowed.sum(axis=1), ways)

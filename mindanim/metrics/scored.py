@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,23 +37,42 @@ class Contender:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Numbers of the pairs in the two tables of `Shuffles`, (clip, shift) each, -1 where there is none."""
+
+    shifted: NDArray[np.intp]
+    partners: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class Shuffled:
     """Scores of one metric with reconstructions of other clips; rows are truths.
 
-    shifted, partners: (clip, shift) as in `Shuffles`, NaN where there is none. sources: (clip, shift), the
+    scores: (pair,). places: where in it the pairs of `Shuffles` are. sources: (clip, shift), the
     reconstructions in `partners`.
     """
 
-    shifted: NDArray[np.float64]
-    partners: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    places: Places
     sources: NDArray[np.intp]
+
+    @property
+    def shifted(self) -> NDArray[np.float64]:
+        """(clip, shift) as `Shuffles.shifted`, NaN where there is none."""
+        return _at(self.scores, self.places.shifted)
+
+    @property
+    def partners(self) -> NDArray[np.float64]:
+        """(clip, shift) as `Shuffles.partners`, NaN where there is none."""
+        return _at(self.scores, self.places.partners)
 
     @property
     def floor(self) -> NDArray[np.float64]:
         """The floor of each ground truth, (clip,): the mean over its partners; NaN where undefined."""
-        kept = ~np.isnan(self.partners)
+        partners = self.partners
+        kept = ~np.isnan(partners)
         count = kept.sum(axis=1)
-        total = np.where(kept, self.partners, 0).sum(axis=1)
+        total = np.where(kept, partners, 0).sum(axis=1)
         floor: NDArray[np.float64] = np.full(len(count), np.nan)
         np.divide(total, count, out=floor, where=count > 0)
         return floor
@@ -66,11 +85,11 @@ class Shuffled:
         the influence of the clip on the difference (Hoeffding's projection of a two-sample statistic); taking
         out the rows only would leave the reconstructions' general quality in, and with it its variance.
         """
-        kept = ~np.isnan(self.partners)
-        overall = self.partners[kept].mean() if kept.any() else np.nan
-        deviations = np.where(kept, self.partners - overall, 0.0)
+        partners = self.partners
+        kept = ~np.isnan(partners)
+        overall = partners[kept].mean() if kept.any() else np.nan
         columns: NDArray[np.float64] = np.zeros(len(own))
-        np.add.at(columns, self.sources[kept], deviations[kept])
+        np.add.at(columns, self.sources[kept], partners[kept] - overall)
         per_truth = kept.sum() / max(1, kept.any(axis=1).sum())
         influence: NDArray[np.float64] = own - self.floor - columns / max(1.0, per_truth)
         return influence
@@ -118,7 +137,8 @@ def score_clips(
     values = judge.score(clips, pairs, answers, features, "own and shuffled pairs")
     own = {name: scores[:count] for name, scores in values.items()}
     console.detail(f"{len(pairs)} pairs scored")
-    shuffled = {name: _shuffled(scores[count:], pairs[count:], shuffles) for name, scores in values.items()}
+    places = _places(pairs[count:], shuffles)
+    shuffled = {name: Shuffled(scores[count:], places, shuffles.partners) for name, scores in values.items()}
 
     floors: dict[str, Scores] = {}
     for name, frames in single.items():
@@ -143,13 +163,20 @@ def _score_contender(judge: Judge, other: Contender, pairs: NDArray[np.intp], ti
     return judge.score(other.clips, pairs, judge.ask(other.clips), other.features, title)
 
 
-def _shuffled(scores: NDArray[np.float64], pairs: NDArray[np.intp], shuffles: Shuffles) -> Shuffled:
-    found = {(int(truth), int(recon)): value for (truth, recon), value in zip(pairs, scores, strict=True)}
+def _places(pairs: NDArray[np.intp], plan: Shuffles) -> Places:
+    """pairs: (pair, 2) in ascending order, as `Shuffles.pairs` gives them."""
+    clips = len(plan.shifted)
+    keys = pairs[:, 0] * clips + pairs[:, 1]
 
-    def table(recons: NDArray[np.intp]) -> NDArray[np.float64]:
-        rows: Iterable[list[float]] = (
-            [found.get((truth, int(recon)), np.nan) for recon in row] for truth, row in enumerate(recons)
-        )
-        return np.array(list(rows)).reshape(recons.shape)
+    def of(recons: NDArray[np.intp]) -> NDArray[np.intp]:
+        wanted = np.arange(clips)[:, None] * clips + recons
+        return np.where(recons < 0, -1, np.searchsorted(keys, wanted))
 
-    return Shuffled(table(shuffles.shifted), table(shuffles.partners), shuffles.partners)
+    return Places(of(plan.shifted), of(plan.partners))
+
+
+def _at(scores: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.float64]:
+    table: NDArray[np.float64] = np.full(places.shape, np.nan)
+    there = places >= 0
+    table[there] = scores[places[there]]
+    return table

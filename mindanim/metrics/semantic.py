@@ -5,15 +5,16 @@ Each clip goes through each network once; every pairing is then scored from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.floors import Clips
 from mindanim.metrics.nway import TRUTH_CLASSES, class_hits, drawn_hits
+from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     )
 
 
-_PAIRS = 256
-"""Pairs whose logits are gathered at a time: 8 frames of 1,000 classes each make 16 MB."""
+_ROWS = 64
+"""Pairs or clips whose answers are gathered at a time: 8 frames of 1,000 classes each make 4 MB."""
 
 
 RELEASED_TRIALS = 100
@@ -63,31 +64,44 @@ class Answers:
     vifi: NDArray[np.float32] | None = None
 
 
-def ask(clips: Clips, networks: Networks, batch: int) -> Answers:
-    """Show all clips to the networks, `batch` clips at a time."""
-    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in Answers.__dataclass_fields__}
-    for shown in _batches(clips, batch):
-        count, frames = shown.shape[:2]
-        flat = shown.flatten(0, 1)
-        if networks.image_classifier is not None:
-            logits = networks.image_classifier.logits(flat)
-            parts["image_logits"].append(_array(logits).reshape(count, frames, -1))
-        if networks.clip is not None:
-            embedded = networks.clip.embed_images(flat)
-            parts["embeddings"].append(_array(embedded).reshape(count, frames, -1))
-        if networks.video_classifier is not None:
-            logits, features = networks.video_classifier.logits_and_features(shown)
-            parts["video_logits"].append(_array(logits))
-            parts["video_features"].append(_array(features))
-        if networks.vifi is not None:
-            parts["vifi"].append(_array(networks.vifi.embed_clips(shown)))
-    return Answers(**{name: np.concatenate(found) if found else None for name, found in parts.items()})
+def ask(clips: Clips, networks: Networks, batch: int, scratch: Scratch = IN_TEMPORARY) -> Answers:
+    """Show all clips to the networks, `batch` clips at a time; the answers lie in `scratch`."""
+    if networks == Networks():
+        return Answers()
+    found: dict[str, NDArray[np.float32]] = {}
+    for start in range(0, len(clips), batch):
+        frames = np.stack([clips[index] for index in range(start, min(start + batch, len(clips)))])
+        for name, said in _ask_batch(as_tensor(frames), networks).items():
+            if name not in found:
+                found[name] = scratch.array((len(clips), *said.shape[1:]), np.float32)
+            found[name][start : start + len(said)] = said
+    return Answers(**found)
 
 
-def ask_frozen(answers: Answers, frozen: Clips, networks: Networks, batch: int) -> Answers:
+def _ask_batch(shown: torch.Tensor, networks: Networks) -> dict[str, NDArray[np.float32]]:
+    """What the networks say of (clip, frame, channel, height, width) float32 in [0, 1], by field of
+    `Answers`."""
+    count, frames = shown.shape[:2]
+    flat = shown.flatten(0, 1)
+    said = {}
+    if networks.image_classifier is not None:
+        said["image_logits"] = _array(networks.image_classifier.logits(flat)).reshape(count, frames, -1)
+    if networks.clip is not None:
+        said["embeddings"] = _array(networks.clip.embed_images(flat)).reshape(count, frames, -1)
+    if networks.video_classifier is not None:
+        logits, features = networks.video_classifier.logits_and_features(shown)
+        said |= {"video_logits": _array(logits), "video_features": _array(features)}
+    if networks.vifi is not None:
+        said["vifi"] = _array(networks.vifi.embed_clips(shown))
+    return said
+
+
+def ask_frozen(
+    answers: Answers, frozen: Clips, networks: Networks, batch: int, scratch: Scratch = IN_TEMPORARY
+) -> Answers:
     """The answers to clips whose first frame is held: known from `answers`, save those on whole clips."""
     whole = Networks(video_classifier=networks.video_classifier, vifi=networks.vifi)
-    moving = ask(frozen, whole, batch)
+    moving = ask(frozen, whole, batch, scratch)
     held = [
         None if array is None else np.broadcast_to(array[:, :1], array.shape)
         for array in (answers.image_logits, answers.embeddings)
@@ -99,7 +113,13 @@ def score(
     truth: Answers, recon: Answers, pairs: NDArray[np.intp], ids: Iterable[str]
 ) -> dict[str, NDArray[np.float64]]:
     """The metrics called `ids` for (truth, reconstruction) pairs, (pair, 2); each (pair,)."""
-    return {name: _score(name, truth, recon, pairs) for name in ids}
+    parts = _parts(pairs)
+    return {name: np.concatenate([_score(name, truth, recon, part) for part in parts]) for name in ids}
+
+
+def _parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """A few rows at a time."""
+    return np.split(rows, range(_ROWS, len(rows), _ROWS))
 
 
 def _score(name: str, truth: Answers, recon: Answers, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -107,8 +127,8 @@ def _score(name: str, truth: Answers, recon: Answers, pairs: NDArray[np.intp]) -
     if name == "vifi":
         return _similarity(_there(truth.vifi), _there(recon.vifi), pairs)
     if name.startswith("clip_pcc."):
-        embeddings = _there(recon.embeddings)
-        consistency = _cosine(embeddings[second, :-1], embeddings[second, 1:])
+        embeddings = _there(recon.embeddings)[second]
+        consistency = _cosine(embeddings[:, :-1], embeddings[:, 1:])
         if name == "clip_pcc.adjacent":
             return consistency
         return np.where(_score("vifi", truth, recon, pairs) > VIFI_GATE, consistency, 0.0)
@@ -117,16 +137,15 @@ def _score(name: str, truth: Answers, recon: Answers, pairs: NDArray[np.intp]) -
     task, kind, *form = name.split(".")
     ways, classes = int(task.removesuffix("way")), 1 if form == ["top1"] else TRUTH_CLASSES
     if kind == "video":
-        true_logits, logits = _there(truth.video_logits), _there(recon.video_logits)
+        both = _there(truth.video_logits)[first], _there(recon.video_logits)[second]
     else:
-        true_logits, logits = _there(truth.image_logits), _there(recon.image_logits)
-    drawn = form == ["released"]
-    hits = []
-    for some in np.split(pairs, range(_PAIRS, len(pairs), _PAIRS)):
-        both = true_logits[some[:, 0]], logits[some[:, 1]]
-        found = drawn_hits(*both, ways, RELEASED_TRIALS) if drawn else class_hits(*both, ways, classes)
-        hits.append(found.reshape(len(some), -1).mean(axis=1))
-    return np.concatenate(hits)
+        both = _there(truth.image_logits)[first], _there(recon.image_logits)[second]
+    if form == ["released"]:
+        hits = drawn_hits(*both, ways, RELEASED_TRIALS)
+    else:
+        hits = class_hits(*both, ways, classes)
+    means: NDArray[np.float64] = hits.reshape(len(pairs), -1).mean(axis=1)
+    return means
 
 
 def _similarity(
@@ -148,11 +167,16 @@ def recognised(truth: Answers, recon: Answers) -> NDArray[np.bool_] | None:
     for kind in ("image_logits", "video_logits"):
         logits, true_logits = getattr(recon, kind), getattr(truth, kind)
         if logits is not None:
-            own = np.argpartition(-true_logits, TRUTH_CLASSES - 1, axis=-1)[..., :TRUTH_CLASSES]
-            right = (logits.argmax(axis=-1)[..., None] == own).any(axis=-1)
-            result: NDArray[np.bool_] = right.reshape(len(right), -1).mean(axis=1) >= 0.5
-            return result
+            both = zip(_parts(true_logits), _parts(logits), strict=True)
+            return np.concatenate([_best_among_three(*part) for part in both])
     return None
+
+
+def _best_among_three(true_logits: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    own = np.argpartition(-true_logits, TRUTH_CLASSES - 1, axis=-1)[..., :TRUTH_CLASSES]
+    right = (logits.argmax(axis=-1)[..., None] == own).any(axis=-1)
+    result: NDArray[np.bool_] = right.reshape(len(right), -1).mean(axis=1) >= 0.5
+    return result
 
 
 def _cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -166,13 +190,6 @@ def _there(array: NDArray[np.float32] | None) -> NDArray[np.float32]:
     if array is None:
         raise ValueError("a metric was asked for whose network is missing")
     return array
-
-
-def _batches(clips: Clips, batch: int) -> Iterator[torch.Tensor]:
-    """Clips as (clip, frame, channel, height, width) float32 in [0, 1]."""
-    for start in range(0, len(clips), batch):
-        frames = np.stack([clips[index] for index in range(start, min(start + batch, len(clips)))])
-        yield as_tensor(frames)
 
 
 def as_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:

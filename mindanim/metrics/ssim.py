@@ -65,7 +65,7 @@ def uniform(truth: Frame, recon: Frame) -> float:
         rows = slice(top, end + rim)
         total += _uniform_strip(truth[rows], recon[rows])
     height, width, colours = truth.shape
-    return total / ((height - rim) * (width - rim) * colours)
+    return total / int((height - rim) * (width - rim) * colours)
 
 
 def _strips(shape: tuple[int, ...], rim: int) -> list[tuple[int, int]]:
@@ -166,7 +166,7 @@ def _weighted(
         rows = slice(top, end + rims[0])
         total += _weighted_strip(first[rows], second[rows], across, down, peak)
     height, width, *colours = first.shape
-    return total / ((height - rims[0]) * (width - rims[1]) * int(np.prod(colours)))
+    return total / int((height - rims[0]) * (width - rims[1]) * np.prod(colours))
 
 
 def _weighted_buffers(shape: tuple[int, ...], rim_down: int, rim_across: int) -> list[NDArray[Any]]:

@@ -120,6 +120,7 @@ class _Work:
             return
         from mindanim.metrics.assess import Material, assess
         from mindanim.metrics.published import quoted
+        from mindanim.metrics.scratch import Scratch
 
         scene, dataset = self.scene, self.run.dataset or FOREIGN
         material = Material(
@@ -133,7 +134,7 @@ class _Work:
             contenders={**scene.contenders, NEAREST: self._nearest(draft)},
         )
         batch = self.run.batch or max(1, self.config.batch_frames // scene.test.shape[0])
-        found = assess(self.config, material, batch, runtime.threads())
+        found = assess(self.config, material, batch, runtime.threads(), Scratch(draft.path))
         lineage = lineage_of(*scene.lineage)
         data = {
             "dataset": dataset,
@@ -185,6 +186,7 @@ class _Work:
         """The training clips with the features nearest to the decoded ones, as the autoencoder shows them."""
         from mindanim.metrics.material import ArrayClips, nearest_training_clips
         from mindanim.metrics.scored import Contender
+        from mindanim.metrics.scratch import Scratch
 
         if not isinstance(self.scene, SubjectScene):
             return "the training clips are not known."
@@ -194,7 +196,7 @@ class _Work:
         encoder = stimuli.manifest["inputs"].get("diffusion", {}).get("identity")
         if encoder not in (None, self.weights["diffusion"].identity):
             return f"the stimuli were encoded by another diffusion model than {self.config.diffusion}."
-        rows = nearest_training_clips(self.scene.artifacts["videos"], stimuli, test)
+        rows = nearest_training_clips(self.scene.artifacts["videos"], stimuli, test, Scratch(draft.path))
         unique, place = _unique(rows)
         device = runtime.pick_device(self.run.device)
         backbone = load_diffusion(self.weights["diffusion"].name, device, None, self.run.offline)

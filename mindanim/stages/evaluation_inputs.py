@@ -87,12 +87,13 @@ class SubjectScene:
     """A subject's videos with the artifacts they were made from.
 
     artifacts: fmri, stimuli and videos. beside: other videos of the same subject by the name they have in
-    the scores.
+    the scores. room: folder for what is too large for memory; None takes the system's.
     """
 
     config: EvaluateConfig
     artifacts: Mapping[str, Artifact]
     beside: Mapping[str, Artifact]
+    room: Path | None = None
 
     source: None = None
     notes: list[str] = field(default_factory=list)
@@ -107,7 +108,7 @@ class SubjectScene:
             place = workspace.stage(run.need_subject(), "videos", label)
             if label and place != artifacts["videos"].path and (place / MANIFEST).exists():
                 beside[name] = workspace.load(place)
-        return cls(config, artifacts, beside)
+        return cls(config, artifacts, beside, run.work)
 
     @property
     def inputs(self) -> dict[str, Artifact | Source]:
@@ -133,17 +134,21 @@ class SubjectScene:
     @cached_property
     def features(self) -> FeatureScorer:
         from mindanim.metrics.material import read_features
+        from mindanim.metrics.scratch import Scratch
 
-        return read_features(self.artifacts["videos"], self.test, self.artifacts["stimuli"])
+        found = self.artifacts
+        return read_features(found["videos"], self.test, found["stimuli"], Scratch(self.room))
 
     @cached_property
     def contenders(self) -> dict[str, Contender | str]:
         from mindanim.metrics.material import read_contender
+        from mindanim.metrics.scratch import Scratch
 
         found: dict[str, Contender | str] = {}
         for name, label in _labels(self.config).items():
             if name in self.beside:
-                found[name] = read_contender(self.beside[name], self.test, self.artifacts["stimuli"])
+                stimuli = self.artifacts["stimuli"]
+                found[name] = read_contender(self.beside[name], self.test, stimuli, Scratch(self.room))
             elif label:
                 subject = self.artifacts["videos"].manifest["subject"]
                 command = f"mindanim generate --subject {subject} {_HOW[name]} --label {label}"

@@ -8,9 +8,9 @@ import pytest
 from mindanim.metrics.features import (
     FeatureScorer,
     Latents,
+    caption_numbers,
     clip_correlations,
     correlations,
-    different,
     mean_first_latent,
     retrieval_hits,
 )
@@ -24,7 +24,8 @@ def own(count=CLIPS):
 
 def scorer(decoded, targets, captions, latents=None):
     similarity = clip_correlations(decoded, targets, targets.mean(axis=0))
-    return FeatureScorer({"clip_image": similarity, "clip_text": similarity}, different(captions), latents)
+    both = {"clip_image": similarity, "clip_text": similarity}
+    return FeatureScorer(both, caption_numbers(captions), latents)
 
 
 def unit(rng, *shape):
@@ -101,7 +102,7 @@ def test_latent_scores_see_first_frames_and_differences_apart():
     names = ("feature.latent.r", "feature.latent_diff.r")
 
     def scored(decoded):
-        found = FeatureScorer({}, np.ones((3, 3), bool), Latents(decoded, true, mean)).score(own(3), names)
+        found = FeatureScorer({}, np.arange(3), Latents(decoded, true, mean)).score(own(3), names)
         return [found[name].mean() for name in names]
 
     assert scored(true) == pytest.approx([1, 1])

@@ -11,14 +11,14 @@ from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.judge import Judge
 from mindanim.metrics.metric import Setting
 from mindanim.metrics.registry import catalogue
-from mindanim.metrics.scored import Contender, Scored, Shuffled, score_clips
+from mindanim.metrics.scored import Contender, Places, Scored, Shuffled, score_clips
 from mindanim.metrics.semantic import Answers, Networks
 from mindanim.metrics.statistics import Resampling, make_blocks
 from mindanim.metrics.summary import summarise
 from tests.metrics.films import panned, texture
 
 CLIPS, FRAMES, SIZE = 8, 3, 24
-NOTHING = FeatureScorer({}, np.zeros((CLIPS, CLIPS), bool), None)
+NOTHING = FeatureScorer({}, np.arange(CLIPS), None)
 
 
 def films(seed):
@@ -107,7 +107,8 @@ def test_undefined_clips_are_counted_and_left_out():
     shuffled = {}
     for name, own in names.items():
         values = np.where(np.isnan(own)[:, None], np.nan, np.full((CLIPS, 2), 0.25))
-        shuffled[name] = Shuffled(values, values, pairs)
+        places = np.arange(2 * CLIPS).reshape(CLIPS, 2)
+        shuffled[name] = Shuffled(values.ravel(), Places(places, places), pairs)
     found = Scored(names, shuffled, {"gray": {"flow.corr": np.full(CLIPS, np.nan)}}, {}, None, Answers())
     entry = next(entry for entry in summarised(found) if entry["id"] == "flow.corr")
     assert (entry["n"], entry["undefined"]) == (6, 2)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindanim.metrics.floors import plan_shuffles
-from mindanim.metrics.scored import Shuffled
+from mindanim.metrics.scored import Places, Shuffled
 from mindanim.metrics.statistics import (
     block_interval,
     effect_size,
@@ -74,6 +74,12 @@ def test_sign_flips_keep_their_level():
     assert 0.04 <= np.mean(np.array(p) <= 0.05) <= 0.06
 
 
+def shuffled_of(scores, plan):
+    """What `plan` takes of (clip, clip) scores."""
+    rows = len(scores) * np.arange(len(scores))[:, None]
+    return Shuffled(scores.ravel(), Places(rows + plan.shifted, rows + plan.partners), plan.partners)
+
+
 def pair_scores(rng, sims):
     """(clip, clip) scores of autocorrelated truths and reconstructions without any relation between them."""
     for truth, recon, easy, good in film_like(rng, 4 * sims).reshape(sims, 4, -1):
@@ -83,11 +89,11 @@ def pair_scores(rng, sims):
 def test_shuffled_floor_and_circular_shifts_keep_their_level():
     rng = np.random.default_rng(3)
     plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 9)
-    blocks, rows = make_blocks(SEGMENTS), np.arange(120)[:, None]
+    blocks = make_blocks(SEGMENTS)
     above, shifts = [], []
     for scores in pair_scores(rng, 1500):
         own = np.diag(scores)
-        shuffled = Shuffled(scores[rows, plan.shifted], scores[rows, plan.partners], plan.partners)
+        shuffled = shuffled_of(scores, plan)
         found = block_interval(shuffled.differences(own), blocks, 200, rng)
         difference = (own - shuffled.floor).mean()
         above.append(difference - (found.high - found.value) > 0)
@@ -130,8 +136,7 @@ def test_contributions_average_to_the_difference():
     captions = [str(clip // 3) for clip in range(120)]
     plan = plan_shuffles(SEGMENTS, captions, 7)
     scores = rng.standard_normal((120, 120))
-    rows = np.arange(120)[:, None]
-    shuffled = Shuffled(scores[rows, plan.shifted], scores[rows, plan.partners], plan.partners)
+    shuffled = shuffled_of(scores, plan)
     own = np.diag(scores)
     assert shuffled.differences(own).mean() == pytest.approx((own - shuffled.floor).mean())
 
@@ -140,8 +145,7 @@ def test_general_quality_of_truths_and_reconstructions_cancels():
     truth, recon = np.random.default_rng(6).standard_normal((2, 120))
     plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 39)
     scores = truth[:, None] + recon[None]
-    rows = np.arange(120)[:, None]
-    shuffled = Shuffled(scores[rows, plan.shifted], scores[rows, plan.partners], plan.partners)
+    shuffled = shuffled_of(scores, plan)
     # What is left is of the order of one part in 39: a clip's own pair is not among its shuffles.
     assert np.abs(shuffled.differences(np.diag(scores))).std() < 0.4 * np.std(truth + recon)
 
