@@ -23,10 +23,11 @@ from mindanim.metrics.registry import catalogue
 from mindanim.metrics.scored import Contender, Scored, score_clips
 from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.semantic import Networks
-from mindanim.metrics.statistics import Resampling, block_rule, make_blocks
+from mindanim.metrics.statistics import Resampling, block_rule, make_blocks, numbered
 from mindanim.metrics.summary import summarise
 
 SCHEMA_VERSION = 2
+SIGNIFICANT = 0.05
 CEILING, MEAN_IMAGE, REPEAT = "oracle", "mean-image", "repeat"
 HALVES = ("odd repeats", "even repeats")
 
@@ -60,13 +61,14 @@ class Assessment:
 
     data: the content of metrics.json, but for whose it is. per_clip: one row per clip with clip_id, segment,
     a column per metric and one `<floor>:<metric>` per floor. units: of its columns. null: (metric, 1 +
-    permutation), see `summarise`.
+    permutation), see `summarise`. notes: what a reader of the p values must know.
     """
 
     data: dict[str, Any]
     per_clip: pd.DataFrame
     units: dict[str, str]
     null: NDArray[np.float64]
+    notes: list[str]
 
 
 def assess(
@@ -89,7 +91,9 @@ def assess(
             test.truth, material.clips, test.clip_ids, permutations, seed, threads, scratch
         )
     blocks = make_blocks(segments, config.block_clips)
-    resampling = Resampling(blocks, shuffles.runs, config.bootstraps, config.permutations, config.seed)
+    resampling = Resampling(
+        blocks, numbered(segments), shuffles.runs, config.bootstraps, config.permutations, config.seed
+    )
     entries, null = summarise(metrics, scored, resampling, material.backbones, _notes(material, scored))
     frames, height, width, _ = test.shape
     first = [metric for start in _RANKED_BY for metric in metrics if metric.id.startswith(start)]
@@ -104,12 +108,27 @@ def assess(
         "subset": test.subset,
         "ranked_by": first[0].id if first else None,
         "scores": entries,
-        "motion_test": None if orders is None else motion_test(orders, scored.recognised, blocks, resampling),
+        "motion_test": None if orders is None else motion_test(orders, scored.recognised, resampling),
         "distribution": _distribution(config, judge, scored, material),
         **_missing(material, refused),
     }
     table = _per_clip(test, metrics, scored, orders)
-    return Assessment(data, table, _units(table, metrics), null)
+    return Assessment(data, table, _units(table, metrics), null, _coarse(null, data["blocks"]))
+
+
+def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
+    """Which tests cannot find anything at 5 %, for want of shifts or blocks."""
+    said = []
+    if 1 < (pairings := null.shape[1]) and pairings * SIGNIFICANT < 1:
+        said.append(
+            f"p against the shuffled floor cannot be below {1 / pairings:.2g}: the clips allow {pairings} "
+            "pairings only. More shifts (--set shuffles=N) or more film segments make it finer."
+        )
+    if 2**blocks * SIGNIFICANT < 1:
+        said.append(
+            f"p against the other floors cannot be below {0.5**blocks:.2g}: there are {blocks} blocks only."
+        )
+    return said
 
 
 def _notes(material: Material, scored: Scored) -> dict[str, str]:

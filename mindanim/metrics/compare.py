@@ -14,11 +14,13 @@ from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, UsageError, raise_together
 from mindanim.metrics.assess import SCHEMA_VERSION
 from mindanim.metrics.statistics import (
+    Bounds,
     Resampling,
     block_interval,
     effect_size,
     holm,
     make_blocks,
+    numbered,
     p_of_null,
     sign_flip_p,
 )
@@ -87,8 +89,11 @@ def compare(
         raise UsageError("A comparison needs two evaluations or more.")
     check_comparable(evaluations)
     first = evaluations[0]
-    blocks = make_blocks(list(first.per_clip["segment"]), block_clips)
-    resampling = Resampling(blocks, blocks, resamples, permutations, seed)
+    films = list(first.per_clip["segment"])
+    segments = numbered(films)
+    resampling = Resampling(
+        make_blocks(films, block_clips), segments, segments, resamples, permutations, seed
+    )
     rows = [
         _row(score, first.name, other.name, first.per_clip, other.per_clip, resampling)
         for score in first.data["scores"]
@@ -125,41 +130,55 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
     mean over subjects against the same circular shifts of the pairing in all of them, for these subjects.
     NaN where something cannot be computed. Raises as `check_comparable` does.
     """
-    from scipy.stats import t
-
     check_comparable(evaluations)
-    count = len(evaluations)
     rows = []
     for place, score in enumerate(evaluations[0].data["scores"]):
         entries = [one.data["scores"][place] for one in evaluations]
         if any(entry["id"] != score["id"] for entry in entries):
             entries = [_entry_of(one, score["id"]) for one in evaluations]
-        values = np.array([_nan(entry["value"]) for entry in entries])
-        floors = np.array([_nan(entry["floors"]["shuffled"]["value"]) for entry in entries])
-        error = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
-        half = float(t.ppf(0.975, count - 1)) * error if count > 1 else float("nan")
+        values = np.array([_number(entry["value"]) for entry in entries])
+        floors = np.array([_number(entry["floors"]["shuffled"]["value"]) for entry in entries])
+        error, low, high = subject_interval(values, tuple(score["bounds"]))
         sign = 1 if score["direction"] == "higher" else -1
         nulls = [one.null[_place_of(one, score["id"])] for one in evaluations]
         rows.append(
             {
                 "metric": score["id"],
                 "direction": score["direction"],
-                "subjects": count,
+                "subjects": len(evaluations),
                 "value": float(values.mean()),
                 "se": error,
-                "ci_low": float(values.mean() - half),
-                "ci_high": float(values.mean() + half),
+                "ci_low": low,
+                "ci_high": high,
                 "shuffled": float(floors.mean()),
                 "above": sum(entry["above_floor"] for entry in entries),
-                "p": _joint_p(sign, nulls),
+                "p": joint_p(sign, nulls),
             }
         )
     adjusted = holm({row["metric"]: None if np.isnan(row["p"]) else row["p"] for row in rows})
     return pd.DataFrame([row | {"p_holm": adjusted[row["metric"]]} for row in rows]).astype({"p_holm": float})
 
 
-def _joint_p(sign: int, nulls: Sequence[NDArray[np.float64]]) -> float:
-    """p of the mean over subjects; NaN where they were not permuted alike."""
+def subject_interval(
+    values: NDArray[np.float64], bounds: Bounds
+) -> tuple[float, float, float]:
+    """Standard error over subjects and the 95 % interval of Student's t, cut where the metric's bounds are.
+
+    values: (subject,). NaN for a single subject.
+    """
+    from scipy.special import stdtrit
+
+    count = len(values)
+    if count < 2:
+        return float("nan"), float("nan"), float("nan")
+    error = float(values.std(ddof=1) / np.sqrt(count))
+    mean, half = float(values.mean()), float(stdtrit(count - 1, 0.975)) * error
+    low, high = mean - half, mean + half
+    return error, max(low, _number(bounds[0], low)), min(high, _number(bounds[1], high))
+
+
+def joint_p(sign: int, nulls: Sequence[NDArray[np.float64]]) -> float:
+    """p of the mean over subjects, (1 + permutation,) of each; NaN where they were not permuted alike."""
     if len({len(null) for null in nulls}) > 1:
         return float("nan")
     mean = np.mean(nulls, axis=0)
@@ -176,8 +195,8 @@ def _place_of(one: Evaluated, metric: str) -> int:
     return [score["id"] for score in one.data["scores"]].index(metric)
 
 
-def _nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _number(value: float | None, otherwise: float = float("nan")) -> float:
+    return otherwise if value is None else value
 
 
 def _differences(
@@ -219,7 +238,8 @@ def _row(
     difference = (second - first) * (1 if score["direction"] == "higher" else -1)
     both = ~np.isnan(difference)
     rng = resampling.rng(name, other)
-    interval = block_interval(difference, resampling.blocks, resampling.bootstraps, rng)
+    blocks, segments = resampling.blocks, resampling.segments
+    interval = block_interval(difference, blocks, resampling.bootstraps, rng, segments)
     return {
         "metric": name,
         "direction": score["direction"],
@@ -231,6 +251,6 @@ def _row(
         "difference": interval.value,
         "ci_low": interval.low,
         "ci_high": interval.high,
-        "p": sign_flip_p(difference, resampling.blocks, resampling.permutations, rng, two_sided=True),
-        "effect_size": effect_size(difference, resampling.blocks),
+        "p": sign_flip_p(difference, blocks, resampling.permutations, rng, two_sided=True, segments=segments),
+        "effect_size": effect_size(difference, blocks),
     }

@@ -7,7 +7,7 @@ and the number says little about decoding. Latent differences have a natural ori
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -175,12 +175,6 @@ def clip_correlations(
 
 def _slices(count: int) -> list[slice]:
     return [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
-
-
-def caption_numbers(captions: Sequence[str]) -> NDArray[np.intp]:
-    """(clip,) int: the same number for the same caption."""
-    _, numbers = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
-    return numbers.astype(np.intp)
 
 
 def mean_first_latent(latents: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:

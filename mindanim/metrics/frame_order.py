@@ -119,7 +119,6 @@ def score_test_set(
 def motion_test(
     clips: Sequence[OrderScores],
     correct: NDArray[np.bool_] | None,
-    blocks: NDArray[np.intp],
     resampling: Resampling,
 ) -> dict[str, Any]:
     """`motion_test` of metrics.json: both metrics, over all clips and (`correct`) over those recognised.
@@ -128,14 +127,17 @@ def motion_test(
     where it is undefined.
     """
     found: dict[str, Any] = {"permutations": len(clips[0]["epe"]) - 2, "correct_rule": CORRECT, "note": NOTE}
+    blocks, segments, permutations = resampling.blocks, resampling.segments, resampling.permutations
     for metric in METRICS:
         rng = resampling.rng(metric, "frame order")
-        tested = set_test(clips, metric, blocks, resampling.permutations, rng)
+        tested = set_test(clips, metric, blocks, permutations, rng, segments)
         tested["per_clip"] = [order_p(clip[metric], metric) for clip in clips]
         tested["correct"] = None
         if correct is not None:
             some = [clip for clip, right in zip(clips, correct, strict=True) if right]
-            tested["correct"] = set_test(some, metric, blocks[correct], resampling.permutations, rng)
+            tested["correct"] = set_test(
+                some, metric, blocks[correct], permutations, rng, segments[correct]
+            )
         found[metric] = tested
     return found
 
@@ -146,10 +148,11 @@ def set_test(
     blocks: NDArray[np.intp],
     permutations: int,
     rng: np.random.Generator,
+    segments: NDArray[np.intp] | None = None,
 ) -> dict[str, Any]:
     """The test over a set: the mean over clips in true order against that of each clip's k-th permutation.
 
-    blocks: (clip,), for the test against the reversed order (block sign flips, `permutations` of them).
+    blocks, segments: (clip,), for the test against the reversed order (`permutations` block sign flips).
     Returns `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`,
     `p_median` and `share_below_05` over clips, `reversed` (the mean backwards) and `p_reversed`.
     """
@@ -172,5 +175,7 @@ def set_test(
         "p_median": float(np.median(per_clip)),
         "share_below_05": float((per_clip <= 0.05).mean()),
         "reversed": float(mean[1]),
-        "p_reversed": sign_flip_p(gain, blocks[kept], permutations, rng),
+        "p_reversed": sign_flip_p(
+            gain, blocks[kept], permutations, rng, segments=None if segments is None else segments[kept]
+        ),
     }

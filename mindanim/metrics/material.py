@@ -17,7 +17,6 @@ from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.features import (
     FeatureScorer,
     Latents,
-    caption_numbers,
     clip_correlations,
     correlations,
     mean_first_latent,
@@ -26,6 +25,7 @@ from mindanim.metrics.floors import Clips
 from mindanim.metrics.foreign import Folders
 from mindanim.metrics.scored import Contender
 from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
+from mindanim.metrics.statistics import numbered
 
 _NAMED = 10
 _CHUNK = 512
@@ -256,7 +256,7 @@ def read_features(
         _Rows(true, stimulus),
         mean_first_latent(true, train),
     )
-    return FeatureScorer(similarities, caption_numbers(test.captions), latents)
+    return FeatureScorer(similarities, numbered(test.captions), latents)
 
 
 @dataclass(frozen=True)

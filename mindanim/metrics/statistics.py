@@ -3,7 +3,7 @@
 Neighbouring clips are alike (scenes last, haemodynamic responses overlap), so clips are not exchangeable.
 Blocks are: a film segment where there are enough, otherwise stretches of consecutive clips within a segment
 that are longer than a scene and the response together. Every interval and test below treats the block as
-the unit.
+the unit, and reckons with what blocks that touch have in common (`dependence`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim import runtime
+from mindanim.metrics.dependence import dependence
 
 ENOUGH_SEGMENTS = 8
 """From so many segments on, a block is a segment."""
@@ -22,9 +23,11 @@ SHORTEST, LONGEST, BLOCKS_WANTED = 8, 40, 12
 """Automatic block length, in clips: a twelfth of the test set within these limits. At 2 s per clip, 8 clips
 are longer than a scene of three and the ten seconds of a response; longer ones leave less correlation
 between neighbouring blocks, as long as enough blocks remain."""
-BOOTSTRAP_BLOCKS = 8
-"""With fewer blocks the resampled standard errors are too coarse, and Student's t takes the bootstrap's
-place."""
+BOOTSTRAP_BLOCKS = 12
+"""With fewer blocks the resampled standard errors are too coarse (the level falls to 3 to 4 % with 8 to 11),
+and Student's t takes the bootstrap's place."""
+
+Bounds = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,12 @@ class Interval:
 class Resampling:
     """How uncertainty is computed.
 
-    blocks: (clip,), the block of each clip. runs: (clip,), the segment within which clips were shifted.
-    bootstraps, permutations: how many. seed: of both; each metric and floor has numbers of its own.
+    blocks, segments: (clip,), the block and the film segment of each clip. runs: (clip,), the segment within
+    which clips were shifted. bootstraps, permutations: how many. seed: of both; each metric and floor has numbers of its own.
     """
 
     blocks: NDArray[np.intp]
+    segments: NDArray[np.intp]
     runs: NDArray[np.intp]
     bootstraps: int
     permutations: int
@@ -59,6 +63,12 @@ class Resampling:
     def rng(self, *names: str) -> np.random.Generator:
         """The random numbers of one metric and floor, the same whatever else is computed."""
         return runtime.named_rng(self.seed, *names)
+
+
+def numbered(names: Sequence[str]) -> NDArray[np.intp]:
+    """(name,) int from 0: the same number for the same name."""
+    _, numbers = np.unique(np.asarray(names, dtype=object), return_inverse=True)
+    return numbers.astype(np.intp)
 
 
 def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.intp]:
@@ -95,15 +105,21 @@ def _span(sizes: NDArray[np.intp]) -> str:
 
 
 def block_interval(
-    scores: NDArray[np.float64], blocks: NDArray[np.intp], resamples: int, rng: np.random.Generator
+    scores: NDArray[np.float64],
+    blocks: NDArray[np.intp],
+    resamples: int,
+    rng: np.random.Generator,
+    segments: NDArray[np.intp] | None = None,
+    bounds: Bounds = (None, None),
 ) -> Interval:
     """Mean, standard error and 95 % interval of `scores` (clip,), blocks being the unit. NaN scores are
     left out.
 
-    The standard error is that of a ratio of block totals (clips may be missing from blocks). The interval
-    is the symmetric studentised bootstrap over blocks (Hall 1988, doi:10.1214/aos/1176350933), which unlike
-    the percentile bootstrap keeps its level with ten blocks; with fewer than eight it is Student's t with
-    blocks - 1 degrees of freedom.
+    The standard error is that of a ratio of block totals (clips may be missing from blocks), widened by what
+    blocks that touch within a segment have in common; without segments no two blocks have anything. The
+    interval is the symmetric studentised bootstrap over blocks (Hall 1988, doi:10.1214/aos/1176350933), which
+    unlike the percentile bootstrap keeps its level; with fewer than twelve it is Student's t with the
+    effective degrees of freedom. It is cut where the metric's bounds are.
     """
     defined = ~np.isnan(scores)
     n = int(defined.sum())
@@ -111,33 +127,41 @@ def block_interval(
         return Interval(float("nan"), None, None, None, 0, 0)
     sums, sizes = _totals(scores[defined], blocks[defined])
     count = len(sums)
-    mean, error = _mean_and_error(sums, sizes)
+    mean, spread = _mean_and_error(sums, sizes)
     if count < 2:
         return Interval(float(mean), None, None, None, n, count)
-    half = _half_width(sums, sizes, float(mean), float(error), resamples, rng)
-    return Interval(float(mean), float(error), float(mean - half), float(mean + half), n, count)
+    shared = dependence(scores[defined], blocks[defined], None if segments is None else segments[defined])
+    error = float(spread) * np.sqrt(shared.inflation)
+    half = error * _quantile(sums, sizes, shared.df, resamples, rng)
+    low, high = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
+    # A mean of identical clips may pass a bound by rounding.
+    ends = min(max(float(mean) - half, low), float(mean)), max(min(float(mean) + half, high), float(mean))
+    return Interval(float(mean), error, *ends, n, count)
 
 
-def _half_width(
+def _quantile(
     sums: NDArray[np.float64],
     sizes: NDArray[np.float64],
-    mean: float,
-    error: float,
+    df: float,
     resamples: int,
     rng: np.random.Generator,
 ) -> float:
-    count = len(sums)
-    if count < BOOTSTRAP_BLOCKS:
-        from scipy.stats import t
+    """Standard errors from the mean to either end of the interval."""
+    from scipy.special import stdtrit
 
-        return float(t.ppf(0.975, count - 1)) * error
+    count = len(sums)
+    student = float(stdtrit(df, 0.975))
+    if count < BOOTSTRAP_BLOCKS:
+        return student
+    mean, error = _mean_and_error(sums, sizes)
     drawn = rng.integers(count, size=(resamples, count))
     means, errors = _mean_and_error(sums[drawn], sizes[drawn])
     # A resample of equal blocks has no error of its own and says nothing about the spread.
     usable = errors > 1e-12 * (abs(mean) + error)
     if not usable.any():
         return 0.0
-    return float(np.quantile(np.abs(means[usable] - mean) / errors[usable], 0.95)) * error
+    found = float(np.quantile(np.abs(means[usable] - mean) / errors[usable], 0.95))
+    return found * student / float(stdtrit(count - 1, 0.975))
 
 
 def _mean_and_error(
@@ -168,12 +192,14 @@ def sign_flip_p(
     permutations: int,
     rng: np.random.Generator,
     two_sided: bool = False,
+    segments: NDArray[np.intp] | None = None,
 ) -> float | None:
     """Paired permutation test that the mean difference is positive (or, two-sided, not zero).
 
     differences: (clip,); all clips of a block change sign together. With few blocks all sign patterns are
-    taken, otherwise `permutations` are drawn; p = (1 + #(at least as large)) / (1 + number). None when
-    nothing is defined.
+    taken, otherwise `permutations` are drawn; p = (1 + #(at least as large)) / (1 + number). Flipped blocks
+    are independent of each other; where the given ones are not, because they touch within a segment, the
+    observed mean is first divided by what that adds to its spread. None when nothing is defined.
     """
     defined = ~np.isnan(differences)
     if not defined.any():
@@ -185,7 +211,10 @@ def sign_flip_p(
         signs = 1.0 - 2.0 * patterns
     else:
         signs = rng.choice([-1.0, 1.0], size=(permutations, count))
-    return _p_of(float(sums.sum()), signs @ sums, two_sided)
+    added = 1.0
+    if segments is not None and count > 1:
+        added = dependence(differences[defined], blocks[defined], segments[defined]).flips
+    return _p_of(float(sums.sum()) / np.sqrt(added), signs @ sums, two_sided)
 
 
 def shift_p(

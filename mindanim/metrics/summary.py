@@ -73,7 +73,9 @@ def _entry(
 ) -> dict[str, Any]:
     own = scored.own[metric.id]
     rng = resampling.rng(metric.id)
-    interval = block_interval(own, resampling.blocks, resampling.bootstraps, rng)
+    interval = block_interval(
+        own, resampling.blocks, resampling.bootstraps, rng, resampling.segments, metric.bounds
+    )
     floors = {"shuffled": _shuffled_floor(metric, own, scored.shuffled[metric.id], resampling, null)}
     for name, scores in scored.floors.items():
         if metric.id in scores:
@@ -131,7 +133,9 @@ def _floor(
     """Floor entry of videos that replace the reconstructions; p by block sign flips."""
     rng = resampling.rng(metric.id, name)
     differences = metric.sign * (own - floor)
-    p = sign_flip_p(differences, resampling.blocks, resampling.permutations, rng)
+    p = sign_flip_p(
+        differences, resampling.blocks, resampling.permutations, rng, segments=resampling.segments
+    )
     return _compared(own, floor, differences, metric.sign, p, resampling, rng)
 
 
@@ -150,7 +154,11 @@ def _compared(
         return {"value": None, "difference": None, "ci": None, "p": None, "p_holm": None, "above": False}
     difference = sign * float((own[both] - floor[both]).mean())
     interval = block_interval(
-        np.where(both, contributions, np.nan), resampling.blocks, resampling.bootstraps, rng
+        np.where(both, contributions, np.nan),
+        resampling.blocks,
+        resampling.bootstraps,
+        rng,
+        resampling.segments,
     )
     half = None if interval.high is None else interval.high - interval.value
     return {

@@ -136,6 +136,7 @@ class _Work:
         batch = self.run.batch or max(1, self.config.batch_frames // scene.test.shape[0])
         found = assess(self.config, material, batch, runtime.threads(), Scratch(draft.path))
         lineage = lineage_of(*scene.lineage)
+        notes = [*scene.notes, *found.notes]
         data = {
             "dataset": dataset,
             "subject": self.run.subject,
@@ -149,7 +150,7 @@ class _Work:
                     for artifact in lineage
                     for finding in artifact.findings
                 ),
-                *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in scene.notes),
+                *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in notes),
             ],
         }
         for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
@@ -235,7 +236,7 @@ class _Work:
             draft.methods(sentence)
         if data["subset"]:
             draft.finding("subset", f"Scored on a subset: {data['subset']}.")
-        for note in self.scene.notes:
+        for note in (*self.scene.notes, *found.notes):
             draft.finding("clips", note)
         above = [score["id"] for score in data["scores"] if score["above_floor"]]
         draft.fact(clips=data["clips"], subset=data["subset"], above_floor=above)

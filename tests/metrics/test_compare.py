@@ -22,7 +22,7 @@ def write(folder, per_clip, **changes):
     versions = changes.pop("version", 1)
     clips = changes.pop("clips", CLIPS)
     null = changes.pop("null", np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
-    entry = {"value": 0.0, "above_floor": False, "floors": {"shuffled": {"value": 0.0}}}
+    entry = {"bounds": [None, None], "value": 0.0, "above_floor": False, "floors": {"shuffled": {"value": 0.0}}}
     means = np.nanmean(per_clip, axis=1)
     data = {
         "schema_version": 2,

@@ -8,12 +8,12 @@ import pytest
 from mindanim.metrics.features import (
     FeatureScorer,
     Latents,
-    caption_numbers,
     clip_correlations,
     correlations,
     mean_first_latent,
     retrieval_hits,
 )
+from mindanim.metrics.statistics import numbered
 
 CLIPS = 60
 
@@ -25,7 +25,7 @@ def own(count=CLIPS):
 def scorer(decoded, targets, captions, latents=None):
     similarity = clip_correlations(decoded, targets, targets.mean(axis=0))
     both = {"clip_image": similarity, "clip_text": similarity}
-    return FeatureScorer(both, caption_numbers(captions), latents)
+    return FeatureScorer(both, numbered(captions), latents)
 
 
 def unit(rng, *shape):

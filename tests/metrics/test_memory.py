@@ -13,8 +13,9 @@ import torch
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.metrics import material
 from mindanim.metrics.assess import Material, assess
-from mindanim.metrics.features import FeatureScorer, Latents, caption_numbers, clip_correlations
+from mindanim.metrics.features import FeatureScorer, Latents, clip_correlations
 from mindanim.metrics.semantic import Networks
+from mindanim.metrics.statistics import numbered
 
 FRAMES, SIZE, CLASSES, FEATURES = 4, 8, 1000, 512
 SHAPE = (FRAMES, SIZE, SIZE, 3)
@@ -88,7 +89,7 @@ def evaluated(count):
     latents = Vectors(count, FRAMES, 2, 4, 4)
     features = FeatureScorer(
         {"clip_text": similarity, "clip_image": similarity},
-        caption_numbers(captions),
+        numbered(captions),
         Latents(latents, latents, np.zeros((2, 4, 4))),
     )
     what = Material(

@@ -96,7 +96,7 @@ def test_holm_is_over_the_metrics_of_each_floor(scored):
 
 def summarised(found: Scored):
     segments = ["a"] * CLIPS
-    resampling = Resampling(make_blocks(segments, 2), np.zeros(CLIPS, int), 100, 99, 0)
+    resampling = Resampling(make_blocks(segments, 2), np.zeros(CLIPS, int), np.zeros(CLIPS, int), 100, 99, 0)
     return summarise(metrics(), found, resampling, {}, {})[0]
 
 

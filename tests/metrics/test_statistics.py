@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mindanim.metrics.compare import joint_p, subject_interval
+from mindanim.metrics.dependence import dependence
 from mindanim.metrics.floors import plan_shuffles
 from mindanim.metrics.scored import Places, Shuffled
 from mindanim.metrics.statistics import (
@@ -14,6 +16,8 @@ from mindanim.metrics.statistics import (
     effect_size,
     holm,
     make_blocks,
+    numbered,
+    shift_null,
     shift_p,
     sign_flip_p,
 )
@@ -38,23 +42,98 @@ def film_like(rng, sims, segments=3, clips=40, persistence=0.3):
     return np.concatenate(parts, axis=1)
 
 
-def test_intervals_keep_their_level_under_autocorrelated_scores():
-    rng = np.random.default_rng(0)
-    blocks = make_blocks(SEGMENTS)
-    misses = []
-    for scores in film_like(rng, 2000):
-        found = block_interval(scores, blocks, 400, rng)
-        misses.append(found.low > 0 or found.high < 0)
+def autoregressive(rng, sims, segments, clips, persistence):
+    """AR(1) scores of variance 1, (sim, clip), that begin afresh in every segment."""
+    fresh = rng.standard_normal((sims, segments, clips))
+    for clip in range(1, clips):
+        fresh[..., clip] *= np.sqrt(1 - persistence**2)
+        fresh[..., clip] += persistence * fresh[..., clip - 1]
+    return fresh.reshape(sims, segments * clips)
+
+
+# (segments, clips of each, length of a block) and how many blocks that makes
+SETS = {5: (1, 60, 12), 10: (10, 12, 0), 12: (3, 40, 0), 23: (23, 12, 0)}
+
+
+def layout(blocks):
+    segments, clips, length = SETS[blocks]
+    names = [f"test{segment:02d}" for segment in range(segments) for _ in range(clips)]
+    found = make_blocks(names, length)
+    assert len(np.unique(found)) == blocks
+    return segments, clips, found, numbered(names)
+
+
+@pytest.mark.parametrize("persistence", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("count", SETS)
+def test_intervals_and_sign_flips_keep_their_level(count, persistence):
+    rng = np.random.default_rng([count, round(10 * persistence)])
+    segments, clips, blocks, films = layout(count)
+    misses, above, flips = [], [], []
+    for scores in autoregressive(rng, 4000, segments, clips, persistence):
+        found = block_interval(scores, blocks, 199, rng, films)
+        misses.append(not found.low <= 0 <= found.high)
+        above.append(found.low > 0)
+        two_sided = len(flips) % 2 == 1
+        flips.append(sign_flip_p(scores, blocks, 199, rng, two_sided, films))
     assert 0.04 <= np.mean(misses) <= 0.06
+    assert 0.015 <= np.mean(above) <= 0.035  # one-sided: half of it
+    # Five blocks allow p values of 1/32, 2/32, ... only (two-sided 2/32, ...): the test stays below 5 %.
+    level = np.mean(np.array(flips) <= 0.05)
+    assert level <= 0.06 and (level >= 0.04 or count == 5)
 
 
-def test_a_few_blocks_are_handled_by_students_t():
-    rng = np.random.default_rng(10)
-    short = ["a"] * 24 + ["b"] * 24
-    blocks = make_blocks(short)
-    assert blocks.max() + 1 < 8
-    found = [block_interval(scores, blocks, 100, rng) for scores in film_like(rng, 2000, 2, 24)]
-    assert 0.04 <= np.mean([one.low > 0 or one.high < 0 for one in found]) <= 0.065
+def test_blocks_that_touch_would_not_keep_it_as_independent_ones():
+    rng = np.random.default_rng(0)
+    blocks, films = make_blocks(["a"] * 80), np.zeros(80, int)
+    scores = autoregressive(rng, 4000, 1, 80, 0.7)
+    plain, aware = (
+        np.mean([abs(found.value) > found.high - found.value for found in intervals])
+        for intervals in (
+            [block_interval(row, blocks, 199, rng, segments) for row in scores] for segments in (None, films)
+        )
+    )
+    assert plain > 0.08 and aware < 0.065
+
+
+def test_scenes_on_top_of_slow_changes_are_handled():
+    rng = np.random.default_rng(0)
+    blocks, films = make_blocks(SEGMENTS), numbered(SEGMENTS)
+    found = [block_interval(scores, blocks, 199, rng, films) for scores in film_like(rng, 4000)]
+    assert 0.04 <= np.mean([not one.low <= 0 <= one.high for one in found]) <= 0.06
+
+
+def test_dependence_is_what_the_covariance_of_an_autoregressive_process_says():
+    rng = np.random.default_rng(3)
+    blocks, films = make_blocks(["a"] * 40 + ["b"] * 24, 8), np.repeat([0, 1], [40, 24])
+    scores = autoregressive(rng, 1, 1, 64, 0.6)[0]
+    rest = scores - scores.mean()
+    lag = np.mean((rest[1:] * rest[:-1])[films[1:] == films[:-1]]) / np.mean(rest**2)
+    lag += (1 + 4 * lag) / 64
+    places = np.concatenate([np.arange(40), np.arange(24)])
+    clips = lag ** np.abs(places[:, None] - places) * (films[:, None] == films)
+    member = (blocks[:, None] == np.arange(8)).astype(float)
+    means = member.T @ clips @ member / 64
+    centred = means - means.mean(axis=0)
+    centred -= centred.mean(axis=1, keepdims=True)
+    found = dependence(scores, blocks, films)
+    assert found.inflation == pytest.approx(means.sum() / 8 / (np.trace(centred) / 7), rel=1e-2)
+    assert found.flips == pytest.approx(means.sum() / np.trace(means), rel=1e-2)
+    assert found.df == pytest.approx(np.trace(centred) ** 2 / (centred**2).sum(), rel=1e-2)
+    back = np.concatenate([np.arange(40, 64), np.arange(40)])
+    assert vars(dependence(scores[back], blocks[back], films[back])) == pytest.approx(vars(found))
+
+
+def test_independent_scores_have_no_dependence():
+    found = dependence(np.ones(24), np.repeat([0, 1, 2], 8), np.zeros(24, int))
+    assert (found.inflation, found.df, found.flips) == pytest.approx((1, 2, 1))
+
+
+def test_intervals_end_where_the_metric_does():
+    rng = np.random.default_rng(8)
+    hits = np.repeat([1.0, 1.0, 1.0, 0.7], 8)
+    free = block_interval(hits, np.repeat(np.arange(4), 8), 99, rng)
+    cut = block_interval(hits, np.repeat(np.arange(4), 8), 99, rng, bounds=(0.0, 1.0))
+    assert free.high > 1 and (cut.low, cut.high) == (free.low, 1.0)
 
 
 def test_clips_taken_as_independent_would_not_keep_it():
@@ -65,13 +144,6 @@ def test_clips_taken_as_independent_would_not_keep_it():
         for found in (block_interval(scores, every_clip, 100, rng) for scores in film_like(rng, 400))
     ]
     assert np.mean(misses) > 0.12
-
-
-def test_sign_flips_keep_their_level():
-    rng = np.random.default_rng(2)
-    blocks = make_blocks(SEGMENTS)
-    p = [sign_flip_p(scores, blocks, 299, rng) for scores in film_like(rng, 2000)]
-    assert 0.04 <= np.mean(np.array(p) <= 0.05) <= 0.06
 
 
 def shuffled_of(scores, plan):
@@ -94,13 +166,48 @@ def test_shuffled_floor_and_circular_shifts_keep_their_level():
     for scores in pair_scores(rng, 1500):
         own = np.diag(scores)
         shuffled = shuffled_of(scores, plan)
-        found = block_interval(shuffled.differences(own), blocks, 200, rng)
+        found = block_interval(shuffled.differences(own), blocks, 200, rng, numbered(SEGMENTS))
         difference = (own - shuffled.floor).mean()
         above.append(difference - (found.high - found.value) > 0)
         shifts.append(shift_p(own, shuffled.shifted, plan.runs, 299, rng))
     # One-sided: 2.5 % of the intervals may lie above zero.
     assert 0.01 <= np.mean(above) <= 0.035
     assert 0.04 <= np.mean(np.array(shifts) <= 0.05) <= 0.06
+
+
+@pytest.mark.parametrize("subjects", [3, 5, 10])
+def test_shifts_alike_in_all_subjects_keep_their_level(subjects):
+    """Subjects saw the same films, and their videos have a generator in common; none knows the clip."""
+    rng = np.random.default_rng(subjects)
+    sims = 4000
+    plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 9)
+    truths = autoregressive(rng, sims, 3, 40, 0.7)
+    shared = autoregressive(rng, sims, 3, 40, 0.7)
+    alone = autoregressive(rng, sims * subjects, 3, 40, 0.7).reshape(sims, subjects, 120)
+
+    def null(truth, recon, seed):
+        shifted = truth[:, None] * recon[plan.shifted]
+        return shift_null(truth * recon, shifted, plan.runs, 199, np.random.default_rng(seed))
+
+    makes = 0.7 * shared[:, None] + 0.7 * alone
+    together = joint_p(1, [null(truths[0], recon, 0) for recon in makes[0]])
+    # The mean of the subjects' nulls is the null of their mean, which is quicker to draw.
+    p = [
+        joint_p(1, [null(truth, recons.mean(axis=0), seed)])
+        for seed, (truth, recons) in enumerate(zip(truths, makes, strict=True))
+    ]
+    assert p[0] == together
+    assert 0.04 <= np.mean(np.array(p) <= 0.05) <= 0.06
+
+
+@pytest.mark.parametrize("subjects", [3, 5, 10])
+def test_intervals_over_subjects_keep_their_level(subjects):
+    rng = np.random.default_rng(subjects)
+    misses = []
+    for values in rng.standard_normal((4000, subjects)):
+        low, high = subject_interval(values, (None, None))[1:]
+        misses.append(not low <= 0 <= high)
+    assert 0.04 <= np.mean(misses) <= 0.06
 
 
 def test_a_real_relation_is_found():
