@@ -42,10 +42,16 @@ class EvaluateConfig(StageConfig):
     groups: tuple[Group, ...] = opt(
         ("semantic", "pixel", "motion", "feature"), "Groups of metrics to compute.", flag=True, min_length=1
     )
-    ceiling: str = opt("oracle", "Label of the videos made from true features; they are the ceiling.")
-    no_brain: str = opt("nobrain", "Label of the videos made from noise responses; they are a floor.")
+    ceiling: str = opt("oracle", "Label of the videos made from true features, the ceiling; or none.")
+    no_brain: str = opt("nobrain", "Label of the videos made from noise responses, a floor; or none.")
     repeats: tuple[str, ...] = opt(
-        ("odd", "even"), "Labels of the videos made from each half of the repeats; a second ceiling."
+        ("odd", "even"),
+        "Labels of the videos made from each half of the repeats, a second ceiling; or none.",
+    )
+    pool: tuple[Path, ...] = opt(
+        (),
+        "Folders of other studies' stimuli; their clips join the test clips in the large retrieval pool.",
+        identity=False,
     )
     compare: tuple[str, ...] = opt(
         (),
@@ -93,11 +99,21 @@ class EvaluateConfig(StageConfig):
     def _home(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None
 
+    @field_validator("pool")
+    @classmethod
+    def _homes(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(folder.expanduser() for folder in value)
+
+    @field_validator("ceiling", "no_brain")
+    @classmethod
+    def _none(cls, value: str) -> str:
+        return "" if value.lower() == "none" else value
+
     @field_validator("repeats")
     @classmethod
     def _two(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(value) not in (0, 2):
-            raise ValueError("name two labels, one for each half, or none")
+            raise ValueError("name two labels, one for each half (repeats=odd,even), or say repeats=none")
         return value
 
     @model_validator(mode="after")

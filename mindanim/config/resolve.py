@@ -164,8 +164,8 @@ def resolve_run(asked: Asked) -> RunOptions:
 def parse(annotation: Any, text: str) -> Any:
     """A text from the command line, the environment or TOML as the value that an option of this type takes.
 
-    Tuples are comma-separated; "none" is no value, where that is allowed. A text that does not fit is
-    returned as it is, for the validation to complain about.
+    Tuples are comma-separated; "none" is an empty one, and elsewhere no value, where that is allowed. A text
+    that does not fit is returned as it is, for the validation to complain about.
     """
     origin, members = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
@@ -174,6 +174,8 @@ def parse(annotation: Any, text: str) -> Any:
         inner = [member for member in members if member is not types.NoneType]
         return parse(inner[0], text) if len(inner) == 1 else text
     if origin is tuple:
+        if text.strip().lower() == NONE:
+            return ()
         parts = [part.strip() for part in text.split(",") if part.strip()]
         kinds = (
             members if len(members) == len(parts) and Ellipsis not in members else [members[0]] * len(parts)

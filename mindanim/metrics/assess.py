@@ -17,7 +17,7 @@ from mindanim.metrics.floors import Clips, Shuffles, gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.judge import Judge
 from mindanim.metrics.material import TestSet
-from mindanim.metrics.metric import Metric, Refusal, Setting
+from mindanim.metrics.metric import Metric, PoolSize, Refusal, Setting
 from mindanim.metrics.pixel import GRAY_RECON, GRAY_TRUTH
 from mindanim.metrics.registry import catalogue
 from mindanim.metrics.scored import Contender, Scored, score_clips
@@ -119,7 +119,7 @@ def assess(
 def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
     """Which tests cannot find anything at 5 %, for want of shifts or blocks."""
     said = []
-    if 1 < (pairings := null.shape[1]) and pairings * SIGNIFICANT < 1:
+    if (pairings := null.shape[1]) > 1 and pairings * SIGNIFICANT < 1:
         said.append(
             f"p against the shuffled floor cannot be below {1 / pairings:.2g}: the clips allow {pairings} "
             "pairings only. More shifts (--set shuffles=N) or more film segments make it finer."
@@ -137,6 +137,12 @@ def _notes(material: Material, scored: Scored) -> dict[str, str]:
     if material.features is not None:
         rank = f"Median rank {material.features.median_rank():g} of {len(material.test.clips)}."
         notes = {f"retrieval.top{top}": rank for top in RETRIEVED}
+        if (pool := material.features.pool) is not None:
+            text = (
+                f"Median rank {material.features.median_rank(large=True):g} of {pool.clips}; left out for "
+                f"looking like another clip of the pool: {pool.duplicates}."
+            )
+            notes |= {f"retrieval.top{top}.large": text for top in RETRIEVED}
     if GRAY_TRUTH in scored.own:
         shares = [100 * float(np.mean(scored.own[name])) for name in (GRAY_TRUTH, GRAY_RECON)]
         text = f"No hue: {shares[0]:.1f} % of the truth's pixels, {shares[1]:.1f} % of the reconstruction's."
@@ -177,6 +183,7 @@ def _catalogue(config: EvaluateConfig, material: Material) -> tuple[list[Metric]
         released=config.released,
         distractors=features.distractors if features else 0,
         decoded=frozenset({"clip", "latents"} if features else ()),
+        pool=PoolSize(pool.clips, pool.sha256) if features and (pool := features.pool) else None,
     )
     return catalogue(setting, config.groups)
 

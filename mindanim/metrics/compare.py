@@ -218,6 +218,10 @@ def _differences(
         one, two = scores[name], other_scores[name]
         if one["version"] != two["version"]:
             found.append(f"the version of {name} ({one['version']} and {two['version']})")
+        pools = [score.get("pool") for score in (one, two)]
+        if pools[0] != pools[1]:
+            sizes = [f"{pool['clips']} clips, {pool['sha256'][:8]}" if pool else "none" for pool in pools]
+            found.append(f"the pool of {name} ({sizes[0]} and {sizes[1]})")
         hashes = [(score["backbone"] or {}).get("sha256", "") for score in (one, two)]
         if hashes[0] != hashes[1]:
             found.append(f"the backbone of {name} ({hashes[0][:8]} and {hashes[1][:8]})")

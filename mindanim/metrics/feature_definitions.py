@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mindanim.metrics.metric import Metric, Setting
+from mindanim.metrics.metric import Metric, PoolSize, Setting
 
 WAYS = (2, 50)
 RETRIEVED = (1, 10, 100)
@@ -28,20 +28,13 @@ def feature(setting: Setting) -> Iterator[tuple[Metric, str]]:
                 no_vectors or (few if setting.distractors < ways - 1 else ""),
             )
     for top in RETRIEVED:
-        yield (
-            Metric(
-                id=f"retrieval.top{top}",
-                name=f"Retrieval, top {top}",
-                group="feature",
-                bounds=_UNIT,
-                needs=("decoded_clip",),
-                chance=min(1.0, top / setting.clips),
-                chance_source=f"{top} of {setting.clips} clips",
-                reference=_ANIMATOR,
-                note="Decoded CLIP vector against those of all captions; equal ones share the odds.",
-            ),
-            no_vectors or (f"the pool has only {setting.clips} clips" if setting.clips <= top else ""),
-        )
+        small = f"the pool has only {setting.clips} clips" if setting.clips <= top else ""
+        yield _retrieval(top, setting.clips, None), no_vectors or small
+    for top in RETRIEVED:
+        pool = setting.pool
+        unnamed = "" if pool else "no stimuli of another study were named; --set pool=FOLDER"
+        small = f"the pool has only {pool.clips} clips" if pool and pool.clips <= top else ""
+        yield _retrieval(top, pool.clips if pool else 1, pool, "large"), no_vectors or unnamed or small
     first = "First frames less the training mean."
     yield _correlation("latent", "Decoded first latent", "decoded_latents", first), no_latents
     still = f"differences need 2 frames, the clips have {setting.frames}" if setting.frames < 2 else ""
@@ -49,6 +42,22 @@ def feature(setting: Setting) -> Iterator[tuple[Metric, str]]:
     yield (
         _correlation("latent_diff", "Decoded latent difference", "decoded_latents", later),
         no_latents or still,
+    )
+
+
+def _retrieval(top: int, clips: int, pool: PoolSize | None, which: str = "") -> Metric:
+    whose = "those of all captions" if not which else "those of all captions, other studies' among them"
+    return Metric(
+        id=f"retrieval.top{top}" + (f".{which}" if which else ""),
+        name=f"Retrieval, top {top}" + (f", {which} pool" if which else ""),
+        group="feature",
+        bounds=_UNIT,
+        needs=("decoded_clip",),
+        chance=min(1.0, top / clips),
+        chance_source=f"{top} of {clips} clips",
+        pool=pool,
+        reference=_ANIMATOR,
+        note=f"Decoded CLIP vector against {whose}; equal ones share the odds.",
     )
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.nway import identification_hits
 from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
+
+if TYPE_CHECKING:
+    from mindanim.metrics.pool import Pool
 
 _CHUNK = 64
 """Pairs, or clips' latents, looked at a time."""
@@ -52,12 +55,14 @@ class FeatureScorer:
     """Everything the feature metrics need, for all test clips.
 
     similarities: `clip_image` and `clip_text` -> (decoded, target) correlations. captions: (target,), the
-    same number for the same caption. latents: None when the videos have none.
+    same number for the same caption. latents: None when the videos have none. pool: the clips of other
+    studies that retrieval can look among as well.
     """
 
     similarities: dict[str, NDArray[np.float64]]
     captions: NDArray[np.intp]
     latents: Latents | None
+    pool: Pool | None = None
 
     @property
     def distractors(self) -> int:
@@ -71,9 +76,11 @@ class FeatureScorer:
     def _score(self, name: str, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         family, _, rest = name.partition(".")
         if family == "retrieval":
-            top = int(rest.removeprefix("top"))
-            parts = [retrieval_hits(self.similarities["clip_text"], part, top) for part in _parts(pairs)]
-            return np.concatenate(parts)
+            among, _, which = rest.partition(".")
+            top = int(among.removeprefix("top"))
+            beside = self._beside() if which == "large" else None
+            near = self.similarities["clip_text"]
+            return np.concatenate([retrieval_hits(near, part, top, beside) for part in _parts(pairs)])
         kind, _, detail = rest.partition(".")
         if kind not in self.similarities:
             return self._latent_correlation(kind, pairs)
@@ -95,15 +102,20 @@ class FeatureScorer:
             result[row] = correlations(*(view.reshape(1, -1) for view in views)).item()
         return result
 
-    def median_rank(self) -> float:
-        """Median rank of the true clip in retrieval by text, 1 is best; clips of the same caption share the
-        mean rank."""
+    def _beside(self) -> NDArray[np.float64]:
+        if self.pool is None:
+            raise ValueError("the large pool needs the stimuli of another study")
+        return self.pool.similarities
+
+    def median_rank(self, large: bool = False) -> float:
+        """Median rank of the true clip in retrieval by text, among the test clips or in the `large` pool; 1
+        is best, clips of the same caption share the mean rank."""
         similarity = self.similarities["clip_text"]
+        beside = self._beside() if large else None
         ranks = []
         for rows in _parts(np.arange(len(similarity))):
-            own = similarity[rows, rows][:, None]
-            near = similarity[rows]
-            ranks.append((near > own).sum(axis=1) + ((near == own).sum(axis=1) + 1) / 2)
+            higher, equals = _nearer(similarity, beside, rows, rows)
+            ranks.append(higher + (equals + 1) / 2)
         return float(np.median(np.concatenate(ranks)))
 
 
@@ -112,19 +124,37 @@ def _parts(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return np.split(rows, range(_CHUNK, len(rows), _CHUNK))
 
 
-def retrieval_hits(similarity: NDArray[np.float64], pairs: NDArray[np.intp], top: int) -> NDArray[np.float64]:
+def retrieval_hits(
+    similarity: NDArray[np.float64],
+    pairs: NDArray[np.intp],
+    top: int,
+    beside: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Probability that the target is among the `top` nearest of the pool, ties broken at random; (pair,).
 
     similarity: (decoded, target); the pool is all targets. pairs: (pair, 2), rows of target and decoded
-    vector.
+    vector. beside: (decoded, other clip), of clips that join the pool.
     """
-    targets, decoded = pairs.T
-    rows = similarity[decoded]
-    own = similarity[decoded, targets][:, None]
-    higher = (rows > own).sum(axis=1)
-    equals = (rows == own).sum(axis=1)  # the target itself among them
+    higher, equals = _nearer(similarity, beside, *pairs.T)
     hits: NDArray[np.float64] = np.clip((top - higher) / equals, 0.0, 1.0)
     return hits
+
+
+def _nearer(
+    similarity: NDArray[np.float64],
+    beside: NDArray[np.float64] | None,
+    targets: NDArray[np.intp],
+    decoded: NDArray[np.intp],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """How many of the pool lie nearer than the target, and how many as near, the target itself among them."""
+    own = similarity[decoded, targets][:, None]
+    pools = [similarity] if beside is None else [similarity, beside]
+    near = [pool[decoded] for pool in pools]
+    higher, equals = (
+        sum((found > own).sum(axis=1) for found in near),
+        sum((found == own).sum(axis=1) for found in near),
+    )
+    return np.asarray(higher), np.asarray(equals)
 
 
 def correlations(decoded: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:

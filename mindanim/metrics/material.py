@@ -23,13 +23,13 @@ from mindanim.metrics.features import (
 )
 from mindanim.metrics.floors import Clips
 from mindanim.metrics.foreign import Folders
+from mindanim.metrics.pool import read_pool
 from mindanim.metrics.scored import Contender
 from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.statistics import numbered
+from mindanim.metrics.vectors import Vectors
 
 _NAMED = 10
-_CHUNK = 512
-"""Vectors read at a time."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,11 @@ def read_videos(videos: Artifact, test: TestSet) -> FileClips:
 
 
 def read_contender(
-    videos: Artifact, test: TestSet, stimuli: Artifact, scratch: Scratch = IN_TEMPORARY
+    videos: Artifact,
+    test: TestSet,
+    stimuli: Artifact,
+    scratch: Scratch = IN_TEMPORARY,
+    others: Sequence[Artifact] = (),
 ) -> Contender | str:
     """Other videos of the test set's clips, or the reason why they cannot stand beside these."""
     if made_from_others(videos, stimuli):
@@ -205,7 +209,7 @@ def read_contender(
     made = set(videos.table("clips.tsv")["clip_id"])
     if missing := [clip for clip in test.clip_ids if clip not in made]:
         return f"{videos.path} lacks {len(missing)} of the clips: {_some(missing)}"
-    return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch))
+    return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch, others))
 
 
 def nearest_training_clips(
@@ -219,9 +223,9 @@ def nearest_training_clips(
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
     train = np.flatnonzero(stimuli.table("clips.tsv")["split"] == "train")
-    targets = _Vectors(stimuli.array("clip_text.npy"), train)
+    targets = Vectors(stimuli.array("clip_text.npy"), train)
     similarity = clip_correlations(
-        _Vectors(videos.array("decoded_clip.npy"), rows), targets, targets.mean(), scratch
+        Vectors(videos.array("decoded_clip.npy"), rows), targets, targets.mean(), scratch
     )
     latents, decoded = stimuli.array("latents.npy"), videos.array("decoded_latents.npy")
     mean = mean_first_latent(latents, train).ravel()
@@ -235,54 +239,37 @@ def nearest_training_clips(
 
 
 def read_features(
-    videos: Artifact, test: TestSet, stimuli: Artifact, scratch: Scratch = IN_TEMPORARY
+    videos: Artifact,
+    test: TestSet,
+    stimuli: Artifact,
+    scratch: Scratch = IN_TEMPORARY,
+    others: Sequence[Artifact] = (),
 ) -> FeatureScorer:
-    """The scorer of the features that `videos` was made from, against the true ones."""
+    """The scorer of the features that `videos` was made from, against the true ones.
+
+    others: stimuli of other studies, which make the large retrieval pool.
+    """
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
     table = stimuli.table("clips.tsv")
     train = np.flatnonzero(table["split"] == "train")
     place = {clip: row for row, clip in enumerate(table["clip_id"])}
     stimulus = np.array([place[clip] for clip in test.clip_ids], dtype=np.intp)
-    decoded = _Vectors(videos.array("decoded_clip.npy"), rows)
+    decoded = Vectors(videos.array("decoded_clip.npy"), rows)
     similarities = {}
     for kind in ("clip_image", "clip_text"):
         targets = stimuli.array(f"{kind}.npy")
-        mean = _Vectors(targets, train).mean()
-        similarities[kind] = clip_correlations(decoded, _Vectors(targets, stimulus), mean, scratch)
+        mean = Vectors(targets, train).mean()
+        similarities[kind] = clip_correlations(decoded, Vectors(targets, stimulus), mean, scratch)
+    # The mean is now that of the captions, which retrieval looks for.
+    pool = read_pool(decoded, stimuli, stimulus, others, mean, scratch) if others else None
     true = stimuli.array("latents.npy")
     latents = Latents(
         _Rows(videos.array("decoded_latents.npy"), rows),
         _Rows(true, stimulus),
         mean_first_latent(true, train),
     )
-    return FeatureScorer(similarities, numbered(test.captions), latents)
-
-
-@dataclass(frozen=True)
-class _Vectors:
-    """Chosen rows of a memory-mapped array of vectors, (clip, feature) or (clip, view, feature), read a few
-    at a time.
-
-    Of several views the first is taken: the frame, or the caption, as it is; the others are augmented.
-    """
-
-    array: NDArray[np.floating]
-    rows: Sequence[int] | NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: slice, /) -> NDArray[np.floating]:
-        chosen = self.rows[index]
-        return np.asarray(self.array[chosen] if self.array.ndim == 2 else self.array[chosen, 0])
-
-    def mean(self) -> NDArray[np.float64]:
-        """The mean vector, (feature,)."""
-        total = np.zeros(self.array.shape[-1])
-        for start in range(0, len(self), _CHUNK):
-            total += self[start : start + _CHUNK].sum(axis=0, dtype=np.float64)
-        return total / len(self)
+    return FeatureScorer(similarities, numbered(test.captions), latents, pool)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,14 @@ NETWORKS = ("image_classifier", "video_classifier", "clip", "vifi", "raft")
 MEASURED = "no formula: compare with the shuffled floor"
 
 
+@dataclass(frozen=True)
+class PoolSize:
+    """How many clips a retrieval pool holds, and which ones: results from unlike pools cannot be compared."""
+
+    clips: int
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One definition.
@@ -23,7 +31,7 @@ class Metric:
     bounds: smallest and largest possible value, None where there is none. chance: the value expected of
     exchangeable scores, None where there is no formula; chance_source says which. needs: what must be there
     to compute it. resolution, frames: of the clips it is computed on, (height, width); zero where it does not
-    look at frames.
+    look at frames. pool: what is searched, where that is more than the test clips.
     """
 
     id: str
@@ -34,6 +42,7 @@ class Metric:
     note: str
     resolution: tuple[int, int] = (0, 0)
     frames: int = 0
+    pool: PoolSize | None = None
     version: int = 1
     direction: Literal["higher", "lower"] = "higher"
     chance: float | None = None
@@ -72,7 +81,7 @@ class Setting:
     video_frames: frames the video classifier takes. clip_name: the CLIP model, "" without one. vifi, raft:
     whether these networks are there. released: whether N-way hits are also to be drawn as released.
     distractors: the smallest number of clips of another caption that any clip has. decoded: which decoded
-    features there are, of "clip" and "latents".
+    features there are, of "clip" and "latents". pool: the large retrieval pool, where one was named.
     """
 
     clips: int
@@ -88,6 +97,7 @@ class Setting:
     released: bool = False
     distractors: int = 0
     decoded: frozenset[str] = frozenset()
+    pool: PoolSize | None = None
 
 
 def slug(name: str) -> str:

@@ -50,7 +50,8 @@ class Resampling:
     """How uncertainty is computed.
 
     blocks, segments: (clip,), the block and the film segment of each clip. runs: (clip,), the segment within
-    which clips were shifted. bootstraps, permutations: how many. seed: of both; each metric and floor has numbers of its own.
+    which clips were shifted. bootstraps, permutations: how many. seed: of both; each metric and floor has
+    numbers of its own.
     """
 
     blocks: NDArray[np.intp]
@@ -131,7 +132,7 @@ def block_interval(
     if count < 2:
         return Interval(float(mean), None, None, None, n, count)
     shared = dependence(scores[defined], blocks[defined], None if segments is None else segments[defined])
-    error = float(spread) * np.sqrt(shared.inflation)
+    error = float(spread * np.sqrt(shared.inflation))
     half = error * _quantile(sums, sizes, shared.df, resamples, rng)
     low, high = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
     # A mean of identical clips may pass a bound by rounding.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,7 @@ def _entry(
         "undefined": len(own) - interval.n,
         "resolution": list(metric.resolution),
         "frames": metric.frames,
+        "pool": None if metric.pool is None else asdict(metric.pool),
         "chance": metric.chance,
         "chance_source": metric.chance_source,
         "floors": floors,

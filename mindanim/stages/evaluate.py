@@ -20,7 +20,8 @@ from mindanim.backbones import (
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.config.run import RunOptions
 from mindanim.errors import MindanimError, MissingError, raise_together
-from mindanim.stages.evaluation_inputs import FOREIGN, FolderScene, SubjectScene, lineage_of, scene_of
+from mindanim.stages.evaluation_folders import FolderScene
+from mindanim.stages.evaluation_inputs import FOREIGN, SubjectScene, lineage_of, scene_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +137,6 @@ class _Work:
         batch = self.run.batch or max(1, self.config.batch_frames // scene.test.shape[0])
         found = assess(self.config, material, batch, runtime.threads(), Scratch(draft.path))
         lineage = lineage_of(*scene.lineage)
-        notes = [*scene.notes, *found.notes]
         data = {
             "dataset": dataset,
             "subject": self.run.subject,
@@ -150,7 +150,11 @@ class _Work:
                     for artifact in lineage
                     for finding in artifact.findings
                 ),
-                *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in notes),
+                *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in scene.notes),
+                *(
+                    {"code": "coarse-p", "text": note, "data": {}, "artifact": "evaluation"}
+                    for note in found.notes
+                ),
             ],
         }
         for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
@@ -236,8 +240,10 @@ class _Work:
             draft.methods(sentence)
         if data["subset"]:
             draft.finding("subset", f"Scored on a subset: {data['subset']}.")
-        for note in (*self.scene.notes, *found.notes):
+        for note in self.scene.notes:
             draft.finding("clips", note)
+        for note in found.notes:
+            draft.finding("coarse-p", note)
         above = [score["id"] for score in data["scores"] if score["above_floor"]]
         draft.fact(clips=data["clips"], subset=data["subset"], above_floor=above)
         nearest = material.contenders[NEAREST]

@@ -12,6 +12,8 @@ from mindanim.artifacts import Artifact, Source, Workspace, ancestors
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.config.run import RunOptions
+from mindanim.errors import InputError
+from mindanim.stages.evaluation_folders import FolderScene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,13 +21,13 @@ if TYPE_CHECKING:
 
     from mindanim.metrics.features import FeatureScorer
     from mindanim.metrics.floors import Clips
-    from mindanim.metrics.foreign import Folders, Part, PartClips
     from mindanim.metrics.material import TestSet
     from mindanim.metrics.scored import Contender
 
 FOREIGN = "foreign"
 """The dataset of clips made elsewhere, where none is named."""
 
+_POOL = "pool "
 _HOW = {
     "oracle": "--oracle all",
     "no-brain": "--no-brain",
@@ -87,12 +89,14 @@ class SubjectScene:
     """A subject's videos with the artifacts they were made from.
 
     artifacts: fmri, stimuli and videos. beside: other videos of the same subject by the name they have in
-    the scores. room: folder for what is too large for memory; None takes the system's.
+    the scores. pool: stimuli of other studies, by the name they have among the inputs. room: folder for what
+    is too large for memory; None takes the system's.
     """
 
     config: EvaluateConfig
     artifacts: Mapping[str, Artifact]
     beside: Mapping[str, Artifact]
+    pool: Mapping[str, Artifact]
     room: Path | None = None
 
     source: None = None
@@ -100,19 +104,31 @@ class SubjectScene:
 
     @classmethod
     def of_run(cls, config: EvaluateConfig, run: RunOptions) -> SubjectScene:
-        """What `run` speaks of; InputError when fmri, stimuli or videos are not there."""
+        """What `run` speaks of; InputError when fmri, stimuli or videos are not there.
+
+        A label names the videos to score. To read the plain ones under the label of a variant that does not
+        exist would take a mistyped one for a result.
+        """
         workspace = Workspace.of(run)
+        own = workspace.place(run, "videos")
+        if run.label and "videos" not in run.use and not (own / MANIFEST).exists():
+            raise _no_videos(own, run)
         artifacts = {name: workspace.read(run, name) for name in ("fmri", "stimuli", "videos")}
         beside = {}
         for name, label in _labels(config).items():
             place = workspace.stage(run.need_subject(), "videos", label)
             if label and place != artifacts["videos"].path and (place / MANIFEST).exists():
                 beside[name] = workspace.load(place)
-        return cls(config, artifacts, beside, run.work)
+        pool = {f"{_POOL}{row}": Artifact.load(folder) for row, folder in enumerate(config.pool, 1)}
+        if pool:
+            from mindanim.metrics.pool import check_pool
+
+            check_pool(artifacts["stimuli"], list(pool.values()))
+        return cls(config, artifacts, beside, pool, run.work)
 
     @property
     def inputs(self) -> dict[str, Artifact | Source]:
-        return {**self.artifacts, **self.beside}
+        return {**self.artifacts, **self.beside, **self.pool}
 
     @property
     def lineage(self) -> list[Artifact]:
@@ -136,8 +152,8 @@ class SubjectScene:
         from mindanim.metrics.material import read_features
         from mindanim.metrics.scratch import Scratch
 
-        found = self.artifacts
-        return read_features(found["videos"], self.test, found["stimuli"], Scratch(self.room))
+        found, others = self.artifacts, list(self.pool.values())
+        return read_features(found["videos"], self.test, found["stimuli"], Scratch(self.room), others)
 
     @cached_property
     def contenders(self) -> dict[str, Contender | str]:
@@ -147,8 +163,13 @@ class SubjectScene:
         found: dict[str, Contender | str] = {}
         for name, label in _labels(self.config).items():
             if name in self.beside:
-                stimuli = self.artifacts["stimuli"]
-                found[name] = read_contender(self.beside[name], self.test, stimuli, Scratch(self.room))
+                found[name] = read_contender(
+                    self.beside[name],
+                    self.test,
+                    self.artifacts["stimuli"],
+                    Scratch(self.room),
+                    list(self.pool.values()),
+                )
             elif label:
                 subject = self.artifacts["videos"].manifest["subject"]
                 command = f"mindanim generate --subject {subject} {_HOW[name]} --label {label}"
@@ -167,102 +188,14 @@ class SubjectScene:
         return self.artifacts["stimuli"].facts.get("fps")
 
 
-@dataclass(frozen=True)
-class FolderScene:
-    """Clips made elsewhere, in one or two folders."""
-
-    config: EvaluateConfig
-    videos: Path
-
-    lineage: list[Artifact] = field(default_factory=list)
-    contenders: dict[str, Contender | str] = field(default_factory=dict)
-    features: None = None
-    fps: None = None
-    mean_frames: str = "the training clips are not known."
-
-    @cached_property
-    def found(self) -> Folders:
-        """What lies in the folders, in the order of the table of clips."""
-        from mindanim.metrics.foreign import find_clips
-        from mindanim.metrics.material import order_of
-
-        found = find_clips(self.videos, self.config.truth, self.config.layout)
-        return order_of(found, self.config.clip_table)
-
-    @property
-    def inputs(self) -> dict[str, Artifact | Source]:
-        folders = {"videos": self.videos, "truth": self.config.truth}
-        inputs: dict[str, Artifact | Source] = {}
-        for name, folder in folders.items():
-            if folder is not None:
-                files = [file for file in self.found.files if file.parent == folder]
-                inputs[name] = Source.of_files(name, files, folder)
-        if (table := self.config.clip_table) is not None:
-            inputs["clip_table"] = Source.of_files("clip_table", [table], table.parent)
-        return inputs
-
-    @cached_property
-    def test(self) -> TestSet:
-        from mindanim.metrics.foreign import check_alike, check_complete
-        from mindanim.metrics.material import read_foreign
-
-        part = check_complete(self.found, self.config.subset)
-        truth = self._clips(0)
-        shape = check_alike(list(self.found.pairs), truth, self._clips(1))
-        return read_foreign(self.found, shape, truth, part, self.config.clip_table)
-
-    @property
-    def clips(self) -> Clips:
-        return self._clips(1)
-
-    def _clips(self, which: int) -> PartClips:
-        from mindanim.metrics.foreign import PartClips
-
-        parts: list[Part] = [pair[which] for pair in self.found.pairs.values()]
-        return PartClips(parts, self.config.size, self.config.frames, self.config.border)
-
-    @property
-    def source(self) -> dict[str, Any]:
-        formats: dict[str, int] = {}
-        for file in self.found.files:
-            formats[file.suffix.lower()] = formats.get(file.suffix.lower(), 0) + 1
-        return {
-            "layout": self.config.layout,
-            "formats": formats,
-            "size": self.config.size,
-            "frames": self.config.frames,
-        }
-
-    @property
-    def notes(self) -> list[str]:
-        from mindanim.metrics.films import LOSSY
-
-        said = [
-            f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames where there are any."
-            for suffix, count in self.source["formats"].items()
-            if suffix in LOSSY
-        ]
-        if self.config.size is not None:
-            said.append(f"All clips were resized to {self.config.size} px; scores hold for that size only.")
-        if self.config.clip_table is None:
-            said.append(
-                "The films and captions of these clips are not known: they are taken as one stretch of film "
-                "in the order of their names, and as all different. --set clip_table=FILE says otherwise."
-            )
-        if self.found.missing or self.found.extra:
-            said.append(
-                "Left out: "
-                + "; ".join(
-                    f"{len(names)} {what} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
-                    for what, names in (
-                        ("clips without a reconstruction", self.found.missing),
-                        ("reconstructions without a ground truth", self.found.extra),
-                    )
-                    if names
-                )
-                + "."
-            )
-        return said
+def _no_videos(place: Path, run: RunOptions) -> InputError:
+    there = sorted(found.parent.name for found in place.parent.glob(f"videos*/{MANIFEST}"))
+    return InputError(
+        f"There are no videos labelled {run.label}: {place} does not exist.",
+        why=f"There are: {', '.join(there)}." if there else f"{place.parent} holds no videos at all.",
+        mend=f"Write the label as it is there; or score other videos under this label, the plain ones with "
+        f"--use videos= --label {run.label}, those of a variant with --use videos=LABEL.",
+    )
 
 
 def scene_of(config: EvaluateConfig, run: RunOptions) -> SubjectScene | FolderScene:
@@ -287,7 +220,8 @@ def scene_behind(evaluation: Artifact) -> SubjectScene | FolderScene | str:
         return f"{', '.join(gone)} of this evaluation is gone."
     there = {name: artifact for name, artifact in artifacts.items() if artifact is not None}
     main = {name: there.pop(name) for name in ("fmri", "stimuli", "videos")}
-    return SubjectScene(config, main, there)
+    pool = {name: there.pop(name) for name in list(there) if name.startswith(_POOL)}
+    return SubjectScene(config, main, there, pool)
 
 
 def lineage_of(*artifacts: Artifact) -> list[Artifact]:

@@ -20,9 +20,11 @@ def write(folder, per_clip, **changes):
     folder.mkdir()
     backbones = changes.pop("backbone", "a" * 64)
     versions = changes.pop("version", 1)
+    pool = changes.pop("pool", None)
     clips = changes.pop("clips", CLIPS)
     null = changes.pop("null", np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
-    entry = {"bounds": [None, None], "value": 0.0, "above_floor": False, "floors": {"shuffled": {"value": 0.0}}}
+    entry = {"value": 0.0, "above_floor": False, "floors": {"shuffled": {"value": 0.0}}}
+    entry["bounds"] = [None, None]
     means = np.nanmean(per_clip, axis=1)
     data = {
         "schema_version": 2,
@@ -38,6 +40,7 @@ def write(folder, per_clip, **changes):
                 "version": versions,
                 "direction": "higher",
                 "backbone": {"sha256": backbones},
+                "pool": pool,
                 **entry,
                 "value": means[0],
             },
@@ -98,6 +101,7 @@ def test_every_difference_is_named(tmp_path):
         ({"dataset": "cc2017"}, "dataset"),
         ({"version": 2}, r"the version of ssim.rgb7 \(1 and 2\)"),
         ({"backbone": "b" * 64}, r"the backbone of ssim.rgb7 \(aaaaaaaa and bbbbbbbb\)"),
+        ({"pool": {"clips": 90, "sha256": "c" * 64}}, r"the pool of ssim.rgb7 \(none and 90 clips, cccccccc\)"),
         ({"clips": [*CLIPS[:-1], "test1-0999"]}, r"2 clips \(test1-0120, test1-0999\)"),
         ({"scores": []}, r"metrics \(epe.farneback64, ssim.rgb7\)"),
     ):

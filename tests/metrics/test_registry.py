@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mindanim.metrics.metric import GROUPS, Setting, slug
+from mindanim.metrics.metric import GROUPS, PoolSize, Setting, slug
 from mindanim.metrics.registry import catalogue
 
 FULL = Setting(
@@ -22,6 +23,7 @@ FULL = Setting(
     distractors=110,
     vifi=True,
     decoded=frozenset({"clip", "latents"}),
+    pool=PoolSize(4000, "a" * 64),
 )
 NEVER_AT_64 = {"epe.raft", "epe.farneback512"}
 
@@ -49,6 +51,7 @@ def test_chance_of_classification_is_three_in_n_plus_two():
     assert chances["2way.image"] == 0.75 and chances["2way.image.top1"] == 0.5
     assert chances["50way.video"] == pytest.approx(3 / 52) and chances["50way.video.top1"] == 0.02
     assert chances["retrieval.top10"] == pytest.approx(10 / 120)
+    assert chances["retrieval.top10.large"] == pytest.approx(10 / 4000)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,7 @@ def test_chance_of_classification_is_three_in_n_plus_two():
         ({}, "epe.farneback512", "epe.farneback64 is the same on these"),
         ({"distractors": 40}, "feature.clip_text.50way", "49 clips of another caption"),
         ({"clips": 100}, "retrieval.top100", "only 100 clips"),
+        ({"pool": None}, "retrieval.top1.large", "--set pool=FOLDER"),
         ({"decoded": frozenset()}, "feature.latent.r", "no decoded latents"),
     ],
 )
@@ -115,3 +119,27 @@ def test_the_reference_page_describes_every_metric():
             "clipvideo.demo", "clipvideo.<name>"
         )
         assert f"`{named}`" in page, metric.id
+
+
+FIRM = (
+    "2way.image 50way.image 2way.video 50way.video 2way.image.top1 50way.image.top1 2way.video.top1 "
+    "50way.video.top1 vifi clipvideo.vitb16 retrieval.top1 retrieval.top10 retrieval.top100 ssim.rgb7 "
+    "ssim.gaussian11 ssim.graycol psnr.db hue.cosine hue.pearson hue.circular clip_pcc.gated "
+    "clip_pcc.adjacent epe.farneback512 epe.raft ae.farneback512 flow.corr feature.clip_image.r "
+    "feature.clip_image.2way feature.clip_text.r feature.clip_text.2way feature.latent.r "
+    "feature.latent_diff.r"
+).split()
+
+
+def test_every_published_identifier_is_registered_with_all_that_is_to_be_known_of_it():
+    setting = replace(FULL, height=512, width=512, raft=True, clip_name="ViT-B-16")
+    found = {metric.id: metric for metric in catalogue(setting)[0]}
+    assert set(FIRM) <= set(found)
+    for metric in found.values():
+        low, high = metric.bounds
+        assert metric.version >= 1 and metric.direction in ("higher", "lower") and low is not None
+        assert metric.reference and metric.note and metric.chance_source
+        if metric.chance is not None:
+            assert low <= metric.chance <= (np.inf if high is None else high)
+        looks = metric.group != "feature"
+        assert (metric.resolution == (512, 512)) == looks and (metric.frames == 8) == looks

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mindanim.artifacts import Artifact, Draft, Workspace, produce
+from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
 from mindanim.config.fields import StageConfig, opt
 from mindanim.config.run import RunOptions
 from tests.metrics.films import panned, texture
@@ -38,12 +38,12 @@ def unrelated(clip: int) -> np.ndarray:
 
 
 def make(
-    run: RunOptions, kind: str, build: Callable[[Draft], None], label: str = "", **inputs: Artifact
+    run: RunOptions, kind: str, build: Callable[[Draft], None], label: str = "", version: int = 0, **inputs: Artifact | Source
 ) -> Artifact:
-    """Produce one artifact of `kind` at its place."""
+    """Produce one artifact of `kind` at its place; another version is another one."""
     labelled = run.model_copy(update={"label": label})
     path = Workspace.of(run).place(labelled, kind)
-    return produce(kind, path, config=Made(), inputs=inputs, run=labelled, seed=0, build=build)
+    return produce(kind, path, config=Made(version=version), inputs=inputs, run=labelled, seed=0, build=build)
 
 
 def features(clips: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -55,7 +55,9 @@ def features(clips: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {"clip": vectors / np.linalg.norm(vectors, axis=1, keepdims=True), "latents": latents}
 
 
-def make_inputs(run: RunOptions, *, mean_frames: bool = True) -> dict[str, Artifact]:
+def make_inputs(
+    run: RunOptions, *, mean_frames: bool = True, clip_model: str = "", seed: int = 0
+) -> dict[str, Artifact]:
     """fmri and stimuli."""
     ids = [*TRAIN, *TEST]
     table = pd.DataFrame(
@@ -68,7 +70,7 @@ def make_inputs(run: RunOptions, *, mean_frames: bool = True) -> dict[str, Artif
     captions = [f"train {index}" for index in range(len(TRAIN))]
     captions += [f"scene {index // 2}" for index in range(len(TEST))]
     rng = np.random.default_rng(5)
-    found = features(len(TEST))
+    found = features(len(TEST), seed)
     train = rng.standard_normal((len(TRAIN), DIM))
     vectors = np.concatenate([train / np.linalg.norm(train, axis=1, keepdims=True), found["clip"]])
     latents = np.concatenate([rng.standard_normal((len(TRAIN), FRAMES, 2, 4, 4)), found["latents"]])
@@ -90,7 +92,8 @@ def make_inputs(run: RunOptions, *, mean_frames: bool = True) -> dict[str, Artif
             draft.save_array("mean_frames.npy", mean, axes="frame height width rgb")
         draft.fact(fps=2.0)
 
-    return {"fmri": make(run, "fmri", fmri), "stimuli": make(run, "stimuli", stimuli)}
+    seen = {"clip": Source("clip", clip_model * 64)} if clip_model else {}
+    return {"fmri": make(run, "fmri", fmri), "stimuli": make(run, "stimuli", stimuli, version=seed, **seen)}
 
 
 def make_videos(

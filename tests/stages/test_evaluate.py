@@ -73,7 +73,13 @@ def test_everything_is_there(full):
     assert scores["ssim.rgb7"]["backbone"] is None
     data = full.json("metrics.json")
     assert (data["clips"], data["frames"], data["resolution"], data["subset"]) == (16, 4, [32, 32], None)
-    assert [finding["text"] for finding in data["audit"]] == ["Clip test1-0001 resembles a training clip."]
+    near, *coarse = [finding["text"] for finding in data["audit"]]
+    assert near == "Clip test1-0001 resembles a training clip."
+    # Two segments of eight clips under three shifts; two blocks.
+    assert [text.split(":")[0] for text in coarse] == [
+        "p against the shuffled floor cannot be below 0.062",
+        "p against the other floors cannot be below 0.25",
+    ]
     assert data["quoted"] == []
     assert data["ranked_by"] == "50way.image" and data["source"] is None
     assert scores["ssim.rgb7"]["resolution"] == [32, 32] and scores["ssim.rgb7"]["frames"] == 4
@@ -184,7 +190,7 @@ def test_missing_reconstructions_are_listed_unless_a_subset_is_asked_for(tmp_pat
     found = evaluate(quick(subset=True, groups=("pixel",), motion_test=False), run)
     assert found.json("metrics.json")["subset"] == "10 of 16 test clips"
     assert "Subset: 10 of 16 test clips" in found.file("table.md").read_text()
-    assert [finding["code"] for finding in found.findings] == ["subset"]
+    assert [finding["code"] for finding in found.findings] == ["subset", "coarse-p", "coarse-p"]
     assert list(found.table("per_clip.tsv")["clip_id"]) == TEST[:10]
 
 
@@ -271,3 +277,57 @@ def test_videos_that_came_later_are_taken_up_when_asked_for_and_the_change_is_na
     assert scores["ssim.rgb7"]["ceiling"]["repeat"] == pytest.approx(scores["ssim.rgb7"]["value"])
     ceilings = [entry["ceiling"] for entry in found.json("metrics.json")["ceilings_missing"]]
     assert ceilings == ["oracle"]
+
+
+def test_the_large_pool_holds_the_clips_of_another_study_but_not_those_of_both(tmp_path):
+    run = run_options(tmp_path / "work")
+    inputs = make_inputs(run, clip_model="c")
+    make_videos(run, inputs)
+    make_videos(run, inputs, label="oracle")
+    # Another study: the same training clips, other test clips, two of them one film as everywhere here.
+    other = make_inputs(run_options(tmp_path / "other"), clip_model="c", seed=1)["stimuli"]
+    quickly = {"groups": ("feature",), "motion_test": False}
+    small = scores_of(evaluate(quick(**quickly), run))
+    beside = run.model_copy(update={"label": "large", "use": {"videos": ""}})
+    found = evaluate(quick(**quickly, pool=(other.path,)), beside)
+    jsonschema.validate(found.json("metrics.json"), json.loads(SCHEMA.read_text()))
+    scores = scores_of(found)
+    # 6 training clips and 16 // 2 films of the other study, beside the 16 test clips.
+    pool = scores["retrieval.top10.large"]["pool"]
+    assert pool["clips"] == 16 + 6 + 8
+    assert scores["retrieval.top10.large"]["chance"] == pytest.approx(10 / 30)
+    assert scores["retrieval.top1"]["value"] == small["retrieval.top1"]["value"]
+    assert small["retrieval.top1"]["pool"] is None
+    assert "left out for looking like another clip of the pool: 8." in scores["retrieval.top1.large"]["note"]
+    for top in (1, 10):
+        # More clips never make it easier; perfect decoding shares the first place with its own caption only.
+        assert scores[f"retrieval.top{top}.large"]["value"] <= scores[f"retrieval.top{top}"]["value"]
+    assert scores["retrieval.top1.large"]["value"] == pytest.approx(0.5)
+    refused = {entry["id"]: entry["reason"] for entry in found.json("metrics.json")["refused"]}
+    assert refused["retrieval.top100.large"] == "the pool has only 30 clips"
+
+
+def test_a_pool_seen_by_another_clip_model_is_refused(tmp_path):
+    run = run_options(tmp_path / "work")
+    inputs = make_inputs(run, clip_model="c")
+    make_videos(run, inputs)
+    other = make_inputs(run_options(tmp_path / "other"), clip_model="d", seed=1)
+    for folder, why in (
+        (other["stimuli"], r"another CLIP model \(dddddddd\) than (.|\n)*\(cccccccc\)"),
+        (other["fmri"], "It holds fmri, not the stimuli"),
+        (inputs["stimuli"], "the stimuli that are scored"),
+    ):
+        with pytest.raises(InputError, match=why):
+            evaluate(quick(pool=(folder.path,)), run)
+
+
+def test_a_label_that_no_videos_have_is_refused(tmp_path):
+    run = run_options(tmp_path)
+    make_videos(run, make_inputs(run))
+    typed = run.model_copy(update={"label": "nomotoin"})
+    with pytest.raises(InputError, match="no videos labelled nomotoin(.|\n)*There are: videos"):
+        evaluate(quick(), typed)
+    # For the evaluation alone the label stands beside an explicit choice of the videos.
+    explicit = typed.model_copy(update={"use": {"videos": ""}})
+    found = evaluate(quick(groups=("pixel",), motion_test=False), explicit)
+    assert found.path.name == "evaluation-nomotoin"

@@ -83,7 +83,7 @@ def test_a_table_of_clips_gives_segments_captions_and_order(folders, tmp_path):
     table.write_text("\n".join(["clip_id\tsegment\tcaption", *rows]) + "\n")
     found = mindanim.evaluate(**folders, **QUICK, clip_table=table)
     data = found.json("metrics.json")
-    assert data["segments"] == 2 and data["audit"] == []
+    assert data["segments"] == 2 and {finding["code"] for finding in data["audit"]} <= {"coarse-p"}
     assert list(found.table("per_clip.tsv")["clip_id"])[:2] == ["15", "14"]
     table.write_text("clip_id\n0\n")
     with pytest.raises(InputError, match="lacks 15 of the clips"):

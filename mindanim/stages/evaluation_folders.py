@@ -1,0 +1,115 @@
+"""What an evaluation scores when the clips were made elsewhere: folders of files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindanim.artifacts import Artifact, Source
+from mindanim.config.evaluation import EvaluateConfig
+
+if TYPE_CHECKING:
+    from mindanim.metrics.floors import Clips
+    from mindanim.metrics.foreign import Folders, Part, PartClips
+    from mindanim.metrics.material import TestSet
+    from mindanim.metrics.scored import Contender
+
+
+@dataclass(frozen=True)
+class FolderScene:
+    """Clips made elsewhere, in one or two folders."""
+
+    config: EvaluateConfig
+    videos: Path
+
+    lineage: list[Artifact] = field(default_factory=list)
+    contenders: dict[str, Contender | str] = field(default_factory=dict)
+    features: None = None
+    fps: None = None
+    mean_frames: str = "the training clips are not known."
+
+    @cached_property
+    def found(self) -> Folders:
+        """What lies in the folders, in the order of the table of clips."""
+        from mindanim.metrics.foreign import find_clips
+        from mindanim.metrics.material import order_of
+
+        found = find_clips(self.videos, self.config.truth, self.config.layout)
+        return order_of(found, self.config.clip_table)
+
+    @property
+    def inputs(self) -> dict[str, Artifact | Source]:
+        folders = {"videos": self.videos, "truth": self.config.truth}
+        inputs: dict[str, Artifact | Source] = {}
+        for name, folder in folders.items():
+            if folder is not None:
+                files = [file for file in self.found.files if file.parent == folder]
+                inputs[name] = Source.of_files(name, files, folder)
+        if (table := self.config.clip_table) is not None:
+            inputs["clip_table"] = Source.of_files("clip_table", [table], table.parent)
+        return inputs
+
+    @cached_property
+    def test(self) -> TestSet:
+        from mindanim.metrics.foreign import check_alike, check_complete
+        from mindanim.metrics.material import read_foreign
+
+        part = check_complete(self.found, self.config.subset)
+        truth = self._clips(0)
+        shape = check_alike(list(self.found.pairs), truth, self._clips(1))
+        return read_foreign(self.found, shape, truth, part, self.config.clip_table)
+
+    @property
+    def clips(self) -> Clips:
+        return self._clips(1)
+
+    def _clips(self, which: int) -> PartClips:
+        from mindanim.metrics.foreign import PartClips
+
+        parts: list[Part] = [pair[which] for pair in self.found.pairs.values()]
+        return PartClips(parts, self.config.size, self.config.frames, self.config.border)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        formats: dict[str, int] = {}
+        for file in self.found.files:
+            formats[file.suffix.lower()] = formats.get(file.suffix.lower(), 0) + 1
+        return {
+            "layout": self.config.layout,
+            "formats": formats,
+            "size": self.config.size,
+            "frames": self.config.frames,
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        from mindanim.metrics.films import LOSSY
+
+        said = [
+            f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames where there are any."
+            for suffix, count in self.source["formats"].items()
+            if suffix in LOSSY
+        ]
+        if self.config.size is not None:
+            said.append(f"All clips were resized to {self.config.size} px; scores hold for that size only.")
+        if self.config.clip_table is None:
+            said.append(
+                "The films and captions of these clips are not known: they are taken as one stretch of film "
+                "in the order of their names, and as all different. --set clip_table=FILE says otherwise."
+            )
+        if self.found.missing or self.found.extra:
+            said.append(
+                "Left out: "
+                + "; ".join(
+                    f"{len(names)} {what} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
+                    for what, names in (
+                        ("clips without a reconstruction", self.found.missing),
+                        ("reconstructions without a ground truth", self.found.extra),
+                    )
+                    if names
+                )
+                + "."
+            )
+        return said
