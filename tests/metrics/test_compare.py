@@ -101,7 +101,7 @@ def test_every_difference_is_named(tmp_path):
         ({"dataset": "cc2017"}, "dataset"),
         ({"version": 2}, r"the version of ssim.rgb7 \(1 and 2\)"),
         ({"backbone": "b" * 64}, r"the backbone of ssim.rgb7 \(aaaaaaaa and bbbbbbbb\)"),
-        ({"pool": {"clips": 90, "sha256": "c" * 64}}, r"the pool of ssim.rgb7 \(none and 90 clips, cccccccc\)"),
+        ({"pool": {"clips": 90, "sha256": "c" * 64}}, r"pool of ssim.rgb7 \(none and 90 clips, cccccccc\)"),
         ({"clips": [*CLIPS[:-1], "test1-0999"]}, r"2 clips \(test1-0120, test1-0999\)"),
         ({"scores": []}, r"metrics \(epe.farneback64, ssim.rgb7\)"),
     ):

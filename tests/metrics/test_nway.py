@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mindanim.metrics.nway import class_hits, hit_probability, identification_hits
 
-
 TRIALS = 100_000
 
 

@@ -38,7 +38,12 @@ def unrelated(clip: int) -> np.ndarray:
 
 
 def make(
-    run: RunOptions, kind: str, build: Callable[[Draft], None], label: str = "", version: int = 0, **inputs: Artifact | Source
+    run: RunOptions,
+    kind: str,
+    build: Callable[[Draft], None],
+    label: str = "",
+    version: int = 0,
+    **inputs: Artifact | Source,
 ) -> Artifact:
     """Produce one artifact of `kind` at its place; another version is another one."""
     labelled = run.model_copy(update={"label": label})
