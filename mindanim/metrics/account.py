@@ -20,8 +20,9 @@ def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
         f"{', '.join(floors)}. The shuffled floor pairs each ground truth with reconstructions of other "
         f"captions after up to {config.shuffles} circular shifts within its film segment.",
         f"Intervals (95 %) are symmetric studentised bootstraps over {data['blocks']} blocks "
-        f"({data['block_rule']}; Student's t below eight blocks; {config.bootstraps} resamples); p values "
-        f"against the shuffled floor come from independent circular shifts of each segment, all others "
+        f"({data['block_rule']}; Student's t below twelve blocks; {config.bootstraps} resamples), corrected "
+        f"for what touching blocks share; p values against the shuffled floor come from independent circular "
+        f"shifts of each segment, all others "
         f"from sign flips of whole blocks (up to {config.permutations} permutations).",
     ]
     if data["motion_test"] is not None:
