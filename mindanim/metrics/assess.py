@@ -126,7 +126,7 @@ def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
         )
     if 2**blocks * SIGNIFICANT < 1:
         said.append(
-            f"p against the other floors cannot be below {0.5**blocks:.2g}: there are {blocks} blocks only."
+            f"p against the other floors cannot be below {0.5**blocks:.2g} with so few blocks ({blocks})."
         )
     return said
 

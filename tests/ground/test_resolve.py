@@ -44,6 +44,7 @@ class TestParse:
             ("mode", "fancy", "fancy"),
             ("lags", "4, 6.5", (4.0, 6.5)),
             ("lags", "", ()),
+            ("names", "none", ()),
             ("pair", "3,4", (3, 4)),
             ("limit", "none", None),
             ("limit", "5", 5),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mindanim.config.evaluation import EvaluateConfig
-from mindanim.errors import InputError, MissingError
+from mindanim.config.resolve import Asked, resolve
+from mindanim.errors import InputError, MissingError, UsageError
 from mindanim.metrics.material import nearest_training_clips, read_test_set
 from mindanim.stages.evaluate import evaluate
 from tests.stages.evaluation_inputs import (
@@ -76,7 +77,7 @@ def test_everything_is_there(full):
     near, *coarse = [finding["text"] for finding in data["audit"]]
     assert near == "Clip test1-0001 resembles a training clip."
     # Two segments of eight clips under three shifts; two blocks.
-    assert [text.split(":")[0] for text in coarse] == [
+    assert [text.split(":")[0].partition(" with")[0] for text in coarse] == [
         "p against the shuffled floor cannot be below 0.062",
         "p against the other floors cannot be below 0.25",
     ]
@@ -331,3 +332,14 @@ def test_a_label_that_no_videos_have_is_refused(tmp_path):
     explicit = typed.model_copy(update={"use": {"videos": ""}})
     found = evaluate(quick(groups=("pixel",), motion_test=False), explicit)
     assert found.path.name == "evaluation-nomotoin"
+
+
+def options(*sets):
+    return resolve(Asked(sets=sets), "evaluate", EvaluateConfig, lambda run: (run, {})).config
+
+
+def test_what_is_not_wanted_beside_a_score_is_left_out_by_saying_none():
+    config = options("repeats=none", "ceiling=none", "no_brain=none")
+    assert (config.repeats, config.ceiling, config.no_brain) == ((), "", "")
+    with pytest.raises(UsageError, match=r"repeats=odd,even\), or say repeats=none"):
+        options("repeats=odd")
