@@ -69,6 +69,7 @@ def write_report(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
+    environment.filters["quoted"] = words.quoted_number
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,
@@ -100,12 +101,7 @@ def write_report(
 
 def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Title and rows of each group of scores, each row with its bar."""
-    rows = []
-    for group, title in words.GROUPS.items():
-        found = [score for score in scores if score["group"] == group]
-        if found:
-            rows.append((title, [score | _cells(score) for score in found]))
-    return rows
+    return [(title, [score | _cells(score) for score in members]) for title, members in words.grouped(scores)]
 
 
 def _cells(score: dict[str, Any]) -> dict[str, Any]:

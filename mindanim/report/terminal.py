@@ -32,10 +32,8 @@ def score_table(metrics: dict[str, Any]) -> Group:
     for name, width in (("Score", 8), ("95 % interval", 16), ("Chance", 7), ("Shuffled", 8), ("Oracle", 7)):
         table.add_column(name, justify="right", width=width, no_wrap=True)
     table.add_column("Floor", width=12, no_wrap=True)
-    for group, title in words.GROUPS.items():
-        scores = [score for score in metrics["scores"] if score["group"] == group]
-        if scores:
-            table.add_row(Text(title, style="bold"))
+    for title, scores in words.grouped(metrics["scores"]):
+        table.add_row(Text(title, style="bold"))
         for score in scores:
             table.add_row(*_row(score))
     height, width = metrics["resolution"]

@@ -15,6 +15,7 @@ GROUPS = {
     "motion": "How it moved",
     "feature": "Decoded features",
 }
+QUOTED = "Quoted, definitions differ"
 CEILINGS = {
     "oracle": "the true features of each clip put through the same generator: the most that any decoder "
     "could reach",
@@ -57,6 +58,36 @@ def title(metrics: dict[str, Any]) -> str:
     label = f", {metrics['label']}" if metrics["label"] else ""
     subject = "" if metrics["subject"] is None else f", subject {metrics['subject']}"
     return f"{metrics['dataset']}{subject}{label}"
+
+
+def basis(metrics: dict[str, Any]) -> str:
+    """What the scores are means of, and what their intervals rest on."""
+    height, width = metrics["resolution"]
+    rule = f" ({metrics['block_rule']})" if metrics.get("block_rule") else ""
+    return (
+        f"{metrics['clips']} clips of {metrics['frames']} frames, {height} × {width} px. "
+        f"Intervals are bootstrapped over {metrics['blocks']} blocks{rule}."
+    )
+
+
+def grouped(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Title and scores of each group that has any."""
+    found = [(title, [one for one in scores if one["group"] == group]) for group, title in GROUPS.items()]
+    return [(title, members) for title, members in found if members]
+
+
+def floors_there(scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the floors beside `shuffled` that any of the scores has."""
+    return [name for name in FLOORS if name != "shuffled" and any(name in one["floors"] for one in scores)]
+
+
+def ceilings_there(scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the ceilings that any of the scores has; always the oracle, whose absence is to be seen."""
+    return [
+        name
+        for name in CEILINGS
+        if name == "oracle" or any(one["ceiling"].get(name) is not None for one in scores)
+    ]
 
 
 def headline(scores: Sequence[dict[str, Any]]) -> str:
@@ -184,6 +215,11 @@ def number(value: float | None) -> str:
     size = abs(value)
     decimals = 3 if size < 1 else 2 if size < 100 else 1 if size < 1000 else 0
     return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
+
+
+def quoted_number(value: float | None) -> str:
+    """A published number with the decimals it was given."""
+    return "–" if value is None else f"{value:g}"
 
 
 def p_value(value: float | None) -> str:

@@ -10,7 +10,7 @@ from mindanim.artifacts import Artifact
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.artifacts.files import atomic_path, write_text
 from mindanim.config.run import RunOptions
-from mindanim.errors import InputError, MindanimError
+from mindanim.errors import InputError, MindanimError, UsageError
 from mindanim.stages.evaluation_inputs import Scene, lineage_of, scene_behind
 
 if TYPE_CHECKING:
@@ -23,22 +23,30 @@ _HIGHLIGHTS = 3
 _ALL = "all"
 
 
-def report(evaluations: Sequence[Path], out: Path | None) -> Path:
+def report(evaluations: Sequence[Path], out: Path | None, clips: int | None = None) -> Path:
     """Write the page of one finished evaluation, or one page that compares several; nothing is computed anew.
 
     evaluations: their folders. out: the file; None writes beside the folder, or into the folder that all of
-    them share. Beside a page of several, the same tables are written as .tsv, .md and .tex.
+    them share. clips: how many to show at most, for a smaller page of one evaluation; None shows as many as
+    its own page does, which is the most there can be. Beside a page of several, the same tables are written
+    as .tsv, .md and .tex.
 
-    Raises InputError when evaluations cannot stand in one table, or `out` is a file of another kind.
+    Raises InputError when evaluations cannot stand in one table or `out` is a file of another kind, UsageError
+    when `clips` is given for a page of several, which shows none.
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
         raise InputError(f"{strangers[0]} is no evaluation.", mend="Run: mindanim evaluate")
+    if clips is not None and len(artifacts) > 1:
+        raise UsageError(
+            "A page that compares several evaluations shows no clips.",
+            mend="Leave out --clips, or name one evaluation.",
+        )
     path = out or _default_place(artifacts)
     if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
         raise InputError(f"{path} was not written by mindanim.", mend="Choose another file with --out.")
     if len(artifacts) == 1:
-        _write_one(path, artifacts[0])
+        _write_one(path, artifacts[0], clips)
     else:
         _write_summary(path, artifacts)
     return path
@@ -96,11 +104,13 @@ def write_page(
     null: Any = None,
     siblings: Sequence[Path] = (),
     own_record: dict[str, str] | None = None,
+    most: int | None = None,
 ) -> None:
     """Write the page of one evaluation.
 
     scene: what was scored, or why it cannot be shown. nearest: folder of strips of the nearest training
     clips. siblings: other evaluations to compare with. own_record: the evaluation's line in the provenance.
+    most: clips to show, where fewer are wanted than the evaluation's own option says.
     """
     from mindanim.report import Curve
     from mindanim.report.breakdown import breakdowns
@@ -117,7 +127,7 @@ def write_page(
         path,
         metrics=data,
         per_clip=per_clip,
-        clips=_views(data, per_clip, there, nearest) if there else [],
+        clips=_views(data, per_clip, there, nearest, most) if there else [],
         curves=[
             Curve(one.kind, one.table("history.tsv"), one.facts.get("best_epoch"))
             for one in lineage
@@ -153,7 +163,7 @@ def shown_clips(data: dict[str, Any], per_clip: pd.DataFrame, count: int, seed: 
             placed |= {int(row): place for row in rows if int(row) not in placed}
     rest = [int(row) for row in order if int(row) not in placed]
     room = max(0, min(count - len(placed), len(rest)))
-    drawn = sorted(np.random.default_rng(seed).choice(rest, room, replace=False).tolist()) if room else []
+    drawn = sorted(np.random.default_rng(seed).permutation(rest)[:room].tolist())  # fewer are among more
     return [*placed.items(), *((row, "") for row in drawn)]
 
 
@@ -167,7 +177,9 @@ def _goodness(data: dict[str, Any], per_clip: pd.DataFrame) -> Any:
     return np.full(len(per_clip), np.nan)
 
 
-def _views(data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: Path) -> list[ClipView]:
+def _views(
+    data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: Path, most: int | None
+) -> list[ClipView]:
     import numpy as np
 
     from mindanim.metrics.scored import Contender
@@ -178,7 +190,8 @@ def _views(data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: 
     config = scene.config
     others = {name: one.clips for name, one in scene.contenders.items() if isinstance(one, Contender)}
     views = []
-    for row, place in shown_clips(data, per_clip, config.report_clips, config.seed):
+    count = config.report_clips if most is None else min(most, config.report_clips)
+    for row, place in shown_clips(data, per_clip, count, config.seed):
         recon = clips[row]
         beside = {name: found[row] for name, found in others.items()}
         strip = nearest / f"{test.clip_ids[row]}.webp"
@@ -236,7 +249,7 @@ def _record(artifact: Artifact) -> dict[str, str]:
     }
 
 
-def _write_one(path: Path, evaluation: Artifact) -> None:
+def _write_one(path: Path, evaluation: Artifact, clips: int | None) -> None:
     from mindanim.metrics.compare import Evaluated
 
     found = Evaluated.of(evaluation)
@@ -251,6 +264,7 @@ def _write_one(path: Path, evaluation: Artifact) -> None:
             null=found.null,
             siblings=siblings_of(evaluation.path),
             own_record=_record(evaluation),
+            most=clips,
         )
 
 
