@@ -15,7 +15,7 @@ from mindanim.cli.options import helper_parameters
 from mindanim.cli.render import print_json
 from mindanim.config.resolve import Asked, resolve_run
 
-_ARGUMENT = typer.Argument(metavar="[folder]...", help="Folders of evaluations; without any, all of the dataset or subject.")
+_ARGUMENT = typer.Argument(help="Folders of evaluations; without any, all of the dataset or subject.")
 _OUT = typer.Option("--out", metavar="file", help="File to write (default: beside the evaluations).")
 _CLIPS = typer.Option(
     "--clips", metavar="integer", min=0, show_default=False,
