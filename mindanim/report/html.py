@@ -47,6 +47,7 @@ def write_report(
     provenance: Sequence[Mapping[str, Any]],
     methods: Sequence[str],
     findings: Sequence[Mapping[str, Any]],
+    software: Sequence[str] = (),
     fps: float | None = None,
     score_name: str = "",
     ablations: Sequence[pd.DataFrame] = (),
@@ -56,6 +57,7 @@ def write_report(
 
     metrics: the content of metrics.json. per_clip: its table, one row per clip with `clip_id`, `segment` and
     a column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
+    software: sentences on the environments they were made in.
     findings: records with `text`, beside those in `metrics["audit"]`.
     fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
     score_name: the name of `ClipView.score`. ablations: `metrics.compare.compare` with other evaluations.
@@ -69,7 +71,7 @@ def write_report(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
-    environment.filters["quoted"] = words.quoted_number
+    environment.filters |= {"quoted": words.quoted_number, "short": words.short}
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,
@@ -79,7 +81,7 @@ def write_report(
         ceilings=words.CEILINGS,
         ablations=_ablations(ablations, metrics["scores"]),
         breakdowns=breakdowns,
-        bibliography=bibliography(metrics),
+        bibliography=bibliography(metrics, methods),
         groups=_groups(metrics["scores"]),
         sections=_sections(clips),
         fps=fps or _ASSUMED_FPS,
@@ -92,6 +94,8 @@ def write_report(
         table=_per_clip(per_clip, metrics["scores"]),
         audit=_unique([finding["text"] for finding in (*metrics["audit"], *findings)]),
         provenance=provenance,
+        software=software,
+        networks=_networks(metrics["scores"]),
         fields=_unique([name for record in provenance for name in record]),
         methods=methods,
         mark=figures.mark,
@@ -105,7 +109,11 @@ def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, 
 
 
 def _cells(score: dict[str, Any]) -> dict[str, Any]:
-    return {"bar": figures.score_bar(score), "verdict": words.standing(score)}
+    return {
+        "bar": figures.score_bar(score),
+        "verdict": words.standing(score),
+        "beside": words.beside(score),
+    }
 
 
 def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
@@ -157,7 +165,10 @@ def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per measure and set of clips for which the frame-order test was computed."""
     test = metrics.get("motion_test") or {}
     entries = []
-    for measure, name, lower in (("flow.corr", "Flow correlation", False), ("epe", "End-point error", True)):
+    for measure, name, lower, unit in (
+        ("flow.corr", "Flow correlation", False, "flow correlation, mean over clips"),
+        ("epe", "End-point error", True, "end-point error, px per frame step, mean over clips"),
+    ):
         for which in ("all", "correct"):
             found = test.get(measure) or {}
             found = found if which == "all" else found.get("correct") or {}
@@ -165,7 +176,7 @@ def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
                 continue
             clips = "all clips" if which == "all" else "recognised clips"
             title = f"{name}, {clips}"
-            drawing = figures.histogram(found["null"], found["value"], lower, title)
+            drawing = figures.histogram(found["null"], found["value"], lower, title, unit)
             entries.append({"title": title, "drawing": drawing, **found})
     return entries
 
@@ -183,6 +194,16 @@ def _per_clip(per_clip: pd.DataFrame, scores: Sequence[dict[str, Any]]) -> dict[
         for clip in per_clip.to_dict("records")
     ]
     return {"scores": chosen, "rows": rows}
+
+
+def _networks(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The networks that scores look through: name, sha256, and the identifiers of those scores."""
+    found: dict[str, dict[str, Any]] = {}
+    for score in scores:
+        if (network := score["backbone"]) is not None:
+            entry = found.setdefault(network["sha256"], network | {"scores": []})
+            entry["scores"].append(score["id"])
+    return list(found.values())
 
 
 def _none_for_nan(value: float) -> float | None:

@@ -28,7 +28,7 @@ FLOORS = {
     "gray": "a gray image",
     "frozen": "the first reconstructed frame held still",
     "nearest-train": "the training clip whose features are nearest",
-    "no-brain": "videos generated from noise instead of responses",
+    "no-brain": "the video generated from noise instead of responses",
 }
 _FREE = ("gray", "mean-image", "frozen", "no-brain")
 _LOOKED_UP = "nearest-train"
@@ -129,6 +129,11 @@ def looks_at_the_truth(score: dict[str, Any]) -> bool:
     return not str(score["id"]).startswith("clip_pcc.")
 
 
+def short(floor: str) -> str:
+    """A floor or ceiling in one word, for a caption: `nearest-train` is "nearest"."""
+    return floor.removesuffix("-image").removesuffix("-train")
+
+
 def verdict(score: dict[str, Any]) -> str:
     """Whether a score is above its shuffled floor, in a word or two."""
     if score["value"] is None:
@@ -144,7 +149,17 @@ def standing(score: dict[str, Any]) -> str:
     if found != "above":
         return found
     winners = [floor for floor in (*_FREE, _LOOKED_UP) if _beats(score["floors"].get(floor))]
-    return f"{winners[0].removesuffix('-image').removesuffix('-train')} wins" if winners else found
+    return f"{short(winners[0])} wins" if winners else found
+
+
+def beside(score: dict[str, Any]) -> list[tuple[str, float, bool]]:
+    """Name, value, and whether it is reliably better than the score, of every floor but `shuffled`."""
+    found = [(name, score["floors"][name]) for name in FLOORS if name in score["floors"]]
+    return [
+        (short(name), floor["value"], _beats(floor) and looks_at_the_truth(score))
+        for name, floor in found
+        if name != "shuffled" and floor["value"] is not None
+    ]
 
 
 def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
@@ -175,14 +190,18 @@ def _order_line(metrics: dict[str, Any]) -> Line | None:
 
 def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
     """Floors that need no brain and yet reliably beat the reconstructions."""
-    beaten = []
+    beaten: dict[str, list[str]] = {}
     for floor in _FREE:
         names = [score["name"] for score in judged_scores(scores) if _beats(score["floors"].get(floor))]
         if names:
-            beaten.append(f"{FLOORS[floor]} scores better in {_listed(names)}")
+            beaten.setdefault(_listed(names), []).append(FLOORS[floor])
     if not beaten:
         return None
-    return Line("bad", "Beaten without a brain", "; ".join(beaten) + ".")
+    said = [
+        f"{_joined(winners)} {'score' if len(winners) > 1 else 'scores'} better in {names}"
+        for names, winners in beaten.items()
+    ]
+    return Line("bad", "Beaten without a brain", "; ".join(said) + ".")
 
 
 def _lookup_line(scores: Sequence[dict[str, Any]]) -> Line | None:
@@ -205,7 +224,11 @@ def _listed(names: Sequence[str]) -> str:
     shown = [f"“{name}”" for name in dict.fromkeys(names)]
     if len(shown) > 5:
         shown = [*shown[:4], f"{len(shown) - 4} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return _joined(shown)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def number(value: float | None) -> str:

@@ -217,6 +217,7 @@ class _Work:
         from mindanim.report.films import encode_strip
         from mindanim.report.latex import table_latex
         from mindanim.report.markdown import table_markdown
+        from mindanim.stages.provenance import Origin
         from mindanim.stages.report import shown_clips, siblings_of, write_page
 
         draft.save_json("metrics.json", data)
@@ -250,6 +251,7 @@ class _Work:
                 found.per_clip,
                 self.scene,
                 own_methods=said,
+                origin=Origin.of_this_call(_place(self.config, self.run), self.config.seed),
                 nearest=draft.path / "floors" / NEAREST,
                 null=found.null,
                 siblings=siblings_of(_place(self.config, self.run)),

@@ -12,6 +12,7 @@ from mindanim.artifacts.files import atomic_path, write_text
 from mindanim.config.run import RunOptions
 from mindanim.errors import InputError, MindanimError, UsageError
 from mindanim.stages.evaluation_inputs import Scene, lineage_of, scene_behind
+from mindanim.stages.provenance import Origin, software
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,8 @@ def report(evaluations: Sequence[Path], out: Path | None, clips: int | None = No
     its own page does, which is the most there can be. Beside a page of several, the same tables are written
     as .tsv, .md and .tex.
 
-    Raises InputError when evaluations cannot stand in one table or `out` is a file of another kind, UsageError
-    when `clips` is given for a page of several, which shows none.
+    Raises InputError when evaluations cannot stand in one table or `out` is a file of another kind,
+    UsageError when `clips` is given for a page of several, which shows none.
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
@@ -100,16 +101,16 @@ def write_page(
     scene: Scene | str,
     *,
     own_methods: Sequence[str],
+    origin: Origin,
     nearest: Path,
     null: Any = None,
     siblings: Sequence[Path] = (),
-    own_record: dict[str, str] | None = None,
     most: int | None = None,
 ) -> None:
     """Write the page of one evaluation.
 
-    scene: what was scored, or why it cannot be shown. nearest: folder of strips of the nearest training
-    clips. siblings: other evaluations to compare with. own_record: the evaluation's line in the provenance.
+    scene: what was scored, or why it cannot be shown. origin: how the evaluation itself came about. nearest:
+    folder of strips of the nearest training clips. siblings: other evaluations to compare with.
     most: clips to show, where fewer are wanted than the evaluation's own option says.
     """
     from mindanim.report import Curve
@@ -120,7 +121,7 @@ def write_page(
     lineage = lineage_of(*there.lineage) if there else []
     said = [sentence for artifact in lineage for sentence in artifact.manifest["methods"]]
     captions = there.test.captions if there else None
-    records = [_record(artifact) for artifact in lineage]
+    origins = [*map(Origin.of, lineage), origin]
     ablations, refused = _ablations(data, per_clip, null, siblings)
     ranked = [score["name"] for score in data["scores"] if score["id"] == data["ranked_by"]]
     write_report(
@@ -133,7 +134,8 @@ def write_page(
             for one in lineage
             if "history.tsv" in one.outputs
         ],
-        provenance=[*records, own_record] if own_record else records,
+        provenance=[one.record for one in origins],
+        software=software(origins),
         methods=[*said, *own_methods],
         findings=[{"text": text} for text in ([scene] if isinstance(scene, str) else []) + refused],
         fps=there.fps if there else None,
@@ -236,19 +238,6 @@ def siblings_of(place: Path) -> list[Path]:
     return [path for path in found if path.resolve() != place.resolve()]
 
 
-def _record(artifact: Artifact) -> dict[str, str]:
-    manifest = artifact.manifest
-    return {
-        "artifact": artifact.path.name,
-        "identity": artifact.identity[:12],
-        "command": " ".join(manifest["command"]),
-        "version": manifest["version"],
-        "commit": manifest["commit"] or "",
-        "seed": "" if manifest["seed"] is None else str(manifest["seed"]),
-        "finished": manifest["finished"],
-    }
-
-
 def _write_one(path: Path, evaluation: Artifact, clips: int | None) -> None:
     from mindanim.metrics.compare import Evaluated
 
@@ -260,10 +249,10 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None) -> None:
             found.per_clip,
             scene_behind(evaluation),
             own_methods=evaluation.manifest["methods"],
+            origin=Origin.of(evaluation),
             nearest=evaluation.path / "floors" / "nearest-train",
             null=found.null,
             siblings=siblings_of(evaluation.path),
-            own_record=_record(evaluation),
             most=clips,
         )
 

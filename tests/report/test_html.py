@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindanim.report.bibliography import bibliography
 from mindanim.report.figures import score_bar, training_curve
 from mindanim.report.films import LARGEST_PX, strip, strips
 from mindanim.report.html import write_report
@@ -95,6 +96,9 @@ def test_every_part_of_the_result_is_on_the_page(page: Page) -> None:
         "nearest-train is not here: training frames are not kept.",
         "Played at 4 frames per second, the speed of the film.",
         "120 clips, 999 orders: p = 0.001 for the set",
+        "Played backwards −0.110; forwards over backwards p = 0.001",
+        "mean 0.450 wins · gray 0.470 wins · frozen 0.405",
+        "made with Python 3",
         "a large red box over <the> sea & sky 3",
     ):
         assert words in text, words
@@ -179,6 +183,30 @@ def test_a_bar_places_better_to_the_right_whatever_the_direction() -> None:
     assert "value" not in alone
     edge = score_bar(score("d", "D", "pixel", 1.0, 1.0, bounds=(0.0, 1.0)))
     assert "nan" not in edge
+
+
+def test_an_interval_beyond_the_bounds_stays_on_its_bar() -> None:
+    wild = score("a", "A", "pixel", 0.03, 0.02, bounds=(0.0, 1.0)) | {"ci": [-7.3, 7.4]}
+    drawn = str(score_bar(wild))
+    band = re.search(r'class="interval" d="M(-?[\d.]+) [\d.]+H(-?[\d.]+)', drawn)
+    assert band and 0 <= float(band[1]) < float(band[2]) <= 240
+    assert "−7.30 to 7.40" in drawn, "the words tell all of it"
+
+
+def test_what_the_methods_cite_and_what_was_scored_stands_in_the_bibliography() -> None:
+    cited = "Denoised from there (SDEdit, Meng et al. 2022) by DPM-Solver++ steps (Lu et al. 2022)."
+    works = " ".join(bibliography(metrics(), [cited]))
+    for name in ("Meng C", "Lu C", "Lu Y", "Wang Z", "Farnebäck", "Holm"):
+        assert name in works
+    assert "Karras" not in works and "Benjamini" not in works
+    assert "Lu Y" not in " ".join(bibliography(metrics(source={"layout": "plain"}), []))
+
+
+def test_clips_from_elsewhere_are_not_said_to_have_been_audited(tmp_path: Path) -> None:
+    clean = {"audit": [], "source": {"layout": "plain"}}
+    write_report(tmp_path / "page.html", **report_arguments(metrics=metrics(**clean), findings=[]))
+    text = Page((tmp_path / "page.html").read_text(encoding="utf-8")).words
+    assert "could not be looked at" in text and "Nothing was found that" not in text
 
 
 def test_a_decoder_without_epochs_has_no_curve() -> None:
