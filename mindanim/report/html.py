@@ -71,7 +71,7 @@ def write_report(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
-    environment.filters |= {"quoted": words.quoted_number, "short": words.short}
+    environment.filters |= {"quoted": words.quoted_number, "short": words.short, "label": words.label_of}
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,

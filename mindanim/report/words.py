@@ -60,6 +60,12 @@ def title(metrics: dict[str, Any]) -> str:
     return f"{metrics['dataset']}{subject}{label}"
 
 
+def label_of(result: str) -> str:
+    """The label in the name of a result where the subject is known: that of "sub-01 seed2" is "seed2"."""
+    subject, _, label = result.partition(" ")
+    return (label or "no label") if subject.startswith("sub-") else result
+
+
 def basis(metrics: dict[str, Any]) -> str:
     """What the scores are means of, and what their intervals rest on."""
     height, width = metrics["resolution"]

@@ -83,15 +83,23 @@ def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
     return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])
 
 
-def score_tables(evaluation: Artifact, compared: pd.DataFrame | None) -> tuple[list[Any], int]:
-    """Tables for the terminal, of the scores and of what they are compared with, and how wide they are."""
-    from mindanim.report.terminal import WIDTH, comparison_table, score_table
+def score_tables(evaluation: Artifact, compared: pd.DataFrame | None, columns: int) -> tuple[list[Any], int]:
+    """Tables for a terminal of so many columns, of the scores and of what they are compared with, and how
+    wide they are."""
+    from mindanim.report.terminal import comparison_table, fitting, score_table
 
-    metrics = evaluation.json("metrics.json")
-    tables: list[Any] = [score_table(metrics)]
+    metrics, width = evaluation.json("metrics.json"), fitting(columns)
+    tables: list[Any] = [score_table(metrics, width)]
     if compared is not None:
-        tables.append(comparison_table(compared, metrics))
-    return tables, WIDTH
+        tables.append(comparison_table(compared, metrics, width))
+    return tables, width
+
+
+def scores_of(evaluation: Artifact) -> list[dict[str, Any]]:
+    """The scores of metrics.json, each with `standing`: above, not above, or which floor wins."""
+    from mindanim.report.words import standing
+
+    return [score | {"standing": standing(score)} for score in evaluation.json("metrics.json")["scores"]]
 
 
 def write_page(

@@ -1,4 +1,4 @@
-"""The scores as Markdown and LaTeX: verdicts in words and colour, quoted rows marked, nothing that breaks TeX."""
+"""The scores as Markdown and LaTeX: verdicts in words and colour, quoted rows marked, TeX content."""
 
 from __future__ import annotations
 
