@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,18 +45,23 @@ def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
     """Encode the clips so that all of them together stay within `budget_bytes`.
 
     Frames larger than 160 px are reduced; strips are WebP, lossless as long as each keeps to its equal share
-    of the budget, otherwise of the highest quality that does.
+    of the budget, otherwise of the highest quality that does. A video that never moves is one frame.
     """
     videos = sum(2 + len(view.others) for view in views)
     share = budget_bytes // max(videos, 1)
+    made: dict[bytes, Strip] = {}
+
+    def encoded(name: str, frames: Frames) -> Strip:
+        key = frames.tobytes()  # the mean image is the same beside every clip
+        if key not in made:
+            made[key] = strip(name, frames, share)
+        return replace(made[key], name=name)
+
     return [
         Shown(
             view,
-            (
-                strip("Ground truth", view.truth, share),
-                strip("Reconstruction", view.reconstruction, share),
-            ),
-            tuple(strip(name, frames, share) for name, frames in view.others.items()),
+            (encoded("Ground truth", view.truth), encoded("Reconstruction", view.reconstruction)),
+            tuple(encoded(name, frames) for name, frames in view.others.items()),
         )
         for view in views
     ]
@@ -64,6 +69,8 @@ def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
 
 def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
     """One video, (frame, height, width, rgb) uint8, as a strip of at most about `budget_bytes` of text."""
+    if (frames == frames[:1]).all():
+        frames = frames[:1]
     sheet, size, factor = _sheet(frames)
     allowed = budget_bytes * 3 // 4  # base64 writes three bytes as four characters
     data, lossless = _webp(sheet, None), True
@@ -104,7 +111,7 @@ def _sheet(frames: Frames) -> tuple[Image.Image, tuple[int, int], float]:
 def _webp(image: Image.Image, quality: int | None) -> bytes:
     out = io.BytesIO()
     if quality is None:
-        image.save(out, "WEBP", lossless=True, quality=60, method=4)
+        image.save(out, "WEBP", lossless=True, quality=60, method=2)  # 3 x as fast as 4, 4 % larger
     else:
         image.save(out, "WEBP", quality=quality, method=4)
     return out.getvalue()

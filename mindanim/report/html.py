@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PAGE = Path(__file__).parent / "page"
-_FILM_BYTES = 14_000_000
+FILM_MB = 14.0
 _HIGHLIGHTS = 3
 PLACES = ("Best", "Median", "Worst")
 _COLUMNS = 10
@@ -52,6 +52,7 @@ def write_report(
     score_name: str = "",
     ablations: Sequence[pd.DataFrame] = (),
     breakdowns: Sequence[Breakdown] = (),
+    film_mb: float = FILM_MB,
 ) -> None:
     """Write a self-contained page: summary, clips, scores, motion test, training, audit, methods.
 
@@ -61,6 +62,7 @@ def write_report(
     findings: records with `text`, beside those in `metrics["audit"]`.
     fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
     score_name: the name of `ClipView.score`. ablations: `metrics.compare.compare` with other evaluations.
+    film_mb: megabytes that the clips may take together; they are compressed until they do.
 
     Raises InputError when the metrics were written by another version of the schema.
     """
@@ -83,7 +85,7 @@ def write_report(
         breakdowns=breakdowns,
         bibliography=bibliography(metrics, methods),
         groups=_groups(metrics["scores"]),
-        sections=_sections(clips),
+        sections=_sections(clips, film_mb),
         fps=fps or _ASSUMED_FPS,
         fps_known=fps is not None,
         score_name=score_name,
@@ -116,10 +118,10 @@ def _cells(score: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
+def _sections(clips: Sequence[ClipView], film_mb: float) -> list[tuple[str, list[Shown]]]:
     """Best, median and worst clips, and the rest, best first."""
     ranked = sorted(clips, key=lambda view: -math.inf if math.isnan(view.score) else view.score, reverse=True)
-    shown = strips(ranked, _FILM_BYTES)
+    shown = strips(ranked, int(1e6 * film_mb))
     if any(clip.view.place for clip in shown):
         return _placed(shown)
     if len(shown) <= 3 * _HIGHLIGHTS:

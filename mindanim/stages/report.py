@@ -24,30 +24,35 @@ _HIGHLIGHTS = 3
 _ALL = "all"
 
 
-def report(evaluations: Sequence[Path], out: Path | None, clips: int | None = None) -> Path:
+def report(
+    evaluations: Sequence[Path],
+    out: Path | None,
+    clips: int | None = None,
+    film_mb: float | None = None,
+) -> Path:
     """Write the page of one finished evaluation, or one page that compares several; nothing is computed anew.
 
     evaluations: their folders. out: the file; None writes beside the folder, or into the folder that all of
     them share. clips: how many to show at most, for a smaller page of one evaluation; None shows as many as
-    its own page does, which is the most there can be. Beside a page of several, the same tables are written
-    as .tsv, .md and .tex.
+    its own page does, which is the most there can be. film_mb: megabytes that they may take together. Beside
+    a page of several, the same tables are written as .tsv, .md and .tex.
 
     Raises InputError when evaluations cannot stand in one table or `out` is a file of another kind,
-    UsageError when `clips` is given for a page of several, which shows none.
+    UsageError when `clips` or `film_mb` is given for a page of several, which shows none.
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
         raise InputError(f"{strangers[0]} is no evaluation.", mend="Run: mindanim evaluate")
-    if clips is not None and len(artifacts) > 1:
+    if (clips is not None or film_mb is not None) and len(artifacts) > 1:
         raise UsageError(
             "A page that compares several evaluations shows no clips.",
-            mend="Leave out --clips, or name one evaluation.",
+            mend="Leave out --clips and --film-mb, or name one evaluation.",
         )
     path = out or _default_place(artifacts)
     if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
         raise InputError(f"{path} was not written by mindanim.", mend="Choose another file with --out.")
     if len(artifacts) == 1:
-        _write_one(path, artifacts[0], clips)
+        _write_one(path, artifacts[0], clips, film_mb)
     else:
         _write_summary(path, artifacts)
     return path
@@ -114,16 +119,18 @@ def write_page(
     null: Any = None,
     siblings: Sequence[Path] = (),
     most: int | None = None,
+    film_mb: float | None = None,
 ) -> None:
     """Write the page of one evaluation.
 
     scene: what was scored, or why it cannot be shown. origin: how the evaluation itself came about. nearest:
     folder of strips of the nearest training clips. siblings: other evaluations to compare with.
-    most: clips to show, where fewer are wanted than the evaluation's own option says.
+    most: clips to show, where fewer are wanted than the evaluation's own option says. film_mb: megabytes they
+    may take, where that is less than usual.
     """
     from mindanim.report import Curve
     from mindanim.report.breakdown import breakdowns
-    from mindanim.report.html import write_report
+    from mindanim.report.html import FILM_MB, write_report
 
     there = None if isinstance(scene, str) else scene
     lineage = lineage_of(*there.lineage) if there else []
@@ -150,6 +157,7 @@ def write_page(
         score_name=ranked[0] if ranked else "",
         ablations=ablations,
         breakdowns=breakdowns(data, per_clip, captions),
+        film_mb=FILM_MB if film_mb is None else film_mb,
     )
 
 
@@ -246,7 +254,7 @@ def siblings_of(place: Path) -> list[Path]:
     return [path for path in found if path.resolve() != place.resolve()]
 
 
-def _write_one(path: Path, evaluation: Artifact, clips: int | None) -> None:
+def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: float | None) -> None:
     from mindanim.metrics.compare import Evaluated
 
     found = Evaluated.of(evaluation)
@@ -262,6 +270,7 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None) -> None:
             null=found.null,
             siblings=siblings_of(evaluation.path),
             most=clips,
+            film_mb=film_mb,
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindanim.report import ClipView
 from mindanim.report.bibliography import bibliography
 from mindanim.report.figures import score_bar, training_curve
 from mindanim.report.films import LARGEST_PX, strip, strips
@@ -146,6 +147,15 @@ def test_small_clips_are_stored_without_loss() -> None:
     made = strip("Ground truth", clip, 100_000)
     assert (made.frames, made.width, made.height, made.lossless) == (FRAMES, SIDE, SIDE, True)
     np.testing.assert_array_equal(decoded(made.source), np.concatenate(list(clip), axis=1))
+
+
+def test_what_stands_still_is_one_frame_and_what_is_the_same_is_encoded_once() -> None:
+    still = np.broadcast_to(square(3)[:1], square(3).shape)
+    assert strip("frozen", still, 100_000).frames == 1
+    pair = [ClipView(name, "", 0.0, square(3), still, {"mean-image": still}) for name in "ab"]
+    shown = strips(pair, 1_000_000)
+    assert {clip.others[0].source for clip in shown} == {shown[0].main[1].source}
+    assert [clip.others[0].name for clip in shown] == ["mean-image"] * 2
 
 
 def test_large_clips_are_reduced_and_keep_to_the_budget() -> None:
