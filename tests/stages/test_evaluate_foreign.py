@@ -68,9 +68,9 @@ def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
     page = report([found.path], None)
     assert page == found.path.parent / "report.html"
     assert page.read_text().count('<article class="clip">') == 6
-    shown = re.findall(r'<p class="id">(\d+)', page.read_text())
+    shown = re.findall(r"<h4>(\d+)</h4>", page.read_text())
     small = report([found.path], tmp_path / "small.html", clips=4).read_text()
-    few = re.findall(r'<p class="id">(\d+)', small)
+    few = re.findall(r"<h4>(\d+)</h4>", small)
     assert len(few) == 4 and few[0] == shown[0], "the best is shown at any size"
     assert report([found.path], None, clips=99).read_text().count('<article class="clip">') == 6
     with pytest.raises(UsageError, match="shows no clips"):
