@@ -125,7 +125,7 @@ class PartClips:
         film = _part(part, self.border)
         if self.frames is not None:
             if len(film) == 1 and part.file.suffix.lower() in MERGED:
-                film = np.repeat(film, self.frames, axis=0)  # it never moves: its writer kept one frame of all
+                film = np.repeat(film, self.frames, axis=0)  # it never moves: one frame of all was kept
             if len(film) < self.frames:
                 raise InputError(
                     f"{part.file} has {len(film)} frames, fewer than the {self.frames} asked for.",

@@ -21,6 +21,7 @@ FILM_MB = 14.0
 _HIGHLIGHTS = 3
 PLACES = ("Best", "Median", "Worst")
 _COLUMNS = 10
+_IN_A_ROW = 5
 _ASSUMED_FPS = 4.0
 _ABLATED = (
     "2way.image",
@@ -74,6 +75,7 @@ def write_report(
     )
     environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
     environment.filters |= {"quoted": words.quoted_number, "short": words.short, "label": words.label_of}
+    environment.filters["columns"] = _columns
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,
@@ -103,6 +105,11 @@ def write_report(
         mark=figures.mark,
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _columns(films: int) -> int:
+    """In how many columns to put the small films of a clip: two rows of them where there are many."""
+    return max(4, films if films <= _IN_A_ROW else math.ceil(films / 2))
 
 
 def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -23,11 +23,13 @@ class Summary:
 
     runs: name and content of metrics.json of each, all comparable. differences: `metrics.compare.compare` of
     all with the first. across: label -> `metrics.compare.across_subjects` of the runs that have it.
+    provenance: one flat record per evaluation, all with the same fields.
     """
 
     runs: Sequence[tuple[str, dict[str, Any]]]
     differences: pd.DataFrame
     across: Mapping[str, pd.DataFrame]
+    provenance: Sequence[Mapping[str, str]] = ()
 
 
 def write_summary(path: Path, summary: Summary) -> None:
@@ -43,7 +45,8 @@ def write_summary(path: Path, summary: Summary) -> None:
         runs=summary.runs,
         groups=_groups(summary),
         standing=words.standing,
-        headlines=[(name, words.headline(data["scores"])) for name, data in summary.runs],
+        counts=[(name, *words.counts(data["scores"])) for name, data in summary.runs],
+        provenance=summary.provenance,
         differences=_records(summary.differences),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},

@@ -96,18 +96,23 @@ def ceilings_there(scores: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def counts(scores: Sequence[dict[str, Any]]) -> tuple[int, int]:
+    """How many scores are above their shuffled floor, and how many are judged by it."""
+    judged = judged_scores(scores)
+    return sum(bool(score["above_floor"]) for score in judged), len(judged)
+
+
 def headline(scores: Sequence[dict[str, Any]]) -> str:
     """The summary in one sentence."""
-    judged = judged_scores(scores)
-    above = [score for score in judged if score["above_floor"]]
+    above, judged = counts(scores)
     if not judged:
         return "No score here has a floor to stand against."
     floor = "what the same videos reach when they are paired with other clips"
     if not above:
-        return f"None of the {len(judged)} scores lies reliably above {floor}."
-    if len(above) == len(judged):
-        return f"All {len(judged)} scores lie reliably above {floor}."
-    return f"{len(above)} of {len(judged)} scores lie reliably above {floor}."
+        return f"None of the {judged} scores lies reliably above {floor}."
+    if above == judged:
+        return f"All {judged} scores lie reliably above {floor}."
+    return f"{above} of {judged} scores lie reliably above {floor}."
 
 
 def summary(metrics: dict[str, Any]) -> list[Line]:
@@ -136,8 +141,8 @@ def looks_at_the_truth(score: dict[str, Any]) -> bool:
 
 
 def short(floor: str) -> str:
-    """A floor or ceiling in one word, for a caption: `nearest-train` is "nearest"."""
-    return floor.removesuffix("-image").removesuffix("-train")
+    """A floor or ceiling in a word or two, for a caption: `nearest-train` is "nearest"."""
+    return floor.removesuffix("-image").removesuffix("-train").replace(" repeats", " half")
 
 
 def verdict(score: dict[str, Any]) -> str:

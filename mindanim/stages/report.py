@@ -289,7 +289,8 @@ def _write_summary(path: Path, evaluations: Sequence[Artifact]) -> None:
         for label, group in by_label.items()
         if len(subjects) > 1 and len({one.data["subject"] for one in group}) == len(group) > 1
     }
-    summary = Summary([(one.name, one.data) for one in found], differences, across)
+    provenance = [Origin.of(one).record for one in evaluations]
+    summary = Summary([(one.name, one.data) for one in found], differences, across, provenance)
     with atomic_path(path) as beside:
         write_summary(beside, summary)
     write_text(path.with_suffix(".md"), markdown(summary))
