@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from PIL import Image
 from mindanim.report.model import ClipView, Frames
 
 LARGEST_PX = 160
-_QUALITIES = (92, 80, 65, 50, 35)
+_SIDES_PX = (LARGEST_PX, 112, 80)
+_QUALITIES = (90, 70, 45)
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Shown:
 def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
     """Encode the clips so that all of them together stay within `budget_bytes`.
 
-    Frames larger than 160 px are reduced; strips are WebP, lossless as long as each keeps to its equal share
-    of the budget, otherwise of the highest quality that does. A video that never moves is one frame.
+    Frames larger than 160 px are reduced. Strips are WebP: exact where frames keep their size and each strip
+    keeps to its equal share of the budget, otherwise of the highest quality that does, and if none does,
+    smaller. A video that never moves is one frame.
     """
     videos = sum(2 + len(view.others) for view in views)
     share = budget_bytes // max(videos, 1)
@@ -71,15 +73,22 @@ def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
     """One video, (frame, height, width, rgb) uint8, as a strip of at most about `budget_bytes` of text."""
     if (frames == frames[:1]).all():
         frames = frames[:1]
-    sheet, size, factor = _sheet(frames)
     allowed = budget_bytes * 3 // 4  # base64 writes three bytes as four characters
-    data, lossless = _webp(sheet, None), True
-    for quality in _QUALITIES:
+    for sheet, quality in _attempts(frames):
+        data = _webp(sheet, quality)
         if len(data) <= allowed:
             break
-        data, lossless = _webp(sheet, quality), False
     source = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    return Strip(name, source, len(frames), *size, lossless and factor == 1)
+    return Strip(name, source, len(frames), sheet.width // len(frames), sheet.height, quality is None)
+
+
+def _attempts(frames: Frames) -> Iterator[tuple[Image.Image, int | None]]:
+    """Sheets and a quality (None for exact pixels), the best first."""
+    for side in _SIDES_PX:
+        sheet, factor = _sheet(frames, side)
+        if factor < 1 or side == LARGEST_PX:  # frames that are smaller than that stay as they are
+            qualities = (None, *_QUALITIES) if factor == 1 else _QUALITIES
+            yield from ((sheet, quality) for quality in qualities)
 
 
 def encode_strip(frames: Frames) -> bytes:
@@ -94,10 +103,10 @@ def read_strip(path: Path, frames: int) -> Frames:
     return np.stack(np.split(sheet, frames, axis=1))
 
 
-def _sheet(frames: Frames) -> tuple[Image.Image, tuple[int, int], float]:
-    """All frames side by side, the size of one of them, and by what factor they were reduced."""
+def _sheet(frames: Frames, side: int = LARGEST_PX) -> tuple[Image.Image, float]:
+    """All frames side by side, and by what factor they were reduced."""
     height, width = frames.shape[1:3]
-    factor = min(1.0, LARGEST_PX / max(height, width))
+    factor = min(1.0, side / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     sheet = Image.new("RGB", (size[0] * len(frames), size[1]))
     for number, frame in enumerate(frames):
@@ -105,7 +114,7 @@ def _sheet(frames: Frames) -> tuple[Image.Image, tuple[int, int], float]:
         sheet.paste(
             image if factor == 1 else image.resize(size, Image.Resampling.LANCZOS), (number * size[0], 0)
         )
-    return sheet, size, factor
+    return sheet, factor
 
 
 def _webp(image: Image.Image, quality: int | None) -> bytes:
@@ -113,5 +122,5 @@ def _webp(image: Image.Image, quality: int | None) -> bytes:
     if quality is None:
         image.save(out, "WEBP", lossless=True, quality=60, method=2)  # 3 x as fast as 4, 4 % larger
     else:
-        image.save(out, "WEBP", quality=quality, method=4)
+        image.save(out, "WEBP", quality=quality, method=2)
     return out.getvalue()

@@ -161,10 +161,12 @@ def test_what_stands_still_is_one_frame_and_what_is_the_same_is_encoded_once() -
 def test_large_clips_are_reduced_and_keep_to_the_budget() -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (8, 512, 384, 3), dtype=np.uint8)
-    made = strip("noise", noise, 40_000)
+    made = strip("noise", noise, 80_000)
     assert (made.height, made.width) == (LARGEST_PX, LARGEST_PX * 3 // 4)
+    tight = strip("noise", noise, 20_000)
+    assert tight.height < LARGEST_PX and len(tight.source) < 20_100, "smaller where quality does not suffice"
     assert not made.lossless
-    assert len(made.source) < 41_000
+    assert len(made.source) < 80_100
     assert decoded(made.source).shape == (LARGEST_PX, 8 * made.width, 3)
     many = strips([view for view in views(4, side=256)], budget_bytes=200_000)
     assert sum(len(s.source) for clip in many for s in (*clip.main, *clip.others)) < 210_000
