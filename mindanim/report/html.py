@@ -76,6 +76,7 @@ def write_report(
     environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
     environment.filters |= {"quoted": words.quoted_number, "short": words.short, "label": words.label_of}
     environment.filters["columns"] = _columns
+    drawn = [(curve, figures.training_curve(curve)) for curve in curves]
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,
@@ -92,9 +93,8 @@ def write_report(
         fps_known=fps is not None,
         score_name=score_name,
         motion=_motion(metrics),
-        curves=[
-            (curve, drawing) for curve in curves if (drawing := figures.training_curve(curve)) is not None
-        ],
+        curves=[(curve, drawing) for curve, drawing in drawn if drawing is not None],
+        without_curve=[curve.name for curve, drawing in drawn if drawing is None],
         table=_per_clip(per_clip, metrics["scores"]),
         audit=_unique([finding["text"] for finding in (*metrics["audit"], *findings)]),
         provenance=provenance,

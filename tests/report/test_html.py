@@ -100,6 +100,7 @@ def test_every_part_of_the_result_is_on_the_page(page: Page) -> None:
         "Played backwards −0.110; forwards over backwards p = 0.001",
         "mean 0.450 wins · gray 0.470 wins · frozen 0.405",
         "made with Python 3",
+        "Motion: no curve, for it was not trained over several epochs.",
         "a large red box over <the> sea & sky 3",
     ):
         assert words in text, words
