@@ -79,6 +79,7 @@ def table(caption: str, name: str, parts: Sequence[str]) -> str:
 
 def tabular(columns: str, head: Sequence[str], groups: Sequence[tuple[str, Sequence[Sequence[str]]]]) -> str:
     """Rows of LaTeX cells below a head, each group under its title, no wider than the text."""
+    span = len(re.sub(r"@\{[^}]*\}", "", columns))
     lines = [
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
@@ -88,7 +89,7 @@ def tabular(columns: str, head: Sequence[str], groups: Sequence[tuple[str, Seque
     for title, rows in groups:
         lines.append(r"\midrule")
         if title:
-            lines.append(rf"\multicolumn{{{len(head)}}}{{l}}{{\emph{{{escape(title)}}}}} \\")
+            lines.append(rf"\multicolumn{{{span}}}{{l}}{{\emph{{{escape(title)}}}}} \\")
         lines += map(_line, rows)
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"])
 

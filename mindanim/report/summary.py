@@ -113,9 +113,9 @@ def markdown(summary: Summary) -> str:
 
 def latex(summary: Summary) -> str:
     """The scores of all runs as a booktabs table; each says whether it clears its floor."""
-    names = [escape(name) for name, _ in summary.runs]
+    names = [rf"\multicolumn{{2}}{{c}}{{{escape(name)}}}" for name, _ in summary.runs]
     groups = [
-        (heading, [[named(first), *map(_tex_cell, scores)] for first, scores in rows])
+        (heading, [[named(first), *map(_tex_cells, scores)] for first, scores in rows])
         for heading, rows in _groups(summary)
     ]
     first = summary.runs[0][1]
@@ -125,13 +125,14 @@ def latex(summary: Summary) -> str:
     caption += (
         r" $\downarrow$: lower is better. In words and colour: whether a score clears its shuffled floor."
     )
-    columns = "l" + "r" * len(names)
+    columns = "l" + r"r@{\ }l" * len(names)
     return table(caption, title(summary), [tabular(columns, ["", *names], groups)])
 
 
-def _tex_cell(score: dict[str, Any]) -> str:
-    value = escape(words.number(score["value"]))
-    return value if words.standing(score) in ("above", "no value") else f"{value} ({standing(score)})"
+def _tex_cells(score: dict[str, Any]) -> str:
+    """Two cells: the value, so that values stand below each other, and what there is to say of it."""
+    said = "" if words.standing(score) in ("above", "no value") else standing(score)
+    return f"{escape(words.number(score['value']))} & {said}"
 
 
 def _groups(summary: Summary) -> list[tuple[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]]]:

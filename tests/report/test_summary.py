@@ -59,7 +59,9 @@ def test_the_same_in_markdown_and_latex() -> None:
     begun = re.findall(r"\\begin\{(\w+)\}", tables[1])
     assert begun == ["table", "tabular"] and tables[1].count(r"\end{") == 2
     head = next(line for line in tables[1].splitlines() if "sub-01" in line)
-    assert head.count("&") == 2
+    assert head.count("&") == 2 and head.count(r"\multicolumn{2}{c}") == 2
+    row = next(line for line in tables[1].splitlines() if line.startswith("50-way video class"))
+    assert row.count("&") == 4, "the value and its verdict are cells of their own"
 
 
 def test_breakdowns_are_means_of_the_clips_they_name() -> None:
