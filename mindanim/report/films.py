@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
     made: dict[bytes, Strip] = {}
 
     def encoded(name: str, frames: Frames) -> Strip:
-        key = frames.tobytes()  # the mean image is the same beside every clip
+        key = blake2b(frames.tobytes()).digest()  # the mean image is the same beside every clip
         if key not in made:
             made[key] = strip(name, frames, share)
         return replace(made[key], name=name)
@@ -84,16 +85,31 @@ def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
 
 def _attempts(frames: Frames) -> Iterator[tuple[Image.Image, int | None]]:
     """Sheets and a quality (None for exact pixels), the best first."""
+    largest = max(frames.shape[1:3])
+    if largest < LARGEST_PX:
+        yield _sheet(frames), None
     for side in _SIDES_PX:
-        sheet, factor = _sheet(frames, side)
-        if factor < 1 or side == LARGEST_PX:  # frames that are smaller than that stay as they are
-            qualities = (None, *_QUALITIES) if factor == 1 else _QUALITIES
-            yield from ((sheet, quality) for quality in qualities)
+        if largest > side or side == LARGEST_PX:  # smaller frames stay as they are
+            sheet = _sheet(reduced(frames, side))
+            yield from ((sheet, quality) for quality in _QUALITIES)
+
+
+def reduced(frames: Frames, side: int = LARGEST_PX) -> Frames:
+    """Frames (frame, height, width, rgb) uint8 no larger than `side` px; a page never shows larger ones, so
+    that clips which wait for it need not be kept at their full size."""
+    height, width = frames.shape[1:3]
+    factor = side / max(height, width)
+    if factor >= 1:
+        return frames
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in frames]
+    )
 
 
 def encode_strip(frames: Frames) -> bytes:
     """The same as the content of a WebP file, without loss but for the reduction to 160 px."""
-    return _webp(_sheet(frames)[0], None)
+    return _webp(_sheet(reduced(frames)), None)
 
 
 def read_strip(path: Path, frames: int) -> Frames:
@@ -103,18 +119,9 @@ def read_strip(path: Path, frames: int) -> Frames:
     return np.stack(np.split(sheet, frames, axis=1))
 
 
-def _sheet(frames: Frames, side: int = LARGEST_PX) -> tuple[Image.Image, float]:
-    """All frames side by side, and by what factor they were reduced."""
-    height, width = frames.shape[1:3]
-    factor = min(1.0, side / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    sheet = Image.new("RGB", (size[0] * len(frames), size[1]))
-    for number, frame in enumerate(frames):
-        image = Image.fromarray(frame)
-        sheet.paste(
-            image if factor == 1 else image.resize(size, Image.Resampling.LANCZOS), (number * size[0], 0)
-        )
-    return sheet, factor
+def _sheet(frames: Frames) -> Image.Image:
+    """All frames side by side."""
+    return Image.fromarray(np.concatenate(list(frames), axis=1))
 
 
 def _webp(image: Image.Image, quality: int | None) -> bytes:

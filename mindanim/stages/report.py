@@ -202,7 +202,7 @@ def _views(
 
     from mindanim.metrics.scored import Contender
     from mindanim.report import ClipView
-    from mindanim.report.films import read_strip
+    from mindanim.report.films import read_strip, reduced
 
     test, clips, goodness = scene.test, scene.clips, _goodness(data, per_clip)
     config = scene.config
@@ -223,9 +223,9 @@ def _views(
                 test.clip_ids[row],
                 test.captions[row],
                 float(goodness[row]),
-                test.truth[row],
-                recon,
-                beside,
+                reduced(test.truth[row]),
+                reduced(recon),
+                {name: reduced(frames) for name, frames in beside.items()},
                 place,
             )
         )
