@@ -18,6 +18,8 @@ from mindanim.stages.call import perform, prepare
 STUDY = "simulated-study"
 ABLATIONS = ("semantic", "structure", "motion")
 HALVES = ("odd", "even")
+_ADDED = {"no-brain", *(f"{half} repeats" for half in HALVES)}
+"""Inputs of an evaluation that come with `ablations`."""
 
 _STEPS: dict[str, str] = {
     "simulate": "Writing a study whose truth is known: films, and BOLD runs of simulated viewers",
@@ -82,7 +84,7 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
 def _is_older(work: Path, label: str) -> bool:
     """Whether there is an evaluation from before the floor and the ceilings that `--ablations` adds."""
     place = Workspace(work, "simulated").stage(1, "evaluation", label)
-    return (place / MANIFEST).exists() and "no-brain" not in Artifact.load(place).manifest["inputs"]
+    return (place / MANIFEST).exists() and not _ADDED <= set(Artifact.load(place).manifest["inputs"])
 
 
 def _caller(recipe: str, shared: dict[str, Any]) -> Callable[..., Any]:

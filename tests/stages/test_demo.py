@@ -68,6 +68,6 @@ def test_an_evaluation_from_before_the_ablations_is_made_anew(
     assert not calls[-1][1]["force"], "without ablations it is taken as it is"
     run(tmp_path, ablations=True)
     assert calls[-1][1]["force"]
-    inputs["no-brain"] = {}
+    inputs |= dict.fromkeys(("no-brain", "odd repeats", "even repeats"), {})
     run(tmp_path, ablations=True)
     assert not calls[-1][1]["force"]
