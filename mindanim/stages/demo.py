@@ -84,7 +84,7 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
 def _is_older(work: Path, label: str) -> bool:
     """Whether there is an evaluation from before the floor and the ceilings that `--ablations` adds."""
     place = Workspace(work, "simulated").stage(1, "evaluation", label)
-    return (place / MANIFEST).exists() and not _ADDED <= set(Artifact.load(place).manifest["inputs"])
+    return (place / MANIFEST).exists() and bool(_ADDED - set(Artifact.load(place).manifest["inputs"]))
 
 
 def _caller(recipe: str, shared: dict[str, Any]) -> Callable[..., Any]:
