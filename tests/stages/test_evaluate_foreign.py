@@ -14,7 +14,7 @@ import pytest
 
 import mindanim
 from mindanim.errors import InputError, MissingError, UsageError
-from mindanim.stages.report import report, shown_clips
+from mindanim.stages.report import report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
 
@@ -59,6 +59,9 @@ def test_no_dataset_subject_or_artifact_is_needed(folders):
     assert any("one stretch of film" in finding["text"] for finding in data["audit"])
     page = found.file("report.html").read_text()
     assert page.count('<article class="clip">') == 6
+    assert "with this page" in page and "made with Python 3" in page, "its own provenance"
+    standing = {score["id"]: score["standing"] for score in scores_of(found)}
+    assert standing["ssim.rgb7"] == "above" and set(standing) == set(scores)
     again = mindanim.evaluate(**folders, **QUICK)
     assert again.manifest["finished"] == found.manifest["finished"], "the same clips are not scored twice"
 
