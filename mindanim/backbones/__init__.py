@@ -89,15 +89,22 @@ def load_image_classifier(
 
 
 def load_video_classifier(
-    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    offline: bool = True,
+    frames: int | None = None,
 ) -> VideoClassifier:
-    """The video classifier `name`, a transformers VideoMAE folder.
+    """The video classifier `name`, any transformers video-classification folder.
+
+    frames: of the clips that it shall read. A VideoMAE reads any even number, whatever it was trained on; where
+    it cannot, and without `frames`, it reads its own.
 
     Raises MissingError and InputError as `load_diffusion` does.
     """
     from mindanim.backbones.classifiers import TransformersVideoClassifier
 
-    return TransformersVideoClassifier(locate(name, "video_classifier", offline), device, dtype)
+    return TransformersVideoClassifier(locate(name, "video_classifier", offline), device, dtype, frames)
 
 
 def load_captioner(

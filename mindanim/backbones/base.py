@@ -124,7 +124,11 @@ class VideoClassifier(Protocol):
 
     @property
     def frames(self) -> int:
-        """Frames per clip that the network takes."""
+        """Frames per clip that the network reads."""
+
+    @property
+    def trained_frames(self) -> int:
+        """Frames per clip that it was trained on; positions of a clip of another length are computed."""
 
     @property
     def labels(self) -> list[str]:

@@ -89,7 +89,7 @@ class Generator:
         Raises MindanimError when a single clip does not fit, or when frames are not finite.
         """
         try:
-            return self._generate(given, clip_ids)
+            return self.decode(self.sample(given, clip_ids), clip_ids)
         except torch.OutOfMemoryError as error:
             if len(clip_ids) == 1:
                 raise MindanimError(
@@ -107,14 +107,15 @@ class Generator:
         ]
         return np.concatenate(halves)
 
-    def _generate(self, given: Features, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
+    def sample(self, given: Features, clip_ids: Sequence[str]) -> Tensor:
+        """The clean latents of some clips: (clip, frame, channel, height, width) float32 on the device."""
         config, backbone = self.config, self.backbone
         generators = [clip_generator(config.seed, name, "sampler") for name in clip_ids]
         frames, channels, height, width = given.latents.shape[1:]
         noise = clip_noise(generators, (frames, channels, height, width), config.noise)
         latents = given.latents.to(backbone.device)
         if self.negative is not None and self.inversion is not None:
-            clean = released(
+            return released(
                 self.network,
                 backbone.scheduler_config,
                 latents,
@@ -127,23 +128,24 @@ class Generator:
                 guidance=config.released_guidance,
                 together=not self.low_memory,
             )
-        else:
-            clean = sdedit(
-                self.network,
-                backbone.scheduler_config,
-                latents,
-                given.tokens,
-                self.empty,
-                noise,
-                steps=config.steps,
-                strength=config.strength,
-                guidance=config.guidance,
-                together=not self.low_memory,
-            )
-        return self._decoded(clean, clip_ids)
+        return sdedit(
+            self.network,
+            backbone.scheduler_config,
+            latents,
+            given.tokens,
+            self.empty,
+            noise,
+            steps=config.steps,
+            strength=config.strength,
+            guidance=config.guidance,
+            together=not self.low_memory,
+        )
 
-    def _decoded(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
-        """Latents (clip, frame, channel, height, width) to pixels, a few frames at a time."""
+    def decode(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
+        """Latents to pixels, a few frames at a time: (clip, frame, height, width, rgb) uint8.
+
+        Raises MindanimError naming the clips whose pixels are not finite.
+        """
         parts = torch.split(latents.flatten(0, 1), 1 if self.low_memory else self.config.frames_at_once)
         pixels = torch.cat([self.backbone.decode_latents(part).cpu() for part in parts])
         pixels = pixels.reshape(*latents.shape[:2], *pixels.shape[1:])
