@@ -97,8 +97,8 @@ def load_video_classifier(
 ) -> VideoClassifier:
     """The video classifier `name`, any transformers video-classification folder.
 
-    frames: of the clips that it shall read. A VideoMAE reads any even number, whatever it was trained on; where
-    it cannot, and without `frames`, it reads its own.
+    frames: of the clips that it shall read. A VideoMAE reads any even number, whatever it was trained on;
+    where it cannot, and without `frames`, it reads its own.
 
     Raises MissingError and InputError as `load_diffusion` does.
     """

@@ -62,9 +62,9 @@ class TransformersImageClassifier(_Classifier):
 class TransformersVideoClassifier(_Classifier):
     """A `VideoClassifier`.
 
-    frames: of the clips to come. VideoMAE codes positions by sines, which are computed for any whole number of
-    its tubes (two frames each), so that a network trained on 16 frames reads 8, as published evaluations let it
-    do. Where `frames` is no such number, or positions were learned, the network keeps its own.
+    frames: of the clips to come. VideoMAE codes positions by sines, which are computed for any whole number
+    of its tubes (two frames each), so that a network trained on 16 frames reads 8, as published evaluations
+    let it do. Where `frames` is no such number, or positions were learned, the network keeps its own.
     """
 
     def __init__(

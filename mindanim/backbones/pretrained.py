@@ -28,8 +28,8 @@ def load_network(
 ) -> Any:
     """A diffusers or transformers network in evaluation mode, without gradients.
 
-    kind: its class, with ``from_pretrained``. subfolder: where in the backbone's folder it lies. config: in the
-    place of the folder's own.
+    kind: its class, with ``from_pretrained``. subfolder: where in the backbone's folder it lies.
+    config: in the place of the folder's own.
 
     Raises InputError when the file holds another network, or lacks parameters (which would stay random).
     """

@@ -30,7 +30,8 @@ class Generator:
 
     empty: (token, feature), the empty prompt at the condition's length.
     negative, inversion: (token, feature), the prompts of the released sampler; None for sdedit.
-    low_memory: one clip, one frame of the autoencoder, and one of the two prompts at a time.
+    frames_at_once: frames the autoencoder decodes together.
+    low_memory: one clip and one of the two prompts at a time.
     """
 
     config: GenerateConfig
@@ -39,6 +40,7 @@ class Generator:
     empty: Tensor
     negative: Tensor | None
     inversion: Tensor | None
+    frames_at_once: int
     low_memory: bool = False
 
     @classmethod
@@ -54,6 +56,7 @@ class Generator:
         """Inflate the backbone's network to `frames` frames; the backbone is this generator's from now on.
 
         empty: (token, feature), the empty prompt at the length of the decoded conditions.
+        low_memory: also one frame of the autoencoder at a time.
         """
         prompt = torch.from_numpy(np.array(empty, np.float32))
         published = config.sampler == "released"
@@ -66,7 +69,9 @@ class Generator:
         if published:
             (negative,) = backbone.encode_text([config.released_negative_prompt], len(prompt))
             (inversion,) = backbone.encode_text([""], backbone.max_tokens)
-        return cls(config, backbone, network, prompt, negative, inversion, low_memory)
+        # Asked before the network runs: a GPU's allocator keeps for itself what a run has used.
+        at_once = 1 if low_memory else config.frames_at_once or backbone.frames_at_once
+        return cls(config, backbone, network, prompt, negative, inversion, at_once, low_memory)
 
     def batch(self, wished: int | None) -> int:
         """Clips computed at a time: the number wished for, or what the memory model allows."""
@@ -146,8 +151,8 @@ class Generator:
 
         Raises MindanimError naming the clips whose pixels are not finite.
         """
-        parts = torch.split(latents.flatten(0, 1), 1 if self.low_memory else self.config.frames_at_once)
-        pixels = torch.cat([self.backbone.decode_latents(part).cpu() for part in parts])
+        parts = torch.split(latents.flatten(0, 1), self.frames_at_once)
+        pixels = torch.cat([self.backbone.decode_latents(part, self.config.tile).cpu() for part in parts])
         pixels = pixels.reshape(*latents.shape[:2], *pixels.shape[1:])
         if not (finite := pixels.flatten(1).isfinite().all(dim=1)).all():
             broken = [name for name, fine in zip(clip_ids, finite.tolist(), strict=True) if not fine]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
+
+from mindanim.runtime import free_bytes
 
 # Peak memory of one network evaluation, in feature maps of the network's first width and full latent
 # resolution, per frame: 36-55 measured on the Stable Diffusion 1.x layout at 10-220 M parameters and 32-64 px
@@ -29,11 +29,3 @@ def clips_at_once(
     clip = 2 * frames * _MAPS_PER_FRAME * width * height * across * dtype.itemsize
     return int(min(max(_SHARE * free_bytes(device) // clip, 1), _ENOUGH))
 
-
-def free_bytes(device: torch.device) -> int:
-    """Memory of the device that nothing uses yet."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")

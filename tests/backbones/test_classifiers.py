@@ -59,7 +59,7 @@ def test_video_classifier_takes_its_own_number_of_frames(video_classifier_folder
 
 @pytest.mark.parametrize("frames", [2, 6, 8, 16])
 def test_videomae_reads_clips_of_any_even_length(tmp_path: Path, frames: int) -> None:
-    """Made for 16 frames, as the published one; the reference is transformers with `num_frames` overridden."""
+    """Made for 16, as the published one; the reference is transformers with `num_frames` overridden."""
     folder = tiny_video_classifier_folder(tmp_path, frames=16)
     images = pictures(32, 32, count=frames)
     backbone = load_video_classifier(str(folder), frames=frames)

@@ -22,7 +22,7 @@ from mindanim.backbones import load_diffusion
 from mindanim.config.fields import StageConfig
 from mindanim.config.generation import GenerateConfig
 from mindanim.config.run import RunOptions
-from mindanim.errors import InputError, MindanimError
+from mindanim.errors import ConfigError, InputError, MindanimError
 from mindanim.generation import generator as generator_module
 from mindanim.generation import memory
 from mindanim.generation.features import Features
@@ -149,6 +149,41 @@ def test_a_killed_run_goes_on_to_the_same_bytes(work: Path) -> None:
     for name, written in before.items():
         assert resumed.file(f"clips/{name}").stat().st_mtime_ns == written, "a finished clip is never redone"
     assert resumed.digest == whole.digest
+
+
+def test_sampling_is_redone_from_kept_features_without_a_decoder(
+    work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = run_stage(work, "fresh", steps=4, limit=3)
+    monkeypatch.setattr("mindanim.decoders.load", None)  # whoever reads a decoder fails
+    again = run_stage(work, "again", steps=4, limit=3, features="videos")
+    assert again.identity == fresh.identity
+    assert np.abs(frames_of(again).astype(int) - frames_of(fresh)).max() <= 1
+    for name in ("decoded_latents.npy", "decoded_tokens.npy", "decoded_clip.npy"):
+        np.testing.assert_array_equal(again.array(name), videos.array(name)[:3])
+    assert np.abs(frames_of(again).astype(int) - frames_of(videos)[:3]).max() > 3, "sampled anew"
+
+
+def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
+    run_stage(work, "still", without=("motion",), limit=2)
+    words = r"(?s)without was \['motion'\], and is \[\] now.*lack 5 of the clips, test1-0003"
+    with pytest.raises(InputError, match=words):
+        run_stage(work, "moving", features="videos-still")
+    with pytest.raises(InputError, match="There is no videos"):
+        run_stage(work, "moving", features="videos-nothing")
+    with pytest.raises(ValidationError):
+        config(work / "model", features="../elsewhere")
+
+
+def test_a_killed_run_does_not_decode_twice(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(generator_module.Generator, "frames", stop)
+        run_stage(work, "stopped", limit=2)
+    monkeypatch.setattr("mindanim.decoders.load", None)
+    assert run_stage(work, "stopped", limit=2).facts["clips"] == 2
 
 
 def test_oracle_takes_the_features_of_the_clip_itself(work: Path) -> None:
@@ -340,6 +375,15 @@ def test_little_memory_gives_the_same_frames(work: Path, videos: Artifact) -> No
         released_steps=2, limit=1,
     )  # fmt: skip
     assert np.abs(frames_of(published).astype(int) - frames_of(small)).max() <= 1
+
+
+def test_tiles_are_another_result_and_tell(work: Path, videos: Artifact) -> None:
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        run_stage(work, "tiles", tile=72, run={"dry_run": True})
+    tiled = run_stage(work, "tiles", tile=64, limit=1)  # larger than the frames: they stay whole
+    assert tiled.identity != run_stage(work, "whole.one", limit=1).identity
+    assert np.abs(frames_of(videos)[:1].astype(int) - frames_of(tiled)).max() <= 1
+    assert "tiles of 64 px" in " ".join(tiled.manifest["methods"])
 
 
 def test_the_network_is_compiled_when_asked(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
