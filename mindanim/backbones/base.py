@@ -29,7 +29,7 @@ class DiffusionBackbone(Protocol):
 
     @property
     def frames_at_once(self) -> int:
-        """How many frames of `frame_size` the autoencoder should be given at a time, by the memory free now."""
+        """Frames of `frame_size` to give the autoencoder at a time, by the memory that is free now."""
 
     @property
     def text_width(self) -> int:

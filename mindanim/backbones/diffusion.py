@@ -55,7 +55,7 @@ class StableDiffusion:
 
     @property
     def frames_at_once(self) -> int:
-        """How many frames of `frame_size` the autoencoder should be given at a time, by the memory free now."""
+        """Frames of `frame_size` to give the autoencoder at a time, by the memory that is free now."""
         pixels = self.frame_size**2
         frame = _MAPS * int(self._vae_config["block_out_channels"][0]) * pixels * self.dtype.itemsize
         most = _PIXELS.get(self.device.type, _PIXELS_ELSEWHERE) // pixels

@@ -60,7 +60,6 @@ class GenerateConfig(StageConfig):
     features: str = opt(
         "",
         "Sample again from the decoded features of these finished videos, e.g. videos or videos-LABEL.",
-        flag=True,
         identity=False,
         pattern=r"^(videos(-[A-Za-z0-9][A-Za-z0-9.]*)?)?$",
     )
@@ -87,7 +86,7 @@ class GenerateConfig(StageConfig):
     )
     tile: int | None = opt(
         None,
-        "Side of the tiles the autoencoder decodes a frame in: less memory, other pixels. None: whole frames.",
+        "Side of the tiles the autoencoder decodes a frame in: less memory, other pixels. None: no tiles.",
         unit="px",
         ge=64,
     )

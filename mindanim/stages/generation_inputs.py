@@ -205,7 +205,7 @@ class GenerationInputs:
             InputError(
                 f"The decoded features of {videos.path} are not those of this run.",
                 why=f"{'; '.join(reasons)[:1].upper()}{'; '.join(reasons)[1:]}.",
-                mend="Give the same inputs and the same options, or leave --features away: they are then "
+                mend="Give the same inputs and the same options, or leave `features` away: they are then "
                 "decoded again, which takes seconds.",
             )
         ]
