@@ -1,16 +1,20 @@
-"""What a whole clip costs with a diffusion model of SD-1.5's size: seconds, peak memory, share of the roofline.
+"""What a whole clip costs at SD-1.5's size: seconds, peak memory, share of the roofline.
 
-    python examples/benchmarks/whole_clips.py --memory                     # CPU: 1-2 hours on one core
-    python examples/benchmarks/whole_clips.py --memory --width 64          # the same, small: some minutes
-    python examples/benchmarks/whole_clips.py --device cuda                # a GPU: the sweep over batches
+    python examples/benchmarks/whole_clips.py --device cuda                # a GPU: both samplers, by batch
+    python examples/benchmarks/whole_clips.py --memory                     # CPU, one core: about an hour
+    python examples/benchmarks/whole_clips.py --memory --width 64 --latent 32         # the same, small: 1 min
+    python examples/benchmarks/whole_clips.py --width 64 --latent 16 --batches 1 2     # the sweep, small
 
 Both run the package's own generator, text condition in and frames out, on a folder of random weights in the
 diffusers layout (UNet 860 M, autoencoder 84 M, text encoder 123 M parameters at the default width). Random
 weights say nothing about quality; time, memory and operations are those of trained ones.
 
-`--memory` starts one process per precision, with and without `--low-memory`, and reads the peak of its
-resident memory in each phase, less what importing the libraries takes; on a GPU, the peak of what is
-allocated there. The samplers' steps are alike, so `--steps 1` (two evaluations) has the peak of any number.
+The sweep prints seconds per clip, peak memory, and the share of the roofline: operations counted on the
+network (2 per multiply-add), over the rate of a large matrix product measured in the same run.
+
+`--memory` starts one process per way of computing, and reads the peak of its resident memory in each phase,
+less what importing the libraries takes; on a GPU, the peak of what is allocated there. Steps are alike, as
+are groups of frames: `--steps 1` (two evaluations) and two groups in the autoencoder have the peak of all.
 """
 
 from __future__ import annotations
@@ -23,12 +27,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from generation import resident
 
@@ -38,9 +40,11 @@ from mindanim.config.generation import GenerateConfig
 from mindanim.generation.account import evaluations
 from mindanim.generation.features import Features
 from mindanim.generation.generator import Generator
+from mindanim.generation.inflate import sparse_causal
 
 FRAMES, TOKENS = 8, 20
 DEMO = Path(sys.modules["mindanim"].__path__[0]) / "backbones" / "demo" / "diffusion"
+WAYS = {"ordinary": {}, "--low-memory": {}, "8 frames": {"frames_at_once": FRAMES}}
 SAMPLERS = {"released": {"sampler": "released"}, "sdedit": {"steps": 20, "strength": 0.75}}
 
 
@@ -128,24 +132,24 @@ def given_features(clips: int, latents: tuple[int, int, int], width: int) -> Fea
     )
 
 
-def one(folder: Path, device: torch.device, precision: str, low_memory: bool, steps: int) -> Peaks:
-    """Encode the frames of one clip, and generate one, in this process."""
+def one(folder: Path, device: torch.device, precision: str, way: str, steps: int) -> Peaks:
+    """Generate one clip, and encode its frames, in this process."""
     peaks = Peaks(device)
-    dtype = runtime.pick_dtype(precision, device)
-    backbone = load_diffusion(str(folder), device, dtype)
-    config = GenerateConfig(steps=steps, strength=1)
+    backbone = load_diffusion(str(folder), device, runtime.pick_dtype(precision, device))
+    config = GenerateConfig(steps=steps, strength=1, **WAYS[way])
     with peaks.phase("text"):
         empty = backbone.encode_text([""], TOKENS)[0].numpy()
-    with peaks.phase("network read"):
-        generator = Generator.of(config, backbone, FRAMES, empty, low_memory=low_memory)
+    with peaks.phase("reading"):
+        generator = Generator.of(config, backbone, FRAMES, empty, low_memory=way == "--low-memory")
     given = given_features(1, backbone.latent_shape, backbone.text_width)
     with peaks.phase("sampling"):
         clean = generator.sample(given, ["clip"])
+    shown = min(2 * generator.frames_at_once, FRAMES)
     with peaks.phase("decoding"):
-        frames = generator.decode(clean, ["clip"])
+        frames = generator.decode(clean[:, :shown], ["clip"])
     with peaks.phase("encoding"):
         pixels = torch.from_numpy(frames[0]).movedim(-1, 1).float() / 255
-        for part in pixels.split(1 if low_memory else FRAMES):
+        for part in pixels.split(generator.frames_at_once):
             backbone.encode_frames(part)
     return peaks
 
@@ -155,15 +159,76 @@ def memory(given: argparse.Namespace, folder: Path) -> None:
     print(f"{FRAMES} frames of {8 * given.latent} px, {TOKENS} tokens, guidance on, {given.device}, ", end="")
     print(f"{runtime.threads()} threads, torch {torch.__version__}; GB, and CPU seconds in brackets")
     for precision in given.precision:
-        for low in (False, True):
-            words = [sys.executable, __file__, "--one", precision, "--model", str(folder)]
-            words += ["--device", given.device, "--steps", str(given.steps), *(["--low-memory"] if low else [])]
+        for way in given.ways:
+            words = [sys.executable, __file__, "--one", precision, "--model", str(folder), f"--ways={way}"]
+            words += ["--device", given.device, "--steps", str(given.steps)]
             out = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
             phases = json.loads(out.splitlines()[-1])
             peak = max(phase["gb"] for phase in phases.values())
-            way = f"{precision}, {'--low-memory' if low else 'ordinary'}"
             parts = [f"{name} {phase['gb']:.2f} ({phase['seconds']:.0f})" for name, phase in phases.items()]
-            print(f"{way:20} peak {peak:5.2f}   {'   '.join(parts)}", flush=True)
+            print(f"{precision}, {way:14} peak {peak:5.2f}   {'   '.join(parts)}", flush=True)
+
+
+def operations(folder: Path) -> tuple[float, float]:
+    """Of one network evaluation, and of decoding, for one clip; counted without computing anything."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
+        side, width = unet.config.sample_size, unet.config.cross_attention_dim
+        latents = torch.randn(1, FRAMES, 4, side, side)
+        network = sparse_causal(unet, FRAMES)
+        with FlopCounterMode(display=False) as one_evaluation, torch.no_grad():
+            network(latents, torch.tensor(500), torch.randn(1, TOKENS, width))
+        with FlopCounterMode(display=False) as decoding, torch.no_grad():
+            vae.decode(latents[0])
+    return float(one_evaluation.get_total_flops()), float(decoding.get_total_flops())
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second of a large matrix product: the best of ten."""
+    side = 8192 if device.type == "cuda" else 1024
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        peaks = Peaks(device)
+        with peaks.phase("product"):
+            left @ right
+        best = min(best, peaks.phases["product"]["seconds"])
+    return 2 * side**3 / best
+
+
+def sweep(given: argparse.Namespace, folder: Path) -> None:
+    """Seconds per clip and peak memory of both samplers by batch, beside what the roofline allows."""
+    device = torch.device(given.device)
+    network, decoding = operations(folder)
+    print(f"{FRAMES} frames of {8 * given.latent} px, {device}, torch {torch.__version__}; one evaluation ")
+    print(f"{network / 1e12:.3f} TFLOP per clip, decoding {decoding / 1e12:.3f}")
+    print(f"{'':24}{'batch':>6}{'evaluations':>12}{'s / clip':>10}{'floor s':>9}{'share':>7}{'peak GB':>9}")
+    for precision in given.precision:
+        dtype = runtime.pick_dtype(precision, device)
+        rate = matrix_rate(device, dtype)
+        for name, options in SAMPLERS.items():
+            backbone = load_diffusion(str(folder), device, dtype)  # the samplers inflate it differently
+            config = GenerateConfig.model_validate(options | {"compile": given.compile})
+            empty = backbone.encode_text([""], TOKENS)[0].numpy()
+            generator = Generator.of(config, backbone, FRAMES, empty)
+            floor = (evaluations(config) * network + decoding) / rate
+            for batch in given.batches:
+                features = given_features(batch, backbone.latent_shape, backbone.text_width)
+                names = [f"clip {number}" for number in range(batch)]
+                generator.frames(features, names)  # warms up
+                peaks = Peaks(device)
+                with peaks.phase("frames"):
+                    generator.frames(features, names)
+                spent = peaks.phases["frames"]["seconds"] / batch
+                print(
+                    f"{precision + ', ' + name:24}{batch:6}{evaluations(config):12}{spent:10.2f}{floor:9.2f}"
+                    f"{floor / spent:7.0%}{peaks.phases['frames']['gb'] + peaks.imports / 1e9:9.2f}",
+                    flush=True,
+                )
 
 
 def main() -> None:
@@ -175,20 +240,22 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--steps", type=int, default=1, help="sampler steps of --memory")
-    parser.add_argument("--memory", action="store_true", help="peak memory by phase, ordinary and low")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network in the sweep")
+    parser.add_argument("--memory", action="store_true", help="peak memory by phase instead of the sweep")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["ordinary", "--low-memory"])
     parser.add_argument("--model", type=Path, help="a folder to keep the random model in, or to take it from")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--low-memory", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        peaks = one(given.model, torch.device(given.device), given.one, given.low_memory, given.steps)
-        print(json.dumps(peaks.phases))
+        (way,) = given.ways
+        print(json.dumps(one(given.model, torch.device(given.device), given.one, way, given.steps).phases))
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.model or Path(scratch)
         if not (folder / "model_index.json").exists():
             make_model(folder, given.width, given.latent)
-        memory(given, folder)
+        (memory if given.memory else sweep)(given, folder)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def test_the_autoencoder_is_given_what_fits(diffusion_folder: Path, monkeypatch:
 
     backbone = load_diffusion(str(diffusion_folder))
     most = (1 << 17) // 32**2
-    frame = 10 * 8 * 32**2 * 4  # maps of the first width at the frame's size, in float32
+    frame = 7 * 8 * 32**2 * 4  # maps of the first width at the frame's size, in float32
     for free, expected in ((1e12, most), (0, 1), (5 * frame / 0.6 + 1, 5)):
         monkeypatch.setattr(diffusion, "free_bytes", lambda device, free=free: int(free))
         assert backbone.frames_at_once == expected

@@ -24,7 +24,6 @@ from mindanim.config.generation import GenerateConfig
 from mindanim.config.run import RunOptions
 from mindanim.errors import ConfigError, InputError, MindanimError
 from mindanim.generation import generator as generator_module
-from mindanim.generation import memory
 from mindanim.generation.features import Features
 from mindanim.stages.generate import generate
 from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
@@ -418,18 +417,6 @@ def test_a_model_of_the_second_generation(work: Path, tmp_path: Path, sampler: s
     schedule.write_text(json.dumps(json.loads(schedule.read_text()) | {"prediction_type": "epsilon"}))
     epsilon = generator_module.Generator.of(settings, load_diffusion(str(other)), FRAMES, empty)
     assert np.abs(epsilon.frames(given, ["one", "two"]).astype(int) - frames).max() > 3
-
-
-def test_the_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-
-    def clips(free_gb: float, side: int = 64, dtype: torch.dtype = torch.bfloat16) -> int:
-        monkeypatch.setattr(memory, "free_bytes", lambda device: int(free_gb * 1e9))
-        return memory.clips_at_once(320, (4, side, side), 8, dtype, cpu)
-
-    # 2 prompts x 8 frames x 50 maps of 320 x 64 x 64 numbers of 2 bytes: 2.1 GB per clip, of 60 %.
-    assert [clips(free) for free in (1, 8, 24, 80, 800)] == [1, 2, 6, 22, 32]
-    assert clips(24, side=32) == 4 * clips(24) + 3 and clips(24, dtype=torch.float32) == clips(24) // 2
 
 
 def test_how_the_work_is_shared_is_checked() -> None:
