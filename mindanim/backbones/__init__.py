@@ -36,6 +36,7 @@ __all__ = [
     "VideoClassifier",
     "VideoEmbedder",
     "Weights",
+    "clip_width",
     "load_captioner",
     "load_clip",
     "load_diffusion",
@@ -74,6 +75,16 @@ def load_clip(
     from mindanim.backbones.clip import OpenClip
 
     return OpenClip(locate(name, "clip", offline), device, dtype)
+
+
+def clip_width(weights: Weights) -> int:
+    """Features of a located CLIP model's shared space; the model is not loaded.
+
+    Raises InputError when its configuration does not state it.
+    """
+    from mindanim.backbones.clip import width_of
+
+    return width_of(weights)
 
 
 def load_image_classifier(
