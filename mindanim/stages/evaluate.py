@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,7 +173,7 @@ class _Work:
         precision = "fp32" if self.run.precision == "auto" else self.run.precision
         dtype = runtime.pick_dtype(precision, device)
         video = partial(load_video_classifier, frames=frames)
-        loaders = (load_image_classifier, video, load_clip)
+        loaders: tuple[Callable[..., Any], ...] = (load_image_classifier, video, load_clip)
         loaded: dict[str, Any] = {
             kind: load(self.weights[kind].name, device, dtype, self.run.offline)
             for kind, load in zip(_CLASSIFIERS, loaders, strict=True)

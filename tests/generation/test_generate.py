@@ -392,6 +392,28 @@ def test_the_network_is_compiled_when_asked(work: Path, monkeypatch: pytest.Monk
     assert compiled == ["UNet2DConditionModel"]
 
 
+def test_the_prompts_of_the_released_sampler(work: Path) -> None:
+    """The negative prompt at the length of the condition; the empty one at the full length of the model."""
+    backbone = load_diffusion(str(work / "model"))
+    settings = GenerateConfig(sampler="released")
+    empty = backbone.encode_text([""], TOKENS)[0]
+    generator = generator_module.Generator.of(settings, backbone, FRAMES, empty.numpy())
+    assert settings.released_negative_prompt.startswith("Not like the real scene")
+    (expected,) = backbone.encode_text([settings.released_negative_prompt], TOKENS)
+    torch.testing.assert_close(generator.negative, expected)
+    (full,) = backbone.encode_text([""], 20)
+    torch.testing.assert_close(generator.inversion, full)
+    assert backbone.max_tokens == 20 != TOKENS
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_gives_nearly_the_same_frames(work: Path, videos: Artifact, precision: str) -> None:
+    half = run_stage(work, precision, run={"precision": precision}, limit=2)
+    difference = np.abs(frames_of(videos)[:2].astype(int) - frames_of(half))
+    assert 0 < difference.mean() < 8
+    assert half.identity == run_stage(work, "single", limit=2).identity
+
+
 @pytest.mark.parametrize("sampler", ["sdedit", "released"])
 def test_a_model_of_the_second_generation(work: Path, tmp_path: Path, sampler: str) -> None:
     """Stable Diffusion 2.x: velocity prediction, another text width, linear projections, more heads."""

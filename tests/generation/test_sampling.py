@@ -141,6 +141,20 @@ def test_released_visits_the_published_levels() -> None:
     assert network.batches == [3] * 50 + [6] * 50
 
 
+def test_released_inverts_with_the_long_empty_prompt_and_leads_away_from_the_negative_one() -> None:
+    class Reader(GaussianNetwork):
+        def __call__(self, latents: Tensor, timestep: Tensor | int, text: Tensor) -> Tensor:
+            texts.append(text)
+            return super().__call__(latents, timestep, text)
+
+    texts: list[Tensor] = []
+    decoded, negative, long = torch.full((3, 20, 1), 3.0), torch.full((20, 1), 2.0), torch.ones(77, 1)
+    released(Reader(), CONFIG, draw(1), decoded, negative, long, draw(2), steps=5)
+    up, down = texts[:5], texts[5:]
+    assert all(torch.equal(text, long.expand(3, 77, 1)) for text in up) and len(down) == 5
+    assert all(torch.equal(text, torch.cat((negative.expand(3, 20, 1), decoded))) for text in down)
+
+
 def test_released_inversion_reaches_the_top_of_the_ode() -> None:
     """Without added noise, inversion and sampling together map Gaussian data nearly onto themselves."""
     network, latents = GaussianNetwork(), 0.7 + 0.5 * draw(1)
