@@ -69,7 +69,8 @@ class Generator:
         if published:
             (negative,) = backbone.encode_text([config.released_negative_prompt], len(prompt))
             (inversion,) = backbone.encode_text([""], backbone.max_tokens)
-        # Asked before the network runs: a GPU's allocator keeps for itself what a run has used.
+        # Asked before the network runs: a GPU's allocator keeps for itself what has been used.
+        torch.cuda.empty_cache()
         at_once = 1 if low_memory else config.frames_at_once or backbone.frames_at_once
         return cls(config, backbone, network, prompt, negative, inversion, at_once, low_memory)
 
@@ -149,10 +150,11 @@ class Generator:
     def decode(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
         """Latents to pixels, a few frames at a time: (clip, frame, height, width, rgb) uint8.
 
+        Fewer at a time where the device's memory is exceeded; the user is told.
+
         Raises MindanimError naming the clips whose pixels are not finite.
         """
-        parts = torch.split(latents.flatten(0, 1), self.frames_at_once)
-        pixels = torch.cat([self.backbone.decode_latents(part, self.config.tile).cpu() for part in parts])
+        pixels = self._pixels(latents.flatten(0, 1), self.frames_at_once)
         pixels = pixels.reshape(*latents.shape[:2], *pixels.shape[1:])
         if not (finite := pixels.flatten(1).isfinite().all(dim=1)).all():
             broken = [name for name, fine in zip(clip_ids, finite.tolist(), strict=True) if not fine]
@@ -163,3 +165,15 @@ class Generator:
             )
         rgb: NDArray[np.uint8] = (255 * pixels).round().byte().permute(0, 1, 3, 4, 2).numpy()
         return rgb
+
+    def _pixels(self, latents: Tensor, at_once: int) -> Tensor:
+        """(frame, channel, height, width) latents to (frame, rgb, height, width) in [0, 1] on the CPU."""
+        parts = torch.split(latents, at_once)
+        try:
+            return torch.cat([self.backbone.decode_latents(part, self.config.tile).cpu() for part in parts])
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+        console.warn(f"{at_once} frames at a time exceed the memory; decoding {at_once // 2} at a time")
+        torch.cuda.empty_cache()
+        return self._pixels(latents, at_once // 2)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from mindanim.artifacts import Artifact, Draft, Planned, ShareDone, Source, Workspace, produce
 from mindanim.artifacts.lock import locked
 from mindanim.backbones import load_diffusion
+from mindanim.backbones.diffusion import StableDiffusion
 from mindanim.config.fields import StageConfig
 from mindanim.config.generation import GenerateConfig
 from mindanim.config.run import RunOptions
@@ -280,6 +281,30 @@ def test_too_little_memory_halves_the_batch_and_tells(
     )
     with pytest.raises(MindanimError, match="test1-0001 does not fit"):
         run_stage(work, "none", run={"batch": 2})
+
+
+def test_too_little_memory_for_the_autoencoder_does_not_sample_again(
+    work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, sampled, sizes = StableDiffusion.decode_latents, [], []
+    sample = generator_module.sdedit
+
+    def small(self: StableDiffusion, latents: torch.Tensor, tile: int | None) -> torch.Tensor:
+        sizes.append(len(latents))
+        if len(latents) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(self, latents, tile)
+
+    def counted(*given: object, **named: object) -> object:
+        sampled.append(1)
+        return sample(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StableDiffusion, "decode_latents", small)
+    monkeypatch.setattr(generator_module, "sdedit", counted)
+    halved = run_stage(work, "fewer", run={"batch": 2}, frames_at_once=8, limit=2)
+    assert np.abs(frames_of(videos)[:2].astype(int) - frames_of(halved)).max() <= 1
+    assert sampled == [1] and sizes == [6, 4, 2, 2, 2]
+    assert "decoding 2 at a time" in capsys.readouterr().err
 
 
 def test_frames_that_are_not_finite_are_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
