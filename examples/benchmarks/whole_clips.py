@@ -4,6 +4,7 @@
     python examples/benchmarks/whole_clips.py --memory                     # CPU, one core: about an hour
     python examples/benchmarks/whole_clips.py --memory --width 64 --latent 32         # the same, small: 1 min
     python examples/benchmarks/whole_clips.py --width 64 --latent 16 --batches 1 2     # the sweep, small
+    python examples/benchmarks/whole_clips.py --tiles STIMULI/test_frames.npy          # pixels, by tiles
 
 Both run the package's own generator, text condition in and frames out, on a folder of random weights in the
 diffusers layout (UNet 860 M, autoencoder 84 M, text encoder 123 M parameters at the default width). Random
@@ -31,6 +32,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from generation import resident
 
@@ -231,6 +233,23 @@ def sweep(given: argparse.Namespace, folder: Path) -> None:
                 )
 
 
+def tiles(file: Path, model: str) -> None:
+    """How far decoding in tiles of half a frame's side departs from decoding whole frames, in grey levels.
+
+    file: test_frames.npy of a stimuli artifact, (clip, frame, height, width, rgb) uint8; first frames count.
+    """
+    pixels = torch.from_numpy(np.load(file, mmap_mode="r")[:, 0].copy()).movedim(-1, 1).float() / 255
+    backbone = load_diffusion(model)
+    latents = backbone.encode_frames(pixels)
+    whole = backbone.decode_latents(latents)
+    tiled = backbone.decode_latents(latents, tile=pixels.shape[-1] // 2)
+    apart = 255 * (tiled - whole).abs()
+    print(f"{len(pixels)} frames of {pixels.shape[-1]} px, {model}: mean {apart.mean():.1f}, ", end="")
+    print(f"99 % below {np.percentile(apart.numpy(), 99):.0f}, most {apart.max():.0f} grey levels of 255")
+    for name, shown in (("whole", whole), ("tiled", tiled)):
+        print(f"{name}: {255 * (shown - pixels).abs().mean():.1f} from the frames that were encoded")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -243,6 +262,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--compile", action="store_true", help="torch.compile the network in the sweep")
     parser.add_argument("--memory", action="store_true", help="peak memory by phase instead of the sweep")
+    parser.add_argument("--tiles", type=Path, metavar="test_frames.npy", help="what tiles change")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["ordinary", "--low-memory"])
     parser.add_argument("--model", type=Path, help="a folder to keep the random model in, or to take it from")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -250,6 +270,9 @@ def main() -> None:
     if given.one:
         (way,) = given.ways
         print(json.dumps(one(given.model, torch.device(given.device), given.one, way, given.steps).phases))
+        return
+    if given.tiles:
+        tiles(given.tiles, str(given.model or "demo"))
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.model or Path(scratch)
