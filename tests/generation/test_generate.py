@@ -28,6 +28,7 @@ from mindanim.generation import generator as generator_module
 from mindanim.generation.features import Features
 from mindanim.stages.generate import generate
 from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
+from tests.stages.test_launch import LAUNCH
 from tests.tiny import tiny_diffusion_folder
 
 ROOT = Path(__file__).parents[2]
@@ -360,6 +361,29 @@ def test_independent_processes_fill_one_artifact(work: Path, videos: Artifact) -
     # Afterwards every share finds the artifact there.
     again = run_stage(work, "shards", run={"shard": "2/3"})
     assert again.manifest["finished"] == together.manifest["finished"]
+
+
+LAUNCHED = """
+import sys
+from pathlib import Path
+from mindanim.stages.generate import generate
+from tests.generation.study import config, options
+work = Path(sys.argv[1])
+generate(config(work / "model"), options(work, label="launched", batch=2))
+"""
+
+
+def test_the_processes_of_one_launch_share_the_clips(work: Path, videos: Artifact, tmp_path: Path) -> None:
+    script = tmp_path / "launched.py"
+    script.write_text(LAUNCHED)
+    launch = [sys.executable, *LAUNCH.split(), str(script), str(work)]
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(launch, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    together = Artifact.load(work / "noise" / "sub-01" / "videos-launched")
+    assert together.identity == videos.identity and together.manifest["environment"]["processes"] == 2
+    assert np.abs(frames_of(videos).astype(int) - frames_of(together)).max() <= 1
+    assert set(together.outputs) == set(videos.outputs)
 
 
 def test_a_share_waits_for_the_others_and_the_last_one_finishes(work: Path) -> None:
