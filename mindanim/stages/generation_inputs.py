@@ -192,7 +192,7 @@ class GenerationInputs:
         now = self.config.model_dump(mode="json")
         decoding = (*_DECODING, "seed") if self.config.no_brain else _DECODING
         reasons += [
-            f"{name} was {videos.options.get(name)}, and is {now[name]} now"
+            f"the option {name} was {videos.options.get(name)}, and is {now[name]} now"
             for name in decoding
             if videos.options.get(name) != now[name]
         ]
