@@ -11,6 +11,7 @@ from mindanim.artifacts.files import write_text
 from mindanim.backbones import load_diffusion
 from mindanim.config.generation import Feature, GenerateConfig
 from mindanim.config.run import RunOptions
+from mindanim.errors import UsageError
 from mindanim.stages.generation_inputs import TOGETHER, GenerationInputs
 
 if TYPE_CHECKING:
@@ -32,12 +33,17 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
     """Write the ``videos`` artifact of ``run.subject``.
 
     Raises InputError when inputs are missing or do not belong together, MissingError without the diffusion
-    model's weights.
+    model's weights, UsageError when the features are to come from the videos that are to be made.
     """
     workspace = Workspace.of(run)
     names = [feature for feature in get_args(Feature) if config.is_decoded(feature)]
     artifacts = {name: workspace.read(run, name) for name in ("fmri", "stimuli", *names)}
     place = workspace.place(run, "videos")
+    if config.features == place.name:
+        raise UsageError(
+            f"features = {config.features} names the very videos that are to be made.",
+            mend="Give the new ones a name of their own: --label NAME.",
+        )
     earlier = workspace.load(place.with_name(config.features)) if config.features else None
     device = runtime.pick_device(run.device)
     precision = runtime.pick_dtype(run.precision, device)

@@ -23,7 +23,7 @@ from mindanim.backbones.diffusion import StableDiffusion
 from mindanim.config.fields import StageConfig
 from mindanim.config.generation import GenerateConfig
 from mindanim.config.run import RunOptions
-from mindanim.errors import ConfigError, InputError, MindanimError
+from mindanim.errors import ConfigError, InputError, MindanimError, UsageError
 from mindanim.generation import generator as generator_module
 from mindanim.generation.features import Features
 from mindanim.stages.generate import generate
@@ -172,6 +172,8 @@ def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
         run_stage(work, "moving", features="videos-still")
     with pytest.raises(InputError, match="There is no videos"):
         run_stage(work, "moving", features="videos-nothing")
+    with pytest.raises(UsageError, match="the very videos"):
+        run_stage(work, "still", features="videos-still", run={"force": True})
     with pytest.raises(ValidationError):
         config(work / "model", features="../elsewhere")
 
@@ -453,6 +455,12 @@ def test_the_prompts_of_the_released_sampler(work: Path) -> None:
     (full,) = backbone.encode_text([""], 20)
     torch.testing.assert_close(generator.inversion, full)
     assert backbone.max_tokens == 20 != TOKENS
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_nearly_the_same_frames(work: Path, videos: Artifact) -> None:
+    there = run_stage(work, "gpu", run={"device": "cuda", "precision": "fp32"}, limit=2)
+    assert np.abs(frames_of(videos)[:2].astype(int) - frames_of(there)).mean() < 4
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
