@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # Peak memory of the autoencoder per frame, in feature maps of its first width and the frame's size: the
-# tensors alive together make 6.0 (tests/generation/test_memory.py), a process on a CPU grew by 6.1.
+# tensors alive together make 6.0 (tests/generation/test_memory.py), a process on a CPU grew by 6.3.
 MAPS_PER_FRAME = 7
 _SHARE = 0.6
 # Pixels per call beyond which nothing gets faster: a CPU's caches, a GPU's cores.
