@@ -133,10 +133,13 @@ def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
 
 def _notes(material: Material, scored: Scored) -> dict[str, str]:
     """What is to be said of single metrics beside their definitions."""
-    notes = {}
+    notes: dict[str, str] = {}
+    if (video := material.networks.video_classifier) and video.frames != video.trained_frames:
+        text = f"The classifier was trained on {video.trained_frames} frames and reads {video.frames}."
+        notes |= {name: text for name in scored.own if ".video" in name}
     if material.features is not None:
         rank = f"Median rank {material.features.median_rank():g} of {len(material.test.clips)}."
-        notes = {f"retrieval.top{top}": rank for top in RETRIEVED}
+        notes |= {f"retrieval.top{top}": rank for top in RETRIEVED}
         if (pool := material.features.pool) is not None:
             text = (
                 f"Median rank {material.features.median_rank(large=True):g} of {pool.clips}; left out for "

@@ -63,6 +63,7 @@ def networks():
         video_classifier=SimpleNamespace(
             labels=range(400),
             frames=FRAMES,
+            trained_frames=FRAMES,
             logits_and_features=lambda clips: (look(clips).mean(dim=1)[:, :400], look(clips).mean(dim=1)),
         ),
         clip=SimpleNamespace(embed_images=embed),
