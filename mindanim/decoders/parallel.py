@@ -76,14 +76,22 @@ def drawn(count: int, draw: Callable[[int], Tensor]) -> Tensor:
 
 
 class ShareDropout(nn.Dropout):
-    """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip."""
+    """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip.
+
+    On a CPU it gives the numbers of torch's own, but keeps a byte per element for the backward pass, not four.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        share = _SHARE.get()
-        if share is None or not self.training or self.p == 0:
+        alone = _SHARE.get() is None and input.device.type != "cpu"
+        if alone or not self.training or self.p in (0, 1):
             return super().forward(input)
-        kept = input.new_empty((share.total, *input.shape[1:])).bernoulli_(1 - self.p).div_(1 - self.p)
-        return input * kept[share.rows]
+
+        def draw(clips: int) -> Tensor:
+            return input.new_empty((clips, *input.shape[1:]), dtype=torch.bool).bernoulli_(1 - self.p)
+
+        # Divided as a float32, as torch does it: with p = 0.15 a float64 would round to another factor.
+        factor = float(torch.ones(()).div(1 - self.p))
+        return input * drawn(len(input), draw) * factor
 
 
 def gathered(values: Tensor) -> Tensor:

@@ -138,8 +138,7 @@ class MotionTask(Task[MotionNetwork]):
         first = network.first_scaler.apply_to(self._first(rows, latents[:, 0]))
         tokens = torch.cat([first[:, None], later[:, :-1]], dim=1)
         predicted = network(tokens, network.memory(responses), visible.to(rows.device))
-        change = latents[:, 1:] - latents[:, :1]
-        return moving_mse(predicted.float(), later, change, self.config.motion_weight)
+        return moving_mse(predicted.float(), later, latents, self.config.motion_weight)
 
     def _first(self, rows: Tensor, true: Tensor) -> Tensor:
         """First frames as the configuration has them; in validation the decoded ones, as at inference, if

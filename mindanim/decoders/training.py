@@ -136,7 +136,8 @@ class _Run:
         batch = self._batch(step, epoch)
         self.task.train()
         with sharing(len(batch)) as own:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            lower = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+            with lower, self.stepper.forward():
                 losses = {
                     name: weighted(loss)
                     for name, loss in self.task.losses(batch[own].to(self.device)).items()
