@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.parallel import ShareDropout
 
 
@@ -20,7 +21,7 @@ class Residual(nn.Module):
 
 
 def _dense(inputs: int, width: int, dropout: float) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), ShareDropout(dropout)
+    return Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), ShareDropout(dropout)
 
 
 def response_trunk(

@@ -1,28 +1,39 @@
 """Linear layers whose weight is finished with block by block of rows during the backward pass.
 
-The gradient of a large weight is as large as the weight, is written once, read once and then forgotten. Made a
-few rows at a time and used at once, it never leaves the processor's cache, and its memory is not needed.
+The gradient of a large weight is as large as the weight, is written once, read once and then forgotten. Made
+a few rows at a time and used at once, it never leaves the processor's cache, and needs no memory of its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 _ELEMENTS, _ROWS = 1 << 20, 512
 """At least these many of each make a block: of fewer elements the calls, of fewer rows the matrix products
 would take longer. Elements make 16 MB in float32, with gradient and two moments."""
 
 
+class Linear(nn.Linear):
+    """torch's linear layer, whose weight takes part in what `Blockwise` does; it must have no other use."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        context = _ACTIVE.get()
+        if context is None or not torch.is_grad_enabled():
+            return super().forward(input)
+        return context.linear(input, self.weight, self.bias)
+
+
 def row_blocks(parameter: nn.Parameter) -> list[nn.Parameter]:
-    """Views of a large matrix ``(row, column)``, each of some of its rows; others are a block by themselves."""
+    """Views of a large matrix ``(row, column)``, each of some of its rows; what is small is one block."""
     if parameter.dim() < 2:
         return [parameter]
     rows = max(_ROWS, _ELEMENTS // parameter[0].numel())
@@ -35,51 +46,45 @@ def cut_like(values: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
     return [values] if len(blocks) == 1 else values.split([len(block) for block in blocks])
 
 
-class Blockwise(TorchFunctionMode):
-    """Linear layers that are called in this context hand over the gradient of their weight in blocks.
+class Blockwise:
+    """A context in which `Linear` layers hand over the gradient of their weight in blocks.
 
-    blocks: for each weight that is treated so, its row blocks. use: called in the backward pass for each
-    block when its ``grad`` is there, which it may change and move the block by; the gradient's memory then
-    serves the next block. Autograd gives a weight that was handed over no gradient.
+    It holds for the forward and for the backward pass. blocks: for each weight that is treated so, its row
+    blocks. use: called in the backward pass for each block when its ``grad`` is there, which it may change
+    and move the block by; the gradient's memory then serves the next block. Autograd gives a weight that was
+    handed over no gradient.
 
-    A weight that is used more than once in the context has a gradient with several parts: it is left to
+    The weight of a layer that is called more than once has a gradient with several parts: it is left to
     autograd.
     """
 
     def __init__(
         self, blocks: Mapping[nn.Parameter, list[nn.Parameter]], use: Callable[[nn.Parameter], None]
     ) -> None:
-        super().__init__()
         self.blocks, self.use = blocks, use
-        self.uses: Counter[Any] = Counter()
+        self.calls: Counter[nn.Parameter] = Counter()
         self.handed_over: set[nn.Parameter] = set()
         self.buffer: Tensor | None = None
 
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if torch.is_grad_enabled():
-            self._count((*args, *kwargs.values()))
-            if func is functional.linear:
-                return self._linear(*args, **kwargs)
-        return func(*args, **kwargs)
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """The context itself; it may be entered again."""
+        token = _ACTIVE.set(self)
+        try:
+            yield
+        finally:
+            _ACTIVE.reset(token)
 
-    def _count(self, values: Iterable[Any]) -> None:
-        for value in values:
-            if isinstance(value, list | tuple):
-                self._count(value)
-            elif isinstance(value, nn.Parameter) and value in self.blocks:
-                self.uses[value] += 1
-
-    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    def linear(self, input: Tensor, weight: nn.Parameter, bias: nn.Parameter | None) -> Tensor:
+        """``input (..., column)`` through a linear layer, ``(..., row)``."""
         if weight not in self.blocks:
             return functional.linear(input, weight, bias)
+        self.calls[weight] += 1
         kind = input.device.type
         if torch.is_autocast_enabled(kind):
             # Cast here, so that what is kept for the backward pass is the smaller copy, as autocast has it.
             input = input.to(torch.get_autocast_dtype(kind))
-        return _Linear.apply(input, weight, bias, self)
+        return torch.as_tensor(_Linear.apply(input, weight, bias, self))
 
     def hand_over(self, weight: nn.Parameter, outputs: Tensor, inputs: Tensor) -> None:
         """Use ``outputs.T @ inputs``, the gradient of ``weight``, block by block.
@@ -103,10 +108,10 @@ class Blockwise(TorchFunctionMode):
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: nn.Parameter, bias: nn.Parameter | None, mode: Blockwise
+        ctx: Any, inputs: Tensor, weight: nn.Parameter, bias: nn.Parameter | None, context: Blockwise
     ) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.weight, ctx.mode = weight, mode
+        ctx.weight, ctx.context = weight, context
         return functional.linear(inputs, weight, bias)
 
     @staticmethod
@@ -122,8 +127,11 @@ class _Linear(torch.autograd.Function):
         # Before the weight moves.
         if to_inputs:
             back = (outputs @ weight.to(outputs.dtype)).view_as(inputs)
-        if to_weight and ctx.mode.uses[ctx.weight] > 1:
+        if to_weight and ctx.context.calls[ctx.weight] > 1:
             own = (outputs.T @ rows).to(weight.dtype)
         elif to_weight:
-            ctx.mode.hand_over(ctx.weight, outputs, rows)
+            ctx.context.hand_over(ctx.weight, outputs, rows)
         return back, own, offset, None
+
+
+_ACTIVE: ContextVar[Blockwise | None] = ContextVar("blockwise", default=None)

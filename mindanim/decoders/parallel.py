@@ -78,7 +78,8 @@ def drawn(count: int, draw: Callable[[int], Tensor]) -> Tensor:
 class ShareDropout(nn.Dropout):
     """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip.
 
-    On a CPU it gives the numbers of torch's own, but keeps a byte per element for the backward pass, not four.
+    On a CPU it gives the numbers of torch's own, but keeps one byte per element for the backward pass, not
+    four.
     """
 
     def forward(self, input: Tensor) -> Tensor:

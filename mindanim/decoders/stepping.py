@@ -8,7 +8,7 @@ each number by itself: it makes no difference in which order they move, or how m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -53,7 +53,7 @@ class Stepper:
         self.moments: dict[nn.Parameter, tuple[Tensor, Tensor]] = {}
         for parameter in parameters:
             self._give(parameter, 0, torch.zeros_like(parameter), torch.zeros_like(parameter))
-        self.forward_pass: Blockwise | None = None
+        self.blockwise = Blockwise({}, self._move_block)
         self.hooks: list[Any] = []
         if not self.at_once:
             for parameter in parameters:
@@ -63,13 +63,15 @@ class Stepper:
     def forward(self) -> AbstractContextManager[Any]:
         """The context in which the losses are computed whose gradients `step` follows."""
         large = {parameter: blocks for parameter, blocks in self.blocks.items() if len(blocks) > 1}
-        self.forward_pass = Blockwise(large, self._move_block) if large else None
-        return self.forward_pass or nullcontext()
+        self.blockwise = Blockwise(large, self._move_block)
+        return self.blockwise.active()
 
     def step(self, loss: Tensor, rate: float, penalty: float) -> None:
         """The backward pass of ``loss``, and one step with learning rate ``rate`` and L1 ``penalty``."""
         self.adam.param_groups[0]["lr"], self.penalty = rate, penalty
-        torch.autograd.backward(self.scaler.scale(loss))
+        # In the same context, for a network may compute parts of its forward pass once more.
+        with self.blockwise.active():
+            torch.autograd.backward(self.scaler.scale(loss))
         if not self.at_once:
             return
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
@@ -88,8 +90,8 @@ class Stepper:
             raise TypeError("only parameters are trained")
         if parameter.grad is None:
             return
-        if self.forward_pass is not None and parameter in self.forward_pass.handed_over:
-            raise RuntimeError("a weight has moved by a part of its gradient: it has a use that was not seen")
+        if parameter in self.blockwise.handed_over:
+            raise RuntimeError("the weight of a blockwise.Linear has another use: make it a torch.nn.Linear")
         blocks = self.blocks[parameter]
         gradient, parameter.grad = parameter.grad, None
         for block, part in zip(blocks, cut_like(gradient, blocks), strict=True):
