@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from published import PublishedMotion, PublishedSemantic, PublishedStructure
@@ -108,7 +109,7 @@ def published_steps(
     return network, step
 
 
-def own_task(kind: str, shapes: Shapes, given: dict[str, Tensor], device: torch.device) -> Task:
+def own_task(kind: str, shapes: Shapes, given: dict[str, Tensor], device: torch.device) -> Task[Any, Any]:
     """This package's network with its losses; one clip validates."""
     clips = len(given["responses"])
     common = {"fit": torch.arange(clips), "validation": torch.arange(2)}

@@ -43,17 +43,26 @@ class Share:
 _SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
 
 
+def part_of(total: int) -> slice:
+    """The places of this process's part within a batch of ``total`` clips.
+
+    A batch with fewer clips than processes is worked on by each of them alone.
+    """
+    world = runtime.world_size()
+    return slice(None) if total < world else slice(runtime.rank(), None, world)
+
+
 @contextmanager
 def sharing(total: int) -> Iterator[slice]:
     """Share a batch of ``total`` clips during the block; gives the places of this process's part.
 
-    A batch with fewer clips than processes is worked on by each of them alone, and counts once.
+    A batch that each process works on alone counts once.
     """
     world = runtime.world_size()
     if world == 1:
         yield slice(None)
         return
-    rows = slice(None) if total < world else slice(runtime.rank(), None, world)
+    rows = part_of(total)
     count = len(range(total)[rows])
     share = Share(total, rows, 1 / world if total < world else count / total)
     token = _SHARE.set(share)

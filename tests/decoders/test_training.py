@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ import torch
 from mindanim import runtime
 from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Decoder, build
+from mindanim.decoders.examples import StructureExamples
 from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
 from mindanim.decoders.fitting import Fitted
 from mindanim.decoders.parallel import sharing, weighted
@@ -171,24 +173,23 @@ def test_seed_decides(tmp_path: Path) -> None:
     )
 
 
-class _Scripted(Task[Decoder]):
+class _Scripted(Task[Decoder, StructureExamples]):
     """One parameter that counts the steps, and validation figures that are given beforehand."""
 
-    rows = 4
-
     def __init__(self, script: list[float], loss: float = 1.0) -> None:
-        super().__init__(build("structure", {"decoder": "ridge"}, SHAPES))
+        four = replace(planted().structure, fit=torch.arange(4))
+        super().__init__(build("structure", {"decoder": "ridge"}, SHAPES), four)
         self.count = torch.nn.Parameter(torch.zeros(()))
         self.script, self.value = script, loss
 
-    def losses(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+    def losses(self, batch: StructureExamples) -> dict[str, torch.Tensor]:
         return {"loss": -self.count * self.value}
 
     def validate(self) -> dict[str, float]:
         return {"loss": self.script.pop(0), "score": 0.0}
 
 
-def run(task: Task[Decoder], folder: Path, **options: object) -> Progress:
+def run(task: Task[Decoder, StructureExamples], folder: Path, **options: object) -> Progress:
     config = TrainConfig.model_validate(
         {"batch_size": 2, "learning_rate": 1.0, "schedule": "constant"} | options
     )
