@@ -37,13 +37,13 @@ def row_blocks(parameter: nn.Parameter) -> list[nn.Parameter]:
     if parameter.dim() < 2:
         return [parameter]
     rows = max(_ROWS, _ELEMENTS // parameter[0].numel())
-    parts = parameter.detach().split(rows)
+    parts = torch.split(parameter.detach(), rows)
     return [nn.Parameter(part) for part in parts] if len(parts) > 1 else [parameter]
 
 
 def cut_like(values: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
     """What belongs to each of ``blocks`` in something of the whole parameter's shape, as views."""
-    return [values] if len(blocks) == 1 else values.split([len(block) for block in blocks])
+    return [values] if len(blocks) == 1 else torch.split(values, [len(block) for block in blocks])
 
 
 class Blockwise:
@@ -75,9 +75,9 @@ class Blockwise:
         finally:
             _ACTIVE.reset(token)
 
-    def linear(self, input: Tensor, weight: nn.Parameter, bias: nn.Parameter | None) -> Tensor:
+    def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``input (..., column)`` through a linear layer, ``(..., row)``."""
-        if weight not in self.blocks:
+        if not isinstance(weight, nn.Parameter) or weight not in self.blocks:
             return functional.linear(input, weight, bias)
         self.calls[weight] += 1
         kind = input.device.type

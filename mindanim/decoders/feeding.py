@@ -52,7 +52,8 @@ class Feed:
         self.examples, self.device = examples, device
         streamed = streamed or examples.responses.device != device
         self.reader = ThreadPoolExecutor(1, "clips") if streamed else None
-        self.copies = torch.cuda.Stream(device) if streamed and device.type == "cuda" else None
+        on_gpu = streamed and device.type == "cuda"
+        self.copies: Any = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
         self.ahead: tuple[Tensor, Future[tuple[Examples, Any]]] | None = None
 
     def take(self, rows: Tensor, following: Tensor | None) -> Any:

@@ -34,7 +34,8 @@ from mindanim.decoders.schedules import l1_penalty, learning_rate
 from mindanim.decoders.stepping import Stepper
 from mindanim.errors import ConfigError
 
-D, X = TypeVar("D", bound=Decoder), TypeVar("X", bound=Examples)
+D = TypeVar("D", bound=Decoder)
+X = TypeVar("X", bound=Examples)
 
 
 class Task(nn.Module, Generic[D, X]):
