@@ -110,8 +110,9 @@ class Stepper:
         blocks = self.blocks[parameter]
         parts = cut_like(first, blocks), cut_like(second, blocks)
         for block, mean, square in zip(blocks, *parts, strict=True):
-            # On the parameter's device, as fused steps want it.
-            count = torch.full((), steps, dtype=torch.float32, device=parameter.device)
+            # Fused steps count on the device, others on the CPU.
+            place = parameter.device if self.adam.defaults["fused"] else "cpu"
+            count = torch.full((), steps, dtype=torch.float32, device=place)
             self.adam.state[block] = {"step": count, "exp_avg": mean, "exp_avg_sq": square}
 
     def close(self) -> None:
