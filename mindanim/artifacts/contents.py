@@ -111,7 +111,7 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
         Content("per_clip.tsv", "", "table", "one row per clip, one column per metric"),
         Content("pairing_null.npy", "metric permutation", "float64", "mean score, true pairing first"),
         Content("table.md", "", "text", "the scores as a table"),
-        Content("table.tex", "", "LaTeX", "the same for a paper; needs booktabs and xcolor"),
+        Content("table.tex", "", "LaTeX", "the same for a paper; needs booktabs, graphicx and xcolor"),
         Content("floors/*", "", "image", "nearest training clips of those shown, as strips", always=False),
         Content("report.html", "", "HTML", "one self-contained page"),
         Content("figures/*", "", "image", "figures of the report", always=False),

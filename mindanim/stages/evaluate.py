@@ -214,8 +214,10 @@ class _Work:
     def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Any) -> None:
         from mindanim.metrics.account import methods
         from mindanim.metrics.figures import draw_differences, draw_motion_test
-        from mindanim.metrics.tables import table_latex, table_markdown
         from mindanim.report.films import encode_strip
+        from mindanim.report.latex import table_latex
+        from mindanim.report.markdown import table_markdown
+        from mindanim.stages.provenance import Origin
         from mindanim.stages.report import shown_clips, siblings_of, write_page
 
         draft.save_json("metrics.json", data)
@@ -249,6 +251,7 @@ class _Work:
                 found.per_clip,
                 self.scene,
                 own_methods=said,
+                origin=Origin.of_this_call(_place(self.config, self.run), self.config.seed),
                 nearest=draft.path / "floors" / NEAREST,
                 null=found.null,
                 siblings=siblings_of(_place(self.config, self.run)),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pandas as pd
 import pytest
 
 import mindanim
-from mindanim.errors import InputError, MissingError
-from mindanim.stages.report import report
+from mindanim.errors import InputError, MissingError, UsageError
+from mindanim.stages.report import report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
 
@@ -57,6 +59,9 @@ def test_no_dataset_subject_or_artifact_is_needed(folders):
     assert any("one stretch of film" in finding["text"] for finding in data["audit"])
     page = found.file("report.html").read_text()
     assert page.count('<article class="clip">') == 6
+    assert "with this page" in page and "made with Python 3" in page, "its own provenance"
+    standing = {score["id"]: score["standing"] for score in scores_of(found)}
+    assert standing["ssim.rgb7"] == "above" and set(standing) == set(scores)
     again = mindanim.evaluate(**folders, **QUICK)
     assert again.manifest["finished"] == found.manifest["finished"], "the same clips are not scored twice"
 
@@ -66,6 +71,13 @@ def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
     page = report([found.path], None)
     assert page == found.path.parent / "report.html"
     assert page.read_text().count('<article class="clip">') == 6
+    shown = re.findall(r"<h4>(\d+)</h4>", page.read_text())
+    small = report([found.path], tmp_path / "small.html", clips=4).read_text()
+    few = re.findall(r"<h4>(\d+)</h4>", small)
+    assert len(few) == 4 and few[0] == shown[0], "the best is shown at any size"
+    assert report([found.path], None, clips=99).read_text().count('<article class="clip">') == 6
+    with pytest.raises(UsageError, match="shows no clips"):
+        report([found.path, found.path], None, clips=4)
     stranger = tmp_path / "mine.html"
     stranger.write_text("<p>My own page</p>")
     with pytest.raises(InputError, match=r"mine\.html was not written by mindanim"):
@@ -75,6 +87,17 @@ def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
     folders["videos"].rmdir()
     text = report([found.path], None).read_text()
     assert "is gone" in text and '<article class="clip">' not in text and "ssim.rgb7" in text
+
+
+def test_a_smaller_page_shows_some_of_the_clips_of_a_larger_one():
+    table = pd.DataFrame({"ssim.rgb7": np.random.default_rng(0).normal(size=40)})
+    data = {"ranked_by": "ssim.rgb7", "scores": [{"id": "ssim.rgb7", "direction": "higher"}]}
+    best = int(table["ssim.rgb7"].argmax())
+    drawn = {count: dict(shown_clips(data, table, count, seed=0)) for count in (0, 9, 12, 30, 99)}
+    assert [len(rows) for rows in drawn.values()] == [0, 9, 12, 30, 40]
+    assert all(drawn[count][best] == "Best" for count in (9, 12, 30, 99))
+    assert set(drawn[9]) < set(drawn[12]) < set(drawn[30]) < set(drawn[99])
+    assert sorted(drawn[12].values()) == [""] * 3 + ["Best"] * 3 + ["Median"] * 3 + ["Worst"] * 3
 
 
 def test_a_table_of_clips_gives_segments_captions_and_order(folders, tmp_path):
