@@ -152,7 +152,7 @@ def test_kill_minus_nine(steps: int, sleep: str, tmp_path: Path, one_thread: Non
     whole = motion(tmp_path / "whole").decoder.state_dict()
     said, problems = again.communicate()
     assert again.returncode == 0, problems
-    # What was saved before the kill is not done again; after an epoch's last step nothing is until validation.
+    # What was saved is not done again; after an epoch's last step nothing is saved until its validation.
     saved = steps - 1 if steps % STEPS == 0 else steps
     assert int(said.split()[0]) >= saved
     cut = torch.load(tmp_path / "cut" / "result.pt", weights_only=True)
