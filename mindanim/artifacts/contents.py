@@ -104,7 +104,7 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "decoded_latents.npy", "clip frame channel height width", "float16", "what the sampler began with"
         ),
         Content("clips.tsv", "", "table", _CLIP_TABLE),
-        Content("figures/contact_sheet.png", "", "image", "some clips, truth above reconstruction"),
+        Content("figures/contact_sheet.png", "", "image", "some clips, truth left, reconstruction right"),
     ),
     "evaluation": (
         Content("metrics.json", "", "JSON", "every score with floors, interval, chance, n; versioned"),

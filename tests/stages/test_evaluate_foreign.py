@@ -17,6 +17,7 @@ from mindanim.errors import InputError, MissingError, UsageError
 from mindanim.stages.report import report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
+from tests.tiny import tiny_video_classifier_folder
 
 QUICK = {
     "groups": "pixel,motion",
@@ -64,6 +65,25 @@ def test_no_dataset_subject_or_artifact_is_needed(folders):
     assert standing["ssim.rgb7"] == "above" and set(standing) == set(scores)
     again = mindanim.evaluate(**folders, **QUICK)
     assert again.manifest["finished"] == found.manifest["finished"], "the same clips are not scored twice"
+
+
+@pytest.mark.parametrize(("frames", "read"), [(6, True), (5, False)])
+def test_a_video_classifier_of_sixteen_frames_reads_clips_of_six(folders, tmp_path, frames, read):
+    classifier = tiny_video_classifier_folder(tmp_path / "video", frames=16)
+    for name in ("made", "true"):
+        for clip in range(16):
+            long = np.concatenate([truth(clip), truth(clip)[::-1]])[:frames]
+            np.save(tmp_path / name / f"{clip}.npy", long if name == "true" else np.roll(long, 3, axis=2))
+    networks = {"groups": "semantic", "image_classifier": "none", "video_classifier": str(classifier)}
+    data = mindanim.evaluate(**folders, **QUICK | networks).json("metrics.json")
+    scores = {score["id"]: score for score in data["scores"]}
+    refused = {entry["id"]: entry["reason"] for entry in data["refused"]}
+    assert ("2way.video" in scores) == read
+    if read:
+        assert scores["2way.video"]["frames"] == data["frames"] == 6
+        assert "trained on 16 frames and reads 6" in scores["2way.video"]["note"]
+    else:
+        assert "takes 16 frames, the clips have 5" in refused["2way.video"]
 
 
 def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
