@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mindanim.bold.align import Float, Sampling, Timing, outside, sampling
 from mindanim.bold.arrays import Matrix
-from mindanim.bold.clean import deviation, drift_basis, extend_basis, flaws, remove_drift
+from mindanim.bold.clean import Cleaned, clean, drift_basis, extend_basis
 from mindanim.bold.nuisance import displacement, read_confounds
 from mindanim.bold.read import TR_TOLERANCE, RunReader
 from mindanim.bold.series import Series, common_voxels, on_voxels
@@ -83,23 +83,13 @@ class PlannedRun:
     basis: Float
     displacement: Float | None = None
 
+    def mapped(self) -> PlannedRun:
+        """The same run with its data mapped once, for several reads; see :meth:`Series.mapped`."""
+        return replace(self, bold=self.bold.mapped())
+
     def cleaned(self, voxels: NDArray[np.intp] | slice) -> Cleaned:
-        """Read and detrend ``voxels`` of the plan."""
-        raw = self.bold.signal(voxels, self.sampling.window)
-        non_finite, constant = flaws(raw)
-        raw[non_finite | constant] = 0.0
-        residual = remove_drift(raw, self.basis)
-        return Cleaned(residual, deviation(residual), non_finite, constant)
-
-
-@dataclass(frozen=True, eq=False)
-class Cleaned:
-    """Detrended signal ``(voxel, volume)`` of a run's window; its deviation and flaws, each ``(voxel,)``."""
-
-    residual: Float
-    deviation: Float
-    non_finite: NDArray[np.bool_]
-    constant: NDArray[np.bool_]
+        """Read and detrend ``voxels`` of the plan, over the window of volumes."""
+        return clean(self.bold.signal(voxels, self.sampling.window), self.basis)
 
 
 @dataclass(frozen=True, eq=False)
