@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mindanim.config.names import kind_of_dataset
 from mindanim.errors import InputError, UsageError
 from mindanim.studies.algonauts2021 import Algonauts2021
 from mindanim.studies.base import Clip, Entry, Facts, Film, Finding, Matrix, Run, Segment, Study
@@ -51,7 +52,7 @@ _WITHOUT_READER = {
 def open_study(
     dataset: str, data: Path, allow_partial: bool = False, options: Mapping[str, str] | None = None
 ) -> Study:
-    """Open the study ``dataset`` that lies in the folder ``data``.
+    """Open the study ``dataset`` that lies in the folder ``data``; ``bids-lab2`` is read as ``bids``.
 
     With ``allow_partial`` whatever is there is used and each gap becomes a finding. options: what is asked of
     a study that comes in versions (``--study``).
@@ -59,7 +60,7 @@ def open_study(
     Raises UsageError for a name no reader has or an option it does not know, InputError where the folder does
     not hold the study.
     """
-    name = dataset.lower()
+    name = kind_of_dataset(dataset)
     if name not in READERS:
         raise _unknown(dataset)
     if not data.is_dir():
