@@ -38,8 +38,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,7 @@ class SyntheticRun:
     axes: str | None = None
     confounds: Path | None = None
     load: None = None
+    shown_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -100,11 +101,12 @@ def planned(segments: dict[str, list[np.ndarray]]) -> Plan:
                 SyntheticRun(name, repeat, volumes),
                 Series(Path("memory"), TR_S, volumes, voxels, np.arange(vertices), lambda run=run: run.T),
                 sampling(timing, 0.0, TR_S, volumes, "cubic"),
+                timing.index,
                 basis,
             )
             for repeat, run in enumerate(runs, start=1)
         )
-        made.append(PlannedSegment(name, "train", (), timing, parts_of))
+        made.append(PlannedSegment(name, "train", (), parts_of))
     return Plan(voxels, (0.0,), tuple(made))
 
 

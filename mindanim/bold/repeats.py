@@ -33,7 +33,7 @@ def repeats_of(segment: PlannedSegment, voxels: int, config: PreprocessConfig) -
     """What measures the repeats of a segment."""
     if segment.split == "test":
         return _TestSegment(segment, voxels, config)
-    if all(run.sampling.whole for run in segment.runs):
+    if segment.in_step and all(run.sampling.whole for run in segment.runs):
         return _WholeWindows(segment, voxels)
     return _Sampled(segment, voxels)
 
@@ -63,20 +63,30 @@ class _WholeWindows:
 
 
 class _Sampled:
-    """Mean correlation of the repeats at the times that responses are read."""
+    """Mean correlation of the repeats at the times that responses are read, or, where runs show the clips in
+    different orders, of their responses clip by clip."""
 
     def __init__(self, segment: PlannedSegment, voxels: int) -> None:
         self._segment = segment
         self._row = np.full(voxels, np.nan)
 
     def add(self, part: slice, cleaned: Sequence[Cleaned]) -> None:
-        self._row[part] = self._measure(_sampled(self._segment, cleaned))
+        pairs = zip(self._segment.runs, cleaned, strict=True)
+        self._row[part] = self._measure([run.sampling(one.residual) for run, one in pairs])
 
     def result(self, deviations: Float) -> Float:
         return self._row
 
-    def _measure(self, repeats: Float) -> Float:
-        return repeat_correlation(repeats)
+    def _measure(self, signals: list[Float]) -> Float:
+        """What is wanted, from the signal ``(voxel, time)`` of every run at the times that its clips need."""
+        if self._segment.in_step:
+            return repeat_correlation(np.stack(signals))
+        return repeat_correlation(self._responses(signals).reshape(len(signals), len(signals[0]), -1))
+
+    def _responses(self, signals: list[Float]) -> Float:
+        """``(repeat, voxel, clip, lag)``."""
+        runs = self._segment.runs
+        return np.stack([signal[:, run.index] for run, signal in zip(runs, signals, strict=True)])
 
 
 class _TestSegment(_Sampled):
@@ -86,17 +96,15 @@ class _TestSegment(_Sampled):
         super().__init__(segment, voxels)
         self._config = config
 
-    def _measure(self, repeats: Float) -> Float:
+    def _measure(self, signals: list[Float]) -> Float:
         if self._config.standardize == "transductive":
-            scale = repeats.std(2, keepdims=True)
-            repeats = np.divide(repeats, scale, out=np.zeros_like(repeats), where=scale > 0)
-        responses = repeats[:, :, self._segment.timing.index]
+            scales = [signal.std(1, keepdims=True) for signal in signals]
+            signals = [
+                np.divide(signal, scale, out=np.zeros_like(signal), where=scale > 0)
+                for signal, scale in zip(signals, scales, strict=True)
+            ]
+        responses = self._responses(signals)
         if self._config.lag_mode == "mean":
             responses = responses.mean(3, keepdims=True)
         lags = [split_half(responses[..., lag]) for lag in range(responses.shape[3])]
         return np.asarray(np.mean(lags, axis=0))
-
-
-def _sampled(segment: PlannedSegment, cleaned: Sequence[Cleaned]) -> Float:
-    """Signal ``(repeat, voxel, time)`` at the times that clips need."""
-    return np.stack([run.sampling(one.residual) for run, one in zip(segment.runs, cleaned, strict=True)])

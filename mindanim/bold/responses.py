@@ -67,7 +67,7 @@ def extract(
             for repeat, run in zip(there, segment.runs, strict=True):
                 for some in cut(0, len(columns), columns_at_once):
                     scale = None if own else training_sd[columns[some]]
-                    made = _run_responses(segment, run, columns[some], scale, config)
+                    made = _run_responses(run, columns[some], scale, config)
                     repeats[repeat, rows, :, some] = made
                     _let_go(repeats)
                 advance()
@@ -111,22 +111,20 @@ def rows_of(plan: Plan, split: str) -> list[tuple[PlannedSegment, slice]]:
 
 
 def _run_responses(
-    segment: PlannedSegment,
     run: PlannedRun,
     voxels: NDArray[np.intp],
     scale: Float | None,
     config: PreprocessConfig,
 ) -> NDArray[np.float32]:
     """Responses ``(clip, lag, voxel)`` of one run; scale ``(voxel,)`` or None for the run's own deviation."""
-    index = segment.timing.index
-    lags = 1 if config.lag_mode == "mean" else index.shape[1]
-    responses = np.empty((len(index), lags, len(voxels)), np.float32)
+    lags = 1 if config.lag_mode == "mean" else run.index.shape[1]
+    responses = np.empty((len(run.index), lags, len(voxels)), np.float32)
     for block in blocks(len(voxels)):
         mapped = run.mapped()
         for part in parts(block, run.sampling.volumes):
             cleaned = mapped.cleaned(voxels[part])
             signal = divide(cleaned.residual, cleaned.deviation if scale is None else scale[part])
-            sampled = np.moveaxis(run.sampling(signal)[:, index], 0, -1)
+            sampled = np.moveaxis(run.sampling(signal)[:, run.index], 0, -1)
             responses[..., part] = sampled.mean(1, keepdims=True) if config.lag_mode == "mean" else sampled
     return responses
 

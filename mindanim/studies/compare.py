@@ -107,6 +107,8 @@ def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, R
         return entry("wrong", "wrong-volumes", why, again), None, layout
     if not run.volumes:
         end_s, wanted_s = run.start_s + (layout.volumes - 1) * run.tr_s, last_s.get(run.segment, 0.0)
+        if run.shown_s:
+            wanted_s = max(run.shown_s.values()) + max(facts.lags_s)
         if end_s < wanted_s - 1e-6:
             why = f"{run.path.name} ends at {end_s:g} s, responses are read up to {wanted_s:g} s"
             return entry("wrong", "wrong-volumes", why, again), None, layout

@@ -6,6 +6,7 @@ milliseconds per run.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import struct
@@ -98,14 +99,16 @@ def _truncated(path: Path, promised: int) -> InputError:
 def _peek_cifti(path: Path) -> Layout:
     """Read the fixed header of a CIFTI-2 series and hold its promise against the size of the file.
 
-    Raises InputError where the file is compressed, of another format, CIFTI-1, or shorter than its header
-    says.
+    Raises InputError where the file is of another format, CIFTI-1, or shorter than its header says; of a
+    compressed one, whose size tells nothing, that is left to whoever unpacks it.
     """
-    if path.suffix == ".gz":
-        raise InputError(f"{path} is compressed.", "Runs are memory-mapped.", f"Unpack it: gunzip {path}")
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-        start_of_xml = file.read(2048)
+    packed = path.suffix == ".gz"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+            start_of_xml = file.read(2048)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be unpacked.", str(error), "Download it again.") from error
     order = next((order for order in "<>" if header[:4] == struct.pack(f"{order}i", _HEADER_BYTES)), None)
     if len(header) < _HEADER_BYTES or order is None or header[4:12] != _MAGIC:
         raise InputError(
@@ -123,7 +126,7 @@ def _peek_cifti(path: Path) -> Layout:
     offset = struct.unpack_from(f"{order}q", header, 168)[0]
     volumes, grayordinates = dimensions[5], dimensions[6]
     data_bytes = volumes * grayordinates * bits // 8
-    if path.stat().st_size < offset + data_bytes:
+    if not packed and path.stat().st_size < offset + data_bytes:
         raise _truncated(path, offset + data_bytes)
     return Layout(volumes, grayordinates, offset, data_bytes, _series_step(start_of_xml))
 
@@ -160,11 +163,9 @@ def signature(path: Path) -> str:
 
 def _block(path: Path) -> Layout:
     """The data block of a CIFTI series, or the whole of another file."""
-    return (
-        _peek_cifti(path)
-        if ".ptseries." in path.name or ".dtseries." in path.name
-        else Layout(0, 0, 0, path.stat().st_size)
-    )
+    if path.name.endswith((".ptseries.nii", ".dtseries.nii")):
+        return _peek_cifti(path)
+    return Layout(0, 0, 0, path.stat().st_size)
 
 
 def same_data(one: Path, other: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mindanim.bold.maps import brain_map
 from mindanim.bold.read import RunReader
 from mindanim.bold.regions import NO_REGION, in_regions, read_regions
 from mindanim.errors import ConfigError, InputError
+from mindanim.studies.files import peek
 from tests.cc2017_tree import CORTEX, LEFT, MESH, RIGHT, SUBCORTICAL, brain_models, write_atlas, write_run
 
 ONES = Path("/work/shared/data/cifti/ones.dscalar.nii")
@@ -151,12 +153,44 @@ def test_runs_that_differ_from_the_study(tmp_path: Path, options: dict[str, floa
         RunReader().open(path, **options)  # type: ignore[arg-type]
 
 
-def test_missing_and_compressed_runs(tmp_path: Path) -> None:
+def test_missing_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is missing"):
         RunReader().open(tmp_path / "run.dtseries.nii")
-    (tmp_path / "run.dtseries.nii.gz").touch()
-    with pytest.raises(InputError, match="gunzip"):
-        RunReader().open(tmp_path / "run.dtseries.nii.gz")
+
+
+def packed(path: Path) -> Path:
+    target = path.with_name(f"{path.name}.gz")
+    target.write_bytes(gzip.compress(path.read_bytes()))
+    return target
+
+
+def test_a_compressed_run_is_the_run(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run.dtseries.nii", data())
+    reader = RunReader()
+    plain, unpacked = reader.open(path), reader.open(packed(path), volumes=len(data()))
+    assert (unpacked.tr_s, unpacked.volumes) == (plain.tr_s, plain.volumes)
+    assert unpacked.voxels.same_as(plain.voxels)
+    which = np.array([0, 3, 4])
+    for voxels in (slice(None), which):
+        np.testing.assert_array_equal(unpacked.signal(voxels), plain.signal(voxels))
+    assert peek(packed(path)).volumes == plain.volumes
+
+
+@pytest.mark.parametrize("kept", [0, 10, 300, 0.5, 0.98])
+def test_a_compressed_run_cut_short_is_said(tmp_path: Path, kept: float) -> None:
+    whole = packed(write_run(tmp_path / "run.dtseries.nii", data())).read_bytes()
+    path = tmp_path / "cut.dtseries.nii.gz"
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(InputError, match=r"cut\.dtseries\.nii\.gz"):
+        RunReader().open(path)
+
+
+def test_a_file_that_only_says_it_is_compressed(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run.dtseries.nii", data())
+    named = path.rename(tmp_path / "run.dtseries.nii.gz")
+    for look in (RunReader().open, peek):
+        with pytest.raises(InputError, match=r"[Nn]ot a gzipped file"):
+            look(named)
 
 
 @pytest.mark.skipif(not ONES.exists(), reason="the standard axis lies in a folder of this workplace only")
