@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import IO
 
+from mindanim.artifacts.files import unpacked_size
 from mindanim.bold.series import broken
 
 _UNPACKED_AT_ONCE = 16
@@ -48,21 +49,7 @@ def unpack_whole(path: Path, target: IO[bytes], format: str) -> None:
 
 
 def check_packed(path: Path, promised: int, format: str) -> None:
-    """InputError where the packed data end before ``promised`` bytes.
-
-    The trailer tells the size before packing modulo 2^32 (RFC 1952), of the last member where there are
-    several: only where it disagrees is the whole file unpacked.
-    """
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        if int.from_bytes(file.read(4), "little") == promised % 2**32:
-            return
-    size, why = 0, ""
-    try:
-        with gzip.open(path) as packed:
-            while chunk := packed.read(_CHUNK_BYTES):
-                size += len(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        why = f": {error}"
+    """InputError where the packed data end before ``promised`` bytes."""
+    size, why = unpacked_size(path, promised)
     if size < promised:
         raise broken(path, format, f"it is truncated: it unpacks to {size} bytes of {promised}{why}")

@@ -67,8 +67,7 @@ def extract(
             for repeat, run in zip(there, segment.runs, strict=True):
                 for some in cut(0, len(columns), columns_at_once):
                     scale = None if own else training_sd[columns[some]]
-                    made = _run_responses(run, columns[some], scale, config)
-                    repeats[repeat, rows, :, some] = made
+                    repeats[repeat, rows, :, some] = _run_responses(run, columns[some], scale, config)
                     _let_go(repeats)
                 advance()
             for few in _few_clips(mean, rows):

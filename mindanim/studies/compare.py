@@ -100,7 +100,7 @@ def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, R
     try:
         layout = _loaded(run) if run.load is not None else peek(run.path)
     except InputError as error:
-        why = " ".join(part for part in (error.what, error.why) if part)
+        why = " ".join(part for part in (error.what, error.why) if part).rstrip(".")
         return entry("wrong", "unreadable-run", why, error.mend), None, None
     if run.volumes and layout.volumes != run.volumes:
         why = f"{run.path.name} has {layout.volumes} volumes instead of {run.volumes}"

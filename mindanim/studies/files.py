@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mindanim.artifacts.files import unpacked_size
 from mindanim.errors import InputError
 
 _HEADER_BYTES = 540
@@ -70,10 +71,8 @@ def _peek_nifti(path: Path) -> Layout:
         raise InputError(f"{path} has {len(shape)} dimensions.", "A run has four: three of space, and time.")
     seconds = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit)
     size = path.stat().st_size
-    if path.suffix != ".gz":
-        promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
-        if size < promised:
-            raise _truncated(path, promised)
+    promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
+    _check_size(path, promised)
     tr_s = None if seconds is None else float(zooms[3]) * seconds
     return Layout(int(shape[3]), int(np.prod(shape[:3])), 0, size, tr_s)
 
@@ -88,23 +87,26 @@ def _peek_npy(path: Path) -> Layout:
     return Layout(array.shape[0], array.shape[1], 0, path.stat().st_size)
 
 
-def _truncated(path: Path, promised: int) -> InputError:
-    return InputError(
-        f"{path} is truncated.",
-        f"Its header promises {promised} bytes, the file has {path.stat().st_size}.",
-        "Download it again.",
-    )
+def _check_size(path: Path, promised: int) -> None:
+    """InputError where a file, compressed or not, is shorter than its header says."""
+    packed = path.suffix == ".gz"
+    size, why = unpacked_size(path, promised) if packed else (path.stat().st_size, "")
+    if size < promised:
+        has = "unpacks to" if packed else "has"
+        raise InputError(
+            f"{path} is truncated.",
+            f"Its header promises {promised} bytes, the file {has} {size}{why}.",
+            "Download it again.",
+        )
 
 
 def _peek_cifti(path: Path) -> Layout:
     """Read the fixed header of a CIFTI-2 series and hold its promise against the size of the file.
 
-    Raises InputError where the file is of another format, CIFTI-1, or shorter than its header says; of a
-    compressed one, whose size tells nothing, that is left to whoever unpacks it.
+    Raises InputError where the file is of another format, CIFTI-1, or shorter than its header says.
     """
-    packed = path.suffix == ".gz"
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
             start_of_xml = file.read(2048)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -126,8 +128,7 @@ def _peek_cifti(path: Path) -> Layout:
     offset = struct.unpack_from(f"{order}q", header, 168)[0]
     volumes, grayordinates = dimensions[5], dimensions[6]
     data_bytes = volumes * grayordinates * bits // 8
-    if not packed and path.stat().st_size < offset + data_bytes:
-        raise _truncated(path, offset + data_bytes)
+    _check_size(path, offset + data_bytes)
     return Layout(volumes, grayordinates, offset, data_bytes, _series_step(start_of_xml))
 
 
