@@ -92,6 +92,7 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
                 cleaned = [read.note(place, part, run.cleaned(part)) for place, run in enumerate(runs)]
                 if repeats is not None:
                     repeats.add(part, cleaned)
+                del cleaned  # so that the next part takes its place in the cache
         non_finite += read.non_finite.sum(0)
         constant += read.constant.sum(0)
         if segment.split == "train":
