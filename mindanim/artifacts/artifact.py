@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mindanim.artifacts.identity import SCHEMA_VERSION
 from mindanim.config.names import MAKER, unknown
 from mindanim.errors import InputError
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
 from mindanim.config.fields import StageConfig
 from mindanim.errors import InputError
 
-if TYPE_CHECKING:
-    from mindanim.artifacts.artifact import Artifact
-
-SCHEMA_VERSION = 1
 _SAMPLE = 1 << 16
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import mindanim
 from mindanim import runtime
-from mindanim.artifacts.artifact import Artifact
-from mindanim.artifacts.identity import SCHEMA_VERSION, Source, is_semantic
+from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
+from mindanim.artifacts.identity import Source, is_semantic
 from mindanim.artifacts.lineage import input_entry
 from mindanim.artifacts.plan import Plan
 from mindanim.config import invocation

@@ -14,9 +14,10 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo
 
+from mindanim.artifacts.artifact import SCHEMA_VERSION
 from mindanim.artifacts.columns import COLUMNS
 from mindanim.artifacts.contents import CONTENTS
-from mindanim.artifacts.identity import SCHEMA_VERSION, is_semantic
+from mindanim.artifacts.identity import is_semantic
 from mindanim.artifacts.manifest import MANIFEST_KEYS
 from mindanim.cli.app import SUMMARIES, command_parameters
 from mindanim.cli.options import shown_default, type_name

@@ -21,9 +21,8 @@ from mindanim.simulation.backbones.quality import measure
 class Trainer:
     """The trainings in their order; each result is kept in ``scratch`` and made only once."""
 
-    def __init__(self, pool: Pool, out: Path, scratch: Path, seed: int, device: str) -> None:
-        self.pool, self.out, self.scratch = pool, out, scratch
-        self.shared: dict[str, Any] = {"seed": seed, "device": device}
+    def __init__(self, pool: Pool, out: Path, scratch: Path, **shared: Any) -> None:
+        self.pool, self.out, self.scratch, self.shared = pool, out, scratch, shared
         self.records: dict[str, Record] = {}
 
     def image_classifier(self) -> Any:
@@ -62,6 +61,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips", type=int, default=12_000, help="clips in the pool")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the steps; below 1 to rehearse")
+    parser.add_argument("--held-out", type=int, default=300, help="scenes that the set is measured on")
     asked = parser.parse_args()
     scratch = asked.scratch or asked.out.with_name(f"{asked.out.name}-training")
     for folder in (asked.out, scratch):
@@ -69,14 +70,16 @@ def main() -> None:
 
     console.step("Rendering frames")
     pool = make_pool(asked.clips, TRAINING_SEED, scratch)
-    trainer = Trainer(pool, asked.out, scratch, asked.seed, asked.device)
+    trainer = Trainer(pool, asked.out, scratch, seed=asked.seed, device=asked.device, share=asked.share)
     still = trainer.image_classifier()
     trainer.clip(still)
     trainer.video_classifier(still)
     trainer.diffusion()
     console.step("Measuring")
-    context = {"seed": asked.seed, "clips in the pool": asked.clips, "device": asked.device}
-    write_card(asked.out, trainer.records, measure(asked.out, device=asked.device), context)
+    measured = measure(asked.out, clips=asked.held_out, samples=asked.held_out, device=asked.device)
+    context = {"seed": asked.seed, "clips in the pool": asked.clips, "share of the steps": asked.share}
+    context |= {"clips measured": asked.held_out, "samples measured": asked.held_out, "device": asked.device}
+    write_card(asked.out, trainer.records, measured, context)
 
 
 if __name__ == "__main__":

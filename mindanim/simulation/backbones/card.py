@@ -22,7 +22,7 @@ NETWORKS = {
 QUALITIES = {
     "vae_psnr_db": "autoencoder: PSNR of reconstructed frames, dB",
     "vae_ssim": "autoencoder: SSIM of reconstructed frames (7 x 7 window)",
-    "clip_retrieval_top1": "CLIP: own caption nearest among 300",
+    "clip_retrieval_top1": "CLIP: own caption nearest among as many as scenes",
     "image_classifier_top1": "image classifier: object and background right",
     "video_classifier_top1": "video classifier: object and motion right",
     "samples_top1": "samples: object and background as prompted, judged by the image classifier",

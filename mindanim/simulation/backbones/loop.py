@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +56,7 @@ def fit(
     *,
     seed: int,
     checkpoint: Path | None = None,
+    share: float = 1.0,
     every_s: float = 120.0,
     on_checkpoint: Callable[[Network, Record], None] | None = None,
 ) -> tuple[Network, Record]:
@@ -63,8 +64,10 @@ def fit(
 
     ``loss`` draws its batch from the generator it is given, which depends on ``seed`` and the step alone; it
     evaluates ``network`` itself. With ``checkpoint`` the state is written there every ``every_s`` seconds and
-    a later call goes on from it. ``on_checkpoint`` is shown the averaged network at those moments.
+    a later call goes on from it. ``share`` shortens the schedule: below 1 the result is a rehearsal, not a
+    trained network. ``on_checkpoint`` is shown the averaged network at those moments.
     """
+    schedule = replace(schedule, steps=max(1, round(share * schedule.steps)))
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(_groups(network, schedule.decay), lr=schedule.rate, betas=(0.9, 0.97))
     step, spent, smooth = 0, 0.0, math.nan

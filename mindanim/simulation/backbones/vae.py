@@ -65,7 +65,7 @@ def train_vae(
 @torch.no_grad()
 def latent_spread(network: nn.Module, pool: Pool, clips: int = 256) -> float:
     """Standard deviation of the unscaled posterior means over the frames of some clips."""
-    return float(torch.cat([encode(network, pool.frames[clip]) for clip in range(clips)]).std())
+    return float(torch.cat([encode(network, frames) for frames in pool.frames[:clips]]).std())
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def encode(network: Any, frames: Any) -> torch.Tensor:
 
 def pixels(frames: Any) -> torch.Tensor:
     """``(frame, height, width, rgb) uint8`` to ``(frame, rgb, height, width)`` in [-1, 1]."""
-    tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    tensor = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2)
     return tensor.float().div(127.5).sub(1)
 
 
