@@ -81,6 +81,11 @@ def _unknown(dataset: str) -> UsageError:
             f"This version reads: {readable}.",
             "Write the runs and films in one of these layouts, or use a version that reads this study.",
         )
-    near = difflib.get_close_matches(plain, [*READERS, *_WITHOUT_READER], n=1)
+    known = [*READERS, *_WITHOUT_READER]
+    near = [
+        name
+        for meant in (plain, kind_of_dataset(dataset))
+        for name in difflib.get_close_matches(meant, known, n=1)
+    ]
     guess = f"Did you mean '{near[0]}'? " if near else ""
     return UsageError(f"There is no study called '{dataset}'.", f"{guess}This version reads: {readable}.")

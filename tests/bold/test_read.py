@@ -166,8 +166,7 @@ def packed(path: Path) -> Path:
 
 def test_a_compressed_run_is_the_run(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run.dtseries.nii", data())
-    reader = RunReader()
-    plain, unpacked = reader.open(path), reader.open(packed(path), volumes=len(data()))
+    plain, unpacked = RunReader().open(path), RunReader().open(packed(path), volumes=len(data()))
     assert (unpacked.tr_s, unpacked.volumes) == (plain.tr_s, plain.volumes)
     assert unpacked.voxels.same_as(plain.voxels)
     which = np.array([0, 3, 4])
