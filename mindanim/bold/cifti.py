@@ -76,7 +76,7 @@ class CiftiReader:
             check_packed(path, promised, _FORMAT)
         elif path.stat().st_size < promised:
             raise broken(path, _FORMAT, f"it is truncated: {path.stat().st_size} bytes of {promised}")
-        places = self._space(path, space)
+        places = self._space(path, space, xml)
         if places.columns.max() >= shape[1]:
             raise broken(path, _FORMAT, f"its axes name more grayordinates than the {shape[1]} of its data")
         slope, intercept = header.get_slope_inter()
@@ -96,14 +96,17 @@ class CiftiReader:
             0.0 if intercept is None else float(intercept),
         )
 
-    def _space(self, path: Path, space: bytes) -> _Places:
-        import nibabel as nib
+    def _space(self, path: Path, space: bytes, xml: bytes) -> _Places:
+        """What a space axis says, parsed once for all runs that have it."""
         from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis
+        from nibabel.cifti2.parse_cifti2 import Cifti2Parser
 
         key = hashlib.blake2b(space).digest()
         if key not in self._places:
             try:
-                axis = nib.load(path).header.get_axis(1)  # type: ignore[attr-defined]
+                parser: Any = Cifti2Parser()  # type: ignore[no-untyped-call]
+                parser.parse(string=xml)
+                axis = parser.header.get_axis(1)
             except Exception as error:  # nibabel raises whatever its parser meets in a malformed header
                 raise broken(path, _FORMAT, f"its CIFTI header cannot be read ({error})") from error
             if isinstance(axis, ParcelsAxis):
