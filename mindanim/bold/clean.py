@@ -126,9 +126,7 @@ def deviation(residual: Float) -> Float:
 
 def inner(one: Float, other: Float, out: Float | None = None) -> Float:
     """Inner product ``(voxel,)`` of the time series ``(voxel, volume)`` of either, by one BLAS call each."""
-    products = np.empty(len(one)) if out is None else out
-    np.matmul(one[:, None, :], other[:, :, None], out=products[:, None, None])
-    return products
+    return np.asarray(np.vecdot(one, other, out=out))
 
 
 def flaws(signal: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
