@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from nibabel.cifti2 import BrainModelAxis
 
 TR_S, ORDER = 2.0, 4
-ROUNDS, SURVEY_ROUNDS = 5, 15
+ROUNDS, SURVEY_ROUNDS = 5, 60
 """The reproducibility is a small difference of two times, so both are taken more often."""
 TOLERANCE = 1e-6
 
