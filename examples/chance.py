@@ -15,12 +15,12 @@ from mindanim.metrics import motion, pixel
 from mindanim.metrics.nway import class_hits, drawn_hits
 from mindanim.simulation import world
 
-INK, SOFT, MARK, FLOOR = "#1f2933", "#8b94a0", "#0b6663", "#b3541e"
+INK, MARK, FLOOR = "#1f2933", "#0b6663", "#b3541e"
 CLASSES, ANSWERS = 1000, 400
 
 
 def chance(path: Path) -> None:
-    """2-way hits of random answers: one true class against three, and by drawn trials."""
+    """2-way hits of random answers, each above its formula: one true class, any of three, drawn trials."""
     rng = np.random.default_rng(0)
     truth, random = rng.standard_normal((2, ANSWERS, CLASSES))
     # A classifier that likes some classes whatever it is shown, truth or not.
@@ -33,12 +33,13 @@ def chance(path: Path) -> None:
             truth + liking, random + liking, 2
         ).mean(),
     }
-    figure, axes = plt.subplots(figsize=(6.6, 3.1), layout="constrained")
+    formulas = ["1/N = .5", "3/(N + 2) = .75", "3/(N + 2) = .75", "none: measure it"]
+    figure, axes = plt.subplots(figsize=(7.6, 3.3), layout="constrained")
     places = np.arange(len(bars))
     axes.bar(places, list(bars.values()), color=[MARK, MARK, MARK, FLOOR], width=0.6)
-    for place, value in zip(places, bars.values(), strict=True):
+    for place, value, formula in zip(places, bars.values(), formulas, strict=True):
         axes.text(place, value + 0.015, f"{value:.3f}", ha="center", color=INK, fontsize=9)
-    axes.axhline(0.5, color=SOFT, lw=1, ls="--")
+        axes.text(place, 0.04, f"formula\n{formula}", ha="center", color="white", fontsize=8)
     axes.set_xticks(places, list(bars), fontsize=8.5)
     axes.set_ylim(0, 1.08)
     axes.set_ylabel("2-way hits of answers\nthat know nothing")
@@ -74,7 +75,7 @@ def smooth_wins(path: Path) -> None:
         values = [row[number] for row in rows.values()]
         axes.barh(np.arange(len(rows))[::-1], values, color=[MARK, FLOOR, FLOOR, FLOOR], height=0.6)
         for place, value in zip(np.arange(len(rows))[::-1], values, strict=True):
-            axes.text(value, place, f" {value:.2f}", va="center", fontsize=8.5, color=INK)
+            axes.text(value + 0.02 * max(values), place, f"{value:.2f}", va="center", fontsize=8.5, color=INK)
         axes.set_yticks(np.arange(len(rows))[::-1], list(rows) if number == 0 else [], fontsize=8.5)
         axes.set_xlim(0, 1.25 * max(values))
         axes.set_title(title, fontsize=9.5)

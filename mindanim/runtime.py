@@ -76,6 +76,17 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return named[precision]
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory of the device that nothing uses yet."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
 def threads() -> int:
     """CPU threads this process may use: its affinity, or fewer when OMP_NUM_THREADS says so."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

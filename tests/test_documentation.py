@@ -67,3 +67,14 @@ def test_every_page_is_listed_in_the_readme_or_linked_from_a_page() -> None:
     assert not [
         page for page in PAGES if page.suffix == ".md" and page.name != "README.md" and page not in linked
     ]
+
+
+REPORTS = sorted((ROOT / "docs" / "assets").glob("*.html"))
+
+
+@pytest.mark.parametrize("page", REPORTS, ids=lambda page: page.stem)
+def test_committed_reports_are_small_and_need_no_network(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 1_500_000
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)|url\(|@import""", text)
+    assert (ROOT / "examples" / "assets.sh").read_text().count(page.name) > 0, "nothing makes it"

@@ -11,7 +11,12 @@ from mindanim import decoders
 from mindanim.artifacts import Artifact
 from mindanim.config.recipes import load_recipe
 from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from tests.tiny import tiny_clip_folder, tiny_diffusion_folder
+from tests.tiny import (
+    tiny_clip_folder,
+    tiny_diffusion_folder,
+    tiny_image_classifier_folder,
+    tiny_video_classifier_folder,
+)
 
 # What a tiny model changes, and nothing else: how wide, how long, how many.
 SIZES: dict[str, dict[str, Any]] = {
@@ -20,6 +25,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "train_structure": {"epochs": 2, "width": 16},
     "train_motion": {"epochs": 2, "width": 8, "feedforward": 8, "fmri_width": 12},
     "generate": {"released_steps": 2, "limit": 2},
+    "evaluate": {"subset": True, "permutations": 49, "motion_permutations": 19},
 }
 
 
@@ -46,7 +52,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     artifacts["encode_stimuli"] = call("encode_stimuli", **names)
     for stage in ("train_semantic", "train_structure", "train_motion"):
         artifacts[stage] = call(stage)
-    return artifacts | {"generate": call("generate", diffusion=names["diffusion"])}
+    artifacts["generate"] = call("generate", diffusion=names["diffusion"])
+    judges = {
+        "image_classifier": str(tiny_image_classifier_folder(work / "vit")),
+        "video_classifier": str(tiny_video_classifier_folder(work / "videomae", frames=16)),
+    }
+    return artifacts | {"evaluate": call("evaluate", **names, **judges)}
 
 
 def test_every_stage_runs(made: dict[str, Artifact]) -> None:
@@ -54,6 +65,9 @@ def test_every_stage_runs(made: dict[str, Artifact]) -> None:
     assert videos.facts["clips"] == 2 and videos.facts["frames"] == 8
     assert videos.facts["sampler"] == "released" and videos.facts["evaluations_per_clip"] == 3 * 2
     assert "DDIM" in " ".join(videos.manifest["methods"])
+    # VideoMAE-base is made for 16 frames, the clips of the paper have 8.
+    scores = {score["id"]: score for score in made["evaluate"].json("metrics.json")["scores"]}
+    assert scores["2way.video"]["frames"] == 8 and "trained on 16" in scores["2way.video"]["note"]
     assert made["train_semantic"].facts["decoder"] == "mlp"
     motion = decoders.load(made["train_motion"].path)
     assert motion.spec["target"] == "frame" and motion.spec["memory_tokens"] == 1

@@ -3,11 +3,13 @@
     python examples/benchmarks/generation.py                               # a few minutes on two cores
     python examples/benchmarks/generation.py --width 320 --latent 64 --device cuda --dtype bfloat16
 
-The second line has the size of SD-1.5 at 512 px. A UNet of Stable Diffusion's layout with random weights is
-evaluated on the same clips in both ways, in turns. The published way is recreated here from its description:
-5-D tensors that are folded and unfolded around every convolution, group normalisation over all frames,
-attention matrices written out in full, and a temporal attention layer in every block. Random weights say
-nothing about quality; time, memory and operations are those of trained ones.
+The second line has the size of SD-1.5 at 512 px; whole_clips.py measures whole clips of that size.
+
+A UNet of Stable Diffusion's layout with random weights is evaluated on the same clips in both ways, in
+turns. The published way is recreated here from its description: 5-D tensors that are folded and unfolded
+around every convolution, group normalisation over all frames, attention matrices written out in full, and a
+temporal attention layer in every block. Random weights say nothing about quality; time, memory and operations
+are those of trained ones.
 """
 
 from __future__ import annotations

@@ -104,14 +104,14 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "decoded_latents.npy", "clip frame channel height width", "float16", "what the sampler began with"
         ),
         Content("clips.tsv", "", "table", _CLIP_TABLE),
-        Content("figures/contact_sheet.png", "", "image", "some clips, truth above reconstruction"),
+        Content("figures/contact_sheet.png", "", "image", "some clips, truth left, reconstruction right"),
     ),
     "evaluation": (
         Content("metrics.json", "", "JSON", "every score with floors, interval, chance, n; versioned"),
         Content("per_clip.tsv", "", "table", "one row per clip, one column per metric"),
         Content("pairing_null.npy", "metric permutation", "float64", "mean score, true pairing first"),
         Content("table.md", "", "text", "the scores as a table"),
-        Content("table.tex", "", "LaTeX", "the same for a paper; needs booktabs and xcolor"),
+        Content("table.tex", "", "LaTeX", "the same for a paper; needs booktabs, graphicx and xcolor"),
         Content("floors/*", "", "image", "nearest training clips of those shown, as strips", always=False),
         Content("report.html", "", "HTML", "one self-contained page"),
         Content("figures/*", "", "image", "figures of the report", always=False),

@@ -36,6 +36,7 @@ __all__ = [
     "VideoClassifier",
     "VideoEmbedder",
     "Weights",
+    "clip_width",
     "load_captioner",
     "load_clip",
     "load_diffusion",
@@ -76,6 +77,16 @@ def load_clip(
     return OpenClip(locate(name, "clip", offline), device, dtype)
 
 
+def clip_width(weights: Weights) -> int:
+    """Features of a located CLIP model's shared space; the model is not loaded.
+
+    Raises InputError when its configuration does not state it.
+    """
+    from mindanim.backbones.clip import width_of
+
+    return width_of(weights)
+
+
 def load_image_classifier(
     name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
 ) -> ImageClassifier:
@@ -89,15 +100,22 @@ def load_image_classifier(
 
 
 def load_video_classifier(
-    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    offline: bool = True,
+    frames: int | None = None,
 ) -> VideoClassifier:
-    """The video classifier `name`, a transformers VideoMAE folder.
+    """The video classifier `name`, any transformers video-classification folder.
+
+    frames: of the clips that it shall read. A VideoMAE reads any even number, whatever it was trained on;
+    where it cannot, and without `frames`, it reads its own.
 
     Raises MissingError and InputError as `load_diffusion` does.
     """
     from mindanim.backbones.classifiers import TransformersVideoClassifier
 
-    return TransformersVideoClassifier(locate(name, "video_classifier", offline), device, dtype)
+    return TransformersVideoClassifier(locate(name, "video_classifier", offline), device, dtype, frames)
 
 
 def load_captioner(

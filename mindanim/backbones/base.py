@@ -28,6 +28,10 @@ class DiffusionBackbone(Protocol):
         """(channel, height, width) of the latent of one frame of `frame_size`."""
 
     @property
+    def frames_at_once(self) -> int:
+        """Frames of `frame_size` to give the autoencoder at a time, by the memory that is free now."""
+
+    @property
     def text_width(self) -> int:
         """Features per token of the text condition."""
 
@@ -62,8 +66,16 @@ class DiffusionBackbone(Protocol):
         The frames are computed at once: the caller bounds their number.
         """
 
-    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Scaled latents, as `encode_frames` gives -> (frame, channel, height, width) float32 in [0, 1]."""
+    def decode_latents(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
+        """Scaled latents, as `encode_frames` gives -> (frame, channel, height, width) float32 in [0, 1].
+
+        tile: side in pixels of the overlapping tiles that a larger frame is decoded in, one after the other,
+        and blended from; None decodes it as a whole. Tiles need less memory and give other pixels: each is
+        normalised by itself and sees nothing beyond its border. Raises as `check_tile` does.
+        """
+
+    def check_tile(self, side: int) -> None:
+        """Raise ConfigError unless frames can be decoded in tiles of `side` pixels."""
 
     def encode_text(self, texts: list[str], tokens: int) -> torch.Tensor:
         """Hidden states (text, token, feature) float32 of `texts`, padded or cut to `tokens`; token 0 is BOS.
@@ -124,7 +136,11 @@ class VideoClassifier(Protocol):
 
     @property
     def frames(self) -> int:
-        """Frames per clip that the network takes."""
+        """Frames per clip that the network reads."""
+
+    @property
+    def trained_frames(self) -> int:
+        """Frames per clip that it was trained on; positions of a clip of another length are computed."""
 
     @property
     def labels(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mindanim.backbones.pixels import Preprocessing
-from mindanim.backbones.pretrained import load_network
+from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadable
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 class _Classifier:
     def __init__(
-        self, weights: Weights, kind: Any, device: torch.device | str, dtype: torch.dtype | None
+        self,
+        weights: Weights,
+        kind: Any,
+        device: torch.device | str,
+        dtype: torch.dtype | None,
+        config: Any = None,
     ) -> None:
         from transformers import AutoImageProcessor
 
         self.weights = weights
         self.device = torch.device(device)
         self.dtype = dtype or torch.float32
-        self.model = load_network(kind, weights, self.device, self.dtype)
+        self.model = load_network(kind, weights, self.device, self.dtype, config=config)
         make: Any = AutoImageProcessor.from_pretrained
         processor = make(weights.path, local_files_only=True)
         self._preprocess = Preprocessing.of_processor(processor)
@@ -55,18 +60,34 @@ class TransformersImageClassifier(_Classifier):
 
 
 class TransformersVideoClassifier(_Classifier):
-    """A `VideoClassifier`."""
+    """A `VideoClassifier`.
+
+    frames: of the clips to come. VideoMAE codes positions by sines, which are computed for any whole number
+    of its tubes (two frames each), so that a network trained on 16 frames reads 8, as published evaluations
+    let it do. Where `frames` is no such number, or positions were learned, the network keeps its own.
+    """
 
     def __init__(
-        self, weights: Weights, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+        self,
+        weights: Weights,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        frames: int | None = None,
     ) -> None:
-        from transformers import AutoModelForVideoClassification
+        from transformers import AutoConfig, AutoModelForVideoClassification
 
-        super().__init__(weights, AutoModelForVideoClassification, device, dtype)
+        try:
+            config = AutoConfig.from_pretrained(weights.path, local_files_only=True)
+        except READING_FAILED as error:
+            raise unreadable(weights, weights.path, "video classifier", error) from error
+        self.trained_frames = int(config.num_frames)
+        if frames and config.model_type == "videomae" and frames % config.tubelet_size == 0:
+            config.num_frames = frames
+        super().__init__(weights, AutoModelForVideoClassification, device, dtype, config)
 
     @property
     def frames(self) -> int:
-        """Frames per clip that the network takes."""
+        """Frames per clip that the network reads."""
         return int(self.model.config.num_frames)
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,19 @@ class OpenClip:
             return open_clip.create_model(self._schema, **arguments)
         except READING_FAILED as error:
             raise unreadable(self.weights, self.weights.path, "CLIP model", error) from error
+
+
+def width_of(weights: Weights) -> int:
+    """Features of the shared space of image and text, from the model's configuration alone."""
+    if weights.architecture:
+        import open_clip
+
+        return int(open_clip.get_model_config(weights.architecture[0])["embed_dim"])
+    path = weights.path / "open_clip_config.json"
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} does not state the model's embed_dim.", why=str(error)) from error
 
 
 def _preprocessing(model: Any) -> Preprocessing:

@@ -10,9 +10,19 @@ import torch
 
 from mindanim.backbones.pretrained import load_network
 from mindanim.errors import ConfigError, InputError
+from mindanim.runtime import free_bytes
 
 if TYPE_CHECKING:
     from mindanim.backbones.locate import Weights
+
+
+# Peak memory of the autoencoder per frame, in feature maps of its first width and the frame's size: the
+# tensors alive together make 6.0 (tests/generation/test_memory.py), a process on a CPU grew by 6.3.
+MAPS_PER_FRAME = 7
+_SHARE = 0.6
+# Pixels per call beyond which nothing gets faster: a CPU's caches, a GPU's cores.
+_PIXELS = {"cpu": 1 << 17}
+_PIXELS_ELSEWHERE = 1 << 22
 
 
 class StableDiffusion:
@@ -43,6 +53,14 @@ class StableDiffusion:
     def latent_shape(self) -> tuple[int, int, int]:
         """(channel, height, width) of the latent of one frame of `frame_size`."""
         return int(self._vae_config["latent_channels"]), self._latent_side, self._latent_side
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames of `frame_size` to give the autoencoder at a time, by the memory that is free now."""
+        pixels = self.frame_size**2
+        frame = MAPS_PER_FRAME * int(self._vae_config["block_out_channels"][0]) * pixels * self.dtype.itemsize
+        most = _PIXELS.get(self.device.type, _PIXELS_ELSEWHERE) // pixels
+        return max(1, min(most, int(_SHARE * free_bytes(self.device)) // frame))
 
     @property
     def text_width(self) -> int:
@@ -109,8 +127,15 @@ class StableDiffusion:
         return torch.as_tensor(mean.float() * self.scaling_factor)
 
     @torch.inference_mode()
-    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Scaled latents -> frames (frame, channel, height, width) float32 in [0, 1]."""
+    def decode_latents(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
+        """Scaled latents -> frames (frame, channel, height, width) float32 in [0, 1].
+
+        tile: side of the tiles in pixels, see `DiffusionBackbone`.
+        """
+        self.vae.use_tiling = tile is not None
+        if tile is not None:
+            self.check_tile(tile)
+            self.vae.tile_sample_min_size, self.vae.tile_latent_min_size = tile, tile // self._factor
         pixels = self.vae.decode((latents.to(self.device) / self.scaling_factor).to(self.dtype)).sample
         return torch.as_tensor((pixels.float() / 2 + 0.5).clamp(0, 1))
 
@@ -129,6 +154,15 @@ class StableDiffusion:
         mask = coded.attention_mask.to(self.device) if self._text_config.get("use_attention_mask") else None
         states = self.text_encoder(coded.input_ids.to(self.device), attention_mask=mask).last_hidden_state
         return torch.as_tensor(states.float())
+
+    def check_tile(self, side: int) -> None:
+        """Raise ConfigError unless frames can be decoded in tiles of `side` pixels."""
+        if side % (4 * self._factor):
+            raise ConfigError(
+                f"tile = {side} px does not suit the autoencoder of {self.weights.name}.",
+                why="A quarter of a tile must be a whole number of latent pixels.",
+                mend=f"Use a multiple of {4 * self._factor}.",
+            )
 
     @property
     def _factor(self) -> int:

@@ -19,11 +19,17 @@ READING_FAILED = (OSError, ValueError, RuntimeError, KeyError, TypeError, Unpick
 
 
 def load_network(
-    kind: Any, weights: Weights, device: torch.device | str, dtype: torch.dtype, subfolder: str = ""
+    kind: Any,
+    weights: Weights,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    subfolder: str = "",
+    config: Any = None,
 ) -> Any:
     """A diffusers or transformers network in evaluation mode, without gradients.
 
     kind: its class, with ``from_pretrained``. subfolder: where in the backbone's folder it lies.
+    config: in the place of the folder's own.
 
     Raises InputError when the file holds another network, or lacks parameters (which would stay random).
     """
@@ -31,14 +37,15 @@ def load_network(
     file = weights.holds(f"^{subfolder}/.*\\.(safetensors|bin)$" if subfolder else r"\.(safetensors|bin)$")
     _no_bars()
     precision = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+    options = {precision: dtype} | ({} if config is None else {"config": config})
     try:
         network, report = kind.from_pretrained(
             place,
             local_files_only=True,
             output_loading_info=True,
             use_safetensors=file is not None and file.endswith(".safetensors"),
-            **{precision: dtype},
             variant="fp16" if file is not None and ".fp16." in file else None,
+            **options,
         )
     except READING_FAILED as error:
         raise unreadable(weights, place, kind.__name__, error) from error

@@ -17,6 +17,14 @@ from mindanim.config.resolve import Asked, resolve_run
 
 _ARGUMENT = typer.Argument(help="Folders of evaluations; without any, all of the dataset or subject.")
 _OUT = typer.Option("--out", metavar="file", help="File to write (default: beside the evaluations).")
+_CLIPS = typer.Option(
+    "--clips", metavar="integer", min=0, show_default=False,
+    help="Show at most this many clips, for a smaller page (default: as the evaluation's own page).",
+)  # fmt: skip
+_FILM_MB = typer.Option(
+    "--film-mb", metavar="number", min=0.0, show_default=False,
+    help="Compress the clips until they take about so many megabytes together (default 14).",
+)  # fmt: skip
 _SHARED = ("dataset", "subject", "work")
 
 
@@ -26,7 +34,11 @@ def parameters() -> list[Parameter]:
         "folders", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, _ARGUMENT]
     )
     out = Parameter("out", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _OUT])
-    return helper_parameters(_SHARED, folders, out)
+    clips = Parameter("clips", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[int | None, _CLIPS])
+    film_mb = Parameter(
+        "film_mb", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[float | None, _FILM_MB]
+    )
+    return helper_parameters(_SHARED, folders, out, clips, film_mb)
 
 
 def run(given: Mapping[str, Any]) -> None:
@@ -37,7 +49,7 @@ def run(given: Mapping[str, Any]) -> None:
     if not folders:
         flags = {name: given[name] for name in _SHARED if given[name] is not None}
         folders = evaluations_of(find_dataset(resolve_run(Asked(flags=flags, environment=os.environ))))
-    path = report(folders, Path(given["out"]) if given["out"] else None)
+    path = report(folders, Path(given["out"]) if given["out"] else None, given["clips"], given["film_mb"])
     if given["json_"]:
         print_json({"path": str(path), "evaluations": [str(folder) for folder in folders]})
     else:

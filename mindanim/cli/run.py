@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,6 +86,10 @@ def _print_result(result: Any, as_json: bool, compared: pd.DataFrame | None) -> 
     if isinstance(result, Artifact):
         if as_json:
             more = {} if compared is None else {"comparison": json.loads(compared.to_json(orient="records"))}
+            if result.kind == "evaluation":
+                from mindanim.stages.report import scores_of
+
+                more["scores"] = scores_of(result)
             print_json(
                 {"kind": result.kind, "path": str(result.path), "identity": result.identity}
                 | {"facts": result.facts, "findings": result.findings, "outputs": result.outputs}
@@ -94,7 +99,8 @@ def _print_result(result: Any, as_json: bool, compared: pd.DataFrame | None) -> 
         if result.kind == "evaluation":
             from mindanim.stages.report import score_tables
 
-            print_rich(*score_tables(result, compared))
+            columns = shutil.get_terminal_size((100, 24)).columns  # 100 where it is no terminal
+            print_rich(*score_tables(result, compared, columns))
         print(result.path)
     elif isinstance(result, Path):
         print(json.dumps({"path": str(result)}) if as_json else result)

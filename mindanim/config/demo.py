@@ -10,5 +10,7 @@ class DemoConfig(StageConfig):
 
     quick: bool = opt(False, "A smaller study: to see it run, not to judge the scores.", flag=True)
     ablations: bool = opt(
-        False, "Also leave out semantics, structure and motion in turn, and compare.", flag=True
+        False,
+        "Also leave out semantics, structure and motion in turn, decode noise, and each half of the repeats.",
+        flag=True,
     )

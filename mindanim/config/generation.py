@@ -57,6 +57,12 @@ class GenerateConfig(StageConfig):
     limit: int | None = opt(
         None, "Make at most this many of the chosen clips.", flag=True, unit="clips", ge=1
     )
+    features: str = opt(
+        "",
+        "Sample again from the decoded features of these finished videos, e.g. videos or videos-LABEL.",
+        identity=False,
+        pattern=r"^(videos(-[A-Za-z0-9][A-Za-z0-9.]*)?)?$",
+    )
     noise: float = opt(
         1.0,
         "Correlation of the sampler's noise between the frames of a clip; or shared (1), independent (0).",
@@ -75,12 +81,14 @@ class GenerateConfig(StageConfig):
     compile: bool = opt(
         False, "Compile the network with torch.compile: a slow start, then faster.", identity=False
     )
-    frames_at_once: int = opt(
-        16,
-        "Frames the autoencoder decodes together; smaller needs less memory.",
-        unit="frames",
-        identity=False,
-        ge=1,
+    frames_at_once: int | None = opt(
+        None, "Frames the autoencoder decodes together; none chooses by memory.", identity=False, ge=1
+    )
+    tile: int | None = opt(
+        None,
+        "Side of the tiles the autoencoder decodes a frame in: less memory, other pixels. None: no tiles.",
+        unit="px",
+        ge=64,
     )
 
     @field_validator("noise", mode="before")

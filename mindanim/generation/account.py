@@ -27,6 +27,8 @@ def evaluations(config: GenerateConfig) -> int:
 def methods(config: GenerateConfig, backbone: DiffusionBackbone, frames: int) -> list[str]:
     """Sentences for the methods text, among them one for everything that is not the plain reconstruction."""
     texts = [_inflation(config, backbone, frames), _sampler(config, backbone)]
+    if config.tile is not None:
+        texts.append(f"Frames were decoded in overlapping tiles of {config.tile} px.")
     texts += [f"As an ablation, {_INSTEAD[feature]}." for feature in config.without]
     if true := [feature for feature in get_args(Feature) if config.is_true(feature)]:
         texts.append(f"As a ceiling, the true features were used for: {', '.join(true)}.")

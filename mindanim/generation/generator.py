@@ -30,7 +30,8 @@ class Generator:
 
     empty: (token, feature), the empty prompt at the condition's length.
     negative, inversion: (token, feature), the prompts of the released sampler; None for sdedit.
-    low_memory: one clip, one frame of the autoencoder, and one of the two prompts at a time.
+    frames_at_once: frames the autoencoder decodes together.
+    low_memory: one clip and one of the two prompts at a time.
     """
 
     config: GenerateConfig
@@ -39,6 +40,7 @@ class Generator:
     empty: Tensor
     negative: Tensor | None
     inversion: Tensor | None
+    frames_at_once: int
     low_memory: bool = False
 
     @classmethod
@@ -54,6 +56,7 @@ class Generator:
         """Inflate the backbone's network to `frames` frames; the backbone is this generator's from now on.
 
         empty: (token, feature), the empty prompt at the length of the decoded conditions.
+        low_memory: also one frame of the autoencoder at a time.
         """
         prompt = torch.from_numpy(np.array(empty, np.float32))
         published = config.sampler == "released"
@@ -66,7 +69,10 @@ class Generator:
         if published:
             (negative,) = backbone.encode_text([config.released_negative_prompt], len(prompt))
             (inversion,) = backbone.encode_text([""], backbone.max_tokens)
-        return cls(config, backbone, network, prompt, negative, inversion, low_memory)
+        # Asked before the network runs: a GPU's allocator keeps for itself what has been used.
+        torch.cuda.empty_cache()
+        at_once = 1 if low_memory else config.frames_at_once or backbone.frames_at_once
+        return cls(config, backbone, network, prompt, negative, inversion, at_once, low_memory)
 
     def batch(self, wished: int | None) -> int:
         """Clips computed at a time: the number wished for, or what the memory model allows."""
@@ -89,7 +95,7 @@ class Generator:
         Raises MindanimError when a single clip does not fit, or when frames are not finite.
         """
         try:
-            return self._generate(given, clip_ids)
+            return self.decode(self.sample(given, clip_ids), clip_ids)
         except torch.OutOfMemoryError as error:
             if len(clip_ids) == 1:
                 raise MindanimError(
@@ -107,14 +113,15 @@ class Generator:
         ]
         return np.concatenate(halves)
 
-    def _generate(self, given: Features, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
+    def sample(self, given: Features, clip_ids: Sequence[str]) -> Tensor:
+        """The clean latents of some clips: (clip, frame, channel, height, width) float32 on the device."""
         config, backbone = self.config, self.backbone
         generators = [clip_generator(config.seed, name, "sampler") for name in clip_ids]
         frames, channels, height, width = given.latents.shape[1:]
         noise = clip_noise(generators, (frames, channels, height, width), config.noise)
         latents = given.latents.to(backbone.device)
         if self.negative is not None and self.inversion is not None:
-            clean = released(
+            return released(
                 self.network,
                 backbone.scheduler_config,
                 latents,
@@ -127,25 +134,27 @@ class Generator:
                 guidance=config.released_guidance,
                 together=not self.low_memory,
             )
-        else:
-            clean = sdedit(
-                self.network,
-                backbone.scheduler_config,
-                latents,
-                given.tokens,
-                self.empty,
-                noise,
-                steps=config.steps,
-                strength=config.strength,
-                guidance=config.guidance,
-                together=not self.low_memory,
-            )
-        return self._decoded(clean, clip_ids)
+        return sdedit(
+            self.network,
+            backbone.scheduler_config,
+            latents,
+            given.tokens,
+            self.empty,
+            noise,
+            steps=config.steps,
+            strength=config.strength,
+            guidance=config.guidance,
+            together=not self.low_memory,
+        )
 
-    def _decoded(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
-        """Latents (clip, frame, channel, height, width) to pixels, a few frames at a time."""
-        parts = torch.split(latents.flatten(0, 1), 1 if self.low_memory else self.config.frames_at_once)
-        pixels = torch.cat([self.backbone.decode_latents(part).cpu() for part in parts])
+    def decode(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
+        """Latents to pixels, a few frames at a time: (clip, frame, height, width, rgb) uint8.
+
+        Fewer at a time where the device's memory is exceeded; the user is told.
+
+        Raises MindanimError naming the clips whose pixels are not finite.
+        """
+        pixels = self._pixels(latents.flatten(0, 1), self.frames_at_once)
         pixels = pixels.reshape(*latents.shape[:2], *pixels.shape[1:])
         if not (finite := pixels.flatten(1).isfinite().all(dim=1)).all():
             broken = [name for name, fine in zip(clip_ids, finite.tolist(), strict=True) if not fine]
@@ -156,3 +165,15 @@ class Generator:
             )
         rgb: NDArray[np.uint8] = (255 * pixels).round().byte().permute(0, 1, 3, 4, 2).numpy()
         return rgb
+
+    def _pixels(self, latents: Tensor, at_once: int) -> Tensor:
+        """(frame, channel, height, width) latents to (frame, rgb, height, width) in [0, 1] on the CPU."""
+        parts = torch.split(latents, at_once)
+        try:
+            return torch.cat([self.backbone.decode_latents(part, self.config.tile).cpu() for part in parts])
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+        console.warn(f"{at_once} frames at a time exceed the memory; decoding {at_once // 2} at a time")
+        torch.cuda.empty_cache()
+        return self._pixels(latents, at_once // 2)

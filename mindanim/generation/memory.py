@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
-# Peak memory of one network evaluation, in feature maps of the network's first width and full latent
-# resolution, per frame: 36-55 measured on the Stable Diffusion 1.x layout at 10-220 M parameters and 32-64 px
-# latents.
-_MAPS_PER_FRAME = 50
+from mindanim.runtime import free_bytes
+
+# Peak memory of one network evaluation per frame, in feature maps of the network's first width and the
+# latent's full size. The tensors that are alive together make 26 on the Stable Diffusion 1.x layout, whatever
+# its width and the frame's size (tests/generation/test_memory.py counts them), as long as attention is fused;
+# the resident memory of a process on a CPU grew by 30 at SD-1.5's size (docs/reference/samplers.md).
+MAPS_PER_FRAME = 30
+# The rest is for the workspace of convolutions, for what the allocator cannot use, and for other processes.
 _SHARE = 0.6
 _ENOUGH = 32
 
@@ -20,20 +22,11 @@ def clips_at_once(
     """The batch that `--batch auto` takes: 1 to 32 clips.
 
     Each frame of a clip goes through the network twice (condition and empty prompt), and each pass holds at
-    its peak about 50 feature maps of `width` channels at the latent's size. Six tenths of the free memory may
+    its peak about 30 feature maps of `width` channels at the latent's size. Six tenths of the free memory may
     be used; beyond 32 clips nothing gets faster.
 
     width: channels of the network's first resolution. latent_shape: (channel, height, width) of one frame.
     """
     _, height, across = latent_shape
-    clip = 2 * frames * _MAPS_PER_FRAME * width * height * across * dtype.itemsize
+    clip = 2 * frames * MAPS_PER_FRAME * width * height * across * dtype.itemsize
     return int(min(max(_SHARE * free_bytes(device) // clip, 1), _ENOUGH))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory of the device that nothing uses yet."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mindanim.artifacts import Draft
@@ -43,16 +44,31 @@ class ClipStore:
 
     def has(self, clip_id: str) -> bool:
         """Whether a clip is whole, whoever made it: its frames are what is written last."""
-        return (self.draft.path / f"clips/{clip_id}.npy").exists() and self._features(clip_id).exists()
+        return (self.draft.path / f"clips/{clip_id}.npy").exists() and self.has_features(clip_id)
 
-    def put(
-        self, clip_id: str, given: Features, place: int, frames: NDArray[np.uint8], fps: Fraction
-    ) -> None:
-        """Write the clip at ``place`` of ``given``: its features, its film, its frames ``(frame, height,
-        width, rgb)``."""
+    def has_features(self, clip_id: str) -> bool:
+        """Whether it is known what the clip is to be made from."""
+        return self._features(clip_id).exists()
+
+    def put_features(self, clip_id: str, given: Features, place: int) -> None:
+        """Write the features at ``place`` of ``given``, in the types in which they are kept."""
         with atomic_path(self._features(clip_id)) as path, path.open("wb") as file:
-            arrays: dict[str, Any] = {name: getattr(given, name)[place].numpy() for name in _ARRAYS}
+            arrays: dict[str, Any] = {
+                name: getattr(given, name)[place].numpy().astype(dtype)
+                for name, (_, dtype, _) in _ARRAYS.items()
+            }
             np.savez(file, **arrays)
+
+    def features(self, clip_ids: Sequence[str]) -> Features:
+        """The features of some clips, as they were written."""
+        stacked = {
+            name: torch.from_numpy(np.stack([self._read(clip_id, name) for clip_id in clip_ids])).float()
+            for name in _ARRAYS
+        }
+        return Features(**stacked)
+
+    def put(self, clip_id: str, frames: NDArray[np.uint8], fps: Fraction) -> None:
+        """Write a clip's film and its frames ``(frame, height, width, rgb)``."""
         write_clip(self.draft.write, clip_id, frames, fps)
 
     def collect(self, clip_ids: Sequence[str]) -> None:

@@ -109,10 +109,13 @@ def assess(config: EvaluateConfig, material: Material, batch: int, threads: int)
 
 def _notes(material: Material, scored: Scored) -> dict[str, str]:
     """What is to be said of single metrics beside their definitions."""
-    notes = {}
+    notes: dict[str, str] = {}
+    if (video := material.networks.video_classifier) and video.frames != video.trained_frames:
+        text = f"The classifier was trained on {video.trained_frames} frames and reads {video.frames}."
+        notes |= {name: text for name in scored.own if ".video" in name}
     if material.features is not None:
         rank = f"Median rank {material.features.median_rank():g} of {len(material.test.clips)}."
-        notes = {f"retrieval.top{top}": rank for top in RETRIEVED}
+        notes |= {f"retrieval.top{top}": rank for top in RETRIEVED}
     if GRAY_TRUTH in scored.own:
         shares = [100 * float(np.mean(scored.own[name])) for name in (GRAY_TRUTH, GRAY_RECON)]
         text = f"No hue: {shares[0]:.1f} % of the truth's pixels, {shares[1]:.1f} % of the reconstruction's."

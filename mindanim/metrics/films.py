@@ -14,6 +14,8 @@ from mindanim.errors import InputError
 Frames = NDArray[np.uint8]
 
 SUFFIXES = (".npy", ".webp", ".mp4", ".gif")
+MERGED = (".gif", ".webp")
+"""Of these, writers merge equal neighbouring frames; a film that never moves becomes a single one."""
 LOSSY = {
     ".gif": "GIF keeps at most 256 colours per frame",
     ".mp4": "mp4 is compressed",

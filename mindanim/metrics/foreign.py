@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mindanim.config.evaluation import Layout
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.films import SUFFIXES, cut, read_film
+from mindanim.metrics.films import MERGED, SUFFIXES, cut, read_film
 
 Frames = NDArray[np.uint8]
 Half = Literal["whole", "left", "right", "other"]
@@ -124,9 +124,12 @@ class PartClips:
         part = self.parts[index]
         film = _part(part, self.border)
         if self.frames is not None:
+            if len(film) == 1 and part.file.suffix.lower() in MERGED:
+                film = np.repeat(film, self.frames, axis=0)  # it never moves: one frame of all was kept
             if len(film) < self.frames:
                 raise InputError(
-                    f"{part.file} has {len(film)} frames, fewer than the {self.frames} asked for."
+                    f"{part.file} has {len(film)} frames, fewer than the {self.frames} asked for.",
+                    mend="Ask for fewer with --set frames=N, or make the clip again with all of its frames.",
                 )
             film = film[np.arange(self.frames) * len(film) // self.frames]
         return film if self.size is None else _resized(film, self.size)

@@ -1,10 +1,11 @@
-"""The works that an evaluation rests on, chosen by what was run."""
+"""The works that an evaluation rests on, chosen by what was scored and by what the methods text cites."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-_WORKS: tuple[tuple[tuple[str, ...], str], ...] = (
+_SCORED: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("videos",),
         "Lu Y, et al. (2025). Animate your thoughts: reconstruction of dynamic natural vision from human "
@@ -14,6 +15,16 @@ _WORKS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("cc2017",),
         "Wen H, et al. (2018). Neural encoding and decoding with deep learning for dynamic natural vision. "
         "Cerebral Cortex 28(12). doi:10.1093/cercor/bhx268.",
+    ),
+    (
+        ("hcp",),
+        "Van Essen DC, et al. (2013). The WU-Minn Human Connectome Project: an overview. NeuroImage 80, "
+        "62-79. doi:10.1016/j.neuroimage.2013.05.041.",
+    ),
+    (
+        ("algonauts2021",),
+        "Cichy RM, et al. (2021). The Algonauts Project 2021 Challenge: how the human brain makes sense of a "
+        "world in motion. arXiv:2104.13714.",
     ),
     (
         ("2way.", "50way."),
@@ -76,10 +87,67 @@ _WORKS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def bibliography(metrics: dict[str, Any]) -> list[str]:
-    """References for the content of a metrics.json, in the order of their authors' names."""
+_SAID: tuple[tuple[str, str], ...] = (
+    (
+        "Wei & Zou 2019",
+        "Wei J, Zou K (2019). EDA: easy data augmentation techniques for boosting performance on text "
+        "classification tasks. EMNLP-IJCNLP. arXiv:1901.11196.",
+    ),
+    (
+        "Wu et al. 2023",
+        "Wu JZ, et al. (2023). Tune-A-Video: one-shot tuning of image diffusion models for text-to-video "
+        "generation. ICCV. arXiv:2212.11565.",
+    ),
+    (
+        "Meng et al. 2022",
+        "Meng C, et al. (2022). SDEdit: guided image synthesis and editing with stochastic differential "
+        "equations. ICLR. arXiv:2108.01073.",
+    ),
+    (
+        "DPM-Solver++",
+        "Lu C, et al. (2022). DPM-Solver++: fast solver for guided sampling of diffusion probabilistic "
+        "models. arXiv:2211.01095.",
+    ),
+    (
+        "Karras et al. (2022)",
+        "Karras T, Aittala M, Aila T, Laine S (2022). Elucidating the design space of diffusion-based "
+        "generative models. NeurIPS. arXiv:2206.00364.",
+    ),
+    (
+        "DDIM",
+        "Song J, Meng C, Ermon S (2021). Denoising diffusion implicit models. ICLR. arXiv:2010.02502.",
+    ),
+    (
+        "Benjamini-Hochberg",
+        "Benjamini Y, Hochberg Y (1995). Controlling the false discovery rate: a practical and powerful "
+        "approach to multiple testing. Journal of the Royal Statistical Society B 57(1), 289-300. "
+        "doi:10.1111/j.2517-6161.1995.tb02031.x.",
+    ),
+    (
+        "nilearn",
+        "Abraham A, et al. (2014). Machine learning for neuroimaging with scikit-learn. Frontiers in "
+        "Neuroinformatics 8:14. doi:10.3389/fninf.2014.00014.",
+    ),
+    (
+        "fMRIPrep",
+        "Esteban O, et al. (2019). fMRIPrep: a robust preprocessing pipeline for functional MRI. Nature "
+        "Methods 16, 111-116. doi:10.1038/s41592-018-0235-4.",
+    ),
+    (
+        "BLIP-2",
+        "Li J, Li D, Savarese S, Hoi S (2023). BLIP-2: bootstrapping language-image pre-training with frozen "
+        "image encoders and large language models. ICML. arXiv:2301.12597.",
+    ),
+)
+
+
+def bibliography(metrics: dict[str, Any], methods: Sequence[str]) -> list[str]:
+    """References for the content of a metrics.json and the methods text, in the order of their authors'
+    names."""
     used = [score["id"] for score in metrics["scores"]] + [one["id"] for one in metrics["distribution"]]
     used += ["interval", metrics["dataset"]]
     if metrics["source"] is None:
         used.append("videos")
-    return sorted(work for keys, work in _WORKS if any(name.startswith(key) for name in used for key in keys))
+    works = {work for keys, work in _SCORED if any(name.startswith(key) for name in used for key in keys)}
+    text = " ".join(methods)
+    return sorted(works | {work for phrase, work in _SAID if phrase in text})

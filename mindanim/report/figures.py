@@ -13,8 +13,8 @@ from mindanim.report.model import Curve
 from mindanim.report.words import number
 
 _BAR = (240, 26)
-_PLOT = (420, 190)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 30
+_PLOT = (420, 204)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 44
 _LOSSES = ("train_loss", "val_loss")
 _OTHER_FLOORS = ("mean-image", "gray", "frozen", "nearest-train", "no-brain")
 
@@ -26,7 +26,7 @@ def score_bar(score: dict[str, Any]) -> Markup:
     low, high = _span([value for _, _, values in marks for value in values], score)
 
     def x(value: float) -> float:
-        place = (value - low) / (high - low)
+        place = min(1.0, max(0.0, (value - low) / (high - low)))  # an interval may pass the metric's bounds
         return 8 + (width - 16) * (1 - place if score["direction"] == "lower" else place)
 
     parts = [_line("axis", 8, middle, width - 8, middle)]
@@ -39,8 +39,8 @@ def score_bar(score: dict[str, Any]) -> Markup:
     return _svg("bar", width, height, f"{score['name']}: {words}", parts)
 
 
-def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: str) -> Markup:
-    """The scores of permuted frame orders, and that of the true one."""
+def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: str, unit: str) -> Markup:
+    """How many permuted frame orders score how much, and what the true one does. unit: of the scores."""
     width, height = _PLOT
     counts, edges = np.histogram(null, bins=min(40, max(8, round(math.sqrt(len(null))))))
     low, high = _with_room(min(edges[0], value), max(edges[-1], value))
@@ -55,6 +55,7 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
         place = f'x="{x(left):.1f}" y="{base - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
         parts.append(f'<rect class="null" {place}/>')
     parts += _x_axis(low, high, x)
+    parts.append(_below(unit))
     parts += _upright("true", "label", x(value), f"true order {number(value)}")
     free = (_LEFT, "start") if x(value) > width / 2 else (width - _RIGHT, "end")
     parts.append(_text("tick", free[0], _TOP + 9, "← better" if lower_is_better else "→ better", free[1]))
@@ -86,6 +87,7 @@ def training_curve(curve: Curve) -> Markup | None:
         parts.append(_line("grid", _LEFT, y(tick), width - _RIGHT, y(tick)))
         parts.append(_text("tick", _LEFT - 6, y(tick) + 3.5, _round(tick), "end"))
     parts += _x_axis(epochs[0], epochs[-1], x, whole=True)
+    parts.append(_below("epoch"))
     if curve.best_epoch is not None:
         parts += _upright("kept", "tick", x(curve.best_epoch), f"kept: epoch {curve.best_epoch}")
     for name, column in zip(drawn, values.T, strict=True):
@@ -168,6 +170,12 @@ def _x_axis(low: float, high: float, x: Callable[[float], float], whole: bool = 
     ticks = [tick for tick in _ticks(low, high, 6) if not whole or tick == int(tick)]
     numbers = [_text("tick", x(tick), base + 15, _round(tick), "middle") for tick in ticks]
     return [_line("axis", _LEFT, base, width - _RIGHT, base), *numbers]
+
+
+def _below(words: str) -> str:
+    """What the numbers of the axis are."""
+    width, height = _PLOT
+    return _text("tick", (_LEFT + width - _RIGHT) / 2, height - 2, words, "middle")
 
 
 def _upright(line: str, label: str, at: float, words: str) -> list[str]:

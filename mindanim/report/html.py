@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PAGE = Path(__file__).parent / "page"
-_FILM_BYTES = 14_000_000
+FILM_MB = 14.0
 _HIGHLIGHTS = 3
 PLACES = ("Best", "Median", "Worst")
 _COLUMNS = 10
+_IN_A_ROW = 5
 _ASSUMED_FPS = 4.0
 _ABLATED = (
     "2way.image",
@@ -47,18 +48,22 @@ def write_report(
     provenance: Sequence[Mapping[str, Any]],
     methods: Sequence[str],
     findings: Sequence[Mapping[str, Any]],
+    software: Sequence[str] = (),
     fps: float | None = None,
     score_name: str = "",
     ablations: Sequence[pd.DataFrame] = (),
     breakdowns: Sequence[Breakdown] = (),
+    film_mb: float = FILM_MB,
 ) -> None:
     """Write a self-contained page: summary, clips, scores, motion test, training, audit, methods.
 
     metrics: the content of metrics.json. per_clip: its table, one row per clip with `clip_id`, `segment` and
     a column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
+    software: sentences on the environments they were made in.
     findings: records with `text`, beside those in `metrics["audit"]`.
     fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
     score_name: the name of `ClipView.score`. ablations: `metrics.compare.compare` with other evaluations.
+    film_mb: megabytes that the clips may take together; they are compressed until they do.
 
     Raises InputError when the metrics were written by another version of the schema.
     """
@@ -69,6 +74,9 @@ def write_report(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
+    environment.filters |= {"quoted": words.quoted_number, "short": words.short, "label": words.label_of}
+    environment.filters["columns"] = _columns
+    drawn = [(curve, figures.training_curve(curve)) for curve in curves]
     page = environment.get_template("report.html").render(
         title=words.title(metrics),
         metrics=metrics,
@@ -78,19 +86,20 @@ def write_report(
         ceilings=words.CEILINGS,
         ablations=_ablations(ablations, metrics["scores"]),
         breakdowns=breakdowns,
-        bibliography=bibliography(metrics),
+        bibliography=bibliography(metrics, methods),
         groups=_groups(metrics["scores"]),
-        sections=_sections(clips),
+        sections=_sections(clips, film_mb),
         fps=fps or _ASSUMED_FPS,
         fps_known=fps is not None,
         score_name=score_name,
         motion=_motion(metrics),
-        curves=[
-            (curve, drawing) for curve in curves if (drawing := figures.training_curve(curve)) is not None
-        ],
+        curves=[(curve, drawing) for curve, drawing in drawn if drawing is not None],
+        without_curve=[curve.name for curve, drawing in drawn if drawing is None],
         table=_per_clip(per_clip, metrics["scores"]),
         audit=_unique([finding["text"] for finding in (*metrics["audit"], *findings)]),
         provenance=provenance,
+        software=software,
+        networks=_networks(metrics["scores"]),
         fields=_unique([name for record in provenance for name in record]),
         methods=methods,
         mark=figures.mark,
@@ -98,24 +107,28 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
+def _columns(films: int) -> int:
+    """In how many columns to put the small films of a clip: two rows of them where there are many."""
+    return max(4, films if films <= _IN_A_ROW else math.ceil(films / 2))
+
+
 def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Title and rows of each group of scores, each row with its bar."""
-    rows = []
-    for group, title in words.GROUPS.items():
-        found = [score for score in scores if score["group"] == group]
-        if found:
-            rows.append((title, [score | _cells(score) for score in found]))
-    return rows
+    return [(title, [score | _cells(score) for score in members]) for title, members in words.grouped(scores)]
 
 
 def _cells(score: dict[str, Any]) -> dict[str, Any]:
-    return {"bar": figures.score_bar(score), "verdict": words.standing(score)}
+    return {
+        "bar": figures.score_bar(score),
+        "verdict": words.standing(score),
+        "beside": words.beside(score),
+    }
 
 
-def _sections(clips: Sequence[ClipView]) -> list[tuple[str, list[Shown]]]:
+def _sections(clips: Sequence[ClipView], film_mb: float) -> list[tuple[str, list[Shown]]]:
     """Best, median and worst clips, and the rest, best first."""
     ranked = sorted(clips, key=lambda view: -math.inf if math.isnan(view.score) else view.score, reverse=True)
-    shown = strips(ranked, _FILM_BYTES)
+    shown = strips(ranked, int(1e6 * film_mb))
     if any(clip.view.place for clip in shown):
         return _placed(shown)
     if len(shown) <= 3 * _HIGHLIGHTS:
@@ -161,7 +174,10 @@ def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per measure and set of clips for which the frame-order test was computed."""
     test = metrics.get("motion_test") or {}
     entries = []
-    for measure, name, lower in (("flow.corr", "Flow correlation", False), ("epe", "End-point error", True)):
+    for measure, name, lower, unit in (
+        ("flow.corr", "Flow correlation", False, "flow correlation, mean over clips"),
+        ("epe", "End-point error", True, "end-point error, px per frame step, mean over clips"),
+    ):
         for which in ("all", "correct"):
             found = test.get(measure) or {}
             found = found if which == "all" else found.get("correct") or {}
@@ -169,7 +185,7 @@ def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
                 continue
             clips = "all clips" if which == "all" else "recognised clips"
             title = f"{name}, {clips}"
-            drawing = figures.histogram(found["null"], found["value"], lower, title)
+            drawing = figures.histogram(found["null"], found["value"], lower, title, unit)
             entries.append({"title": title, "drawing": drawing, **found})
     return entries
 
@@ -187,6 +203,16 @@ def _per_clip(per_clip: pd.DataFrame, scores: Sequence[dict[str, Any]]) -> dict[
         for clip in per_clip.to_dict("records")
     ]
     return {"scores": chosen, "rows": rows}
+
+
+def _networks(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The networks that scores look through: name, sha256, and the identifiers of those scores."""
+    found: dict[str, dict[str, Any]] = {}
+    for score in scores:
+        if (network := score["backbone"]) is not None:
+            entry = found.setdefault(network["sha256"], network | {"scores": []})
+            entry["scores"].append(score["id"])
+    return list(found.values())
 
 
 def _none_for_nan(value: float) -> float | None:

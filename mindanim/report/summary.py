@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim.report import words
+from mindanim.report.latex import escape, named, standing, table, tabular
+from mindanim.report.markdown import grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +23,13 @@ class Summary:
 
     runs: name and content of metrics.json of each, all comparable. differences: `metrics.compare.compare` of
     all with the first. across: label -> `metrics.compare.across_subjects` of the runs that have it.
+    provenance: one flat record per evaluation, all with the same fields.
     """
 
     runs: Sequence[tuple[str, dict[str, Any]]]
     differences: pd.DataFrame
     across: Mapping[str, pd.DataFrame]
+    provenance: Sequence[Mapping[str, str]] = ()
 
 
 def write_summary(path: Path, summary: Summary) -> None:
@@ -41,7 +45,8 @@ def write_summary(path: Path, summary: Summary) -> None:
         runs=summary.runs,
         groups=_groups(summary),
         standing=words.standing,
-        headlines=[(name, words.headline(data["scores"])) for name, data in summary.runs],
+        counts=[(name, *words.counts(data["scores"])) for name, data in summary.runs],
+        provenance=summary.provenance,
         differences=_records(summary.differences),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},
@@ -67,9 +72,12 @@ def markdown(summary: Summary) -> str:
             [f"{first['name']} `{first['id']}`", *(_cell(score) for score in scores)]
             for first, scores in rows
         ]
-        parts += [f"## {heading}", _grid(["Metric", *names], body)]
-    parts.append("A value marked *not above* does not clear its shuffled floor.")
-    for label, table in summary.across.items():
+        parts += [f"## {heading}", grid(["Metric", *names], body)]
+    parts.append(
+        "*Not above*: the score does not clear its shuffled floor. *Gray wins*: it does, and yet a gray "
+        "image is reliably better; so with the other floors."
+    )
+    for label, means in summary.across.items():
         head = ["Metric", "Mean", "SE over subjects", "95 % (t)", "Shuffled", "Above floor", "p", "p (Holm)"]
         body = [
             [
@@ -82,9 +90,9 @@ def markdown(summary: Summary) -> str:
                 words.p_value(row["p"]),
                 words.p_value(row["p_holm"]),
             ]
-            for row in _records(table)
+            for row in _records(means)
         ]
-        parts += [f"## Over subjects{f', {label}' if label else ''}", _grid(head, body)]
+        parts += [f"## Over subjects{f', {label}' if label else ''}", grid(head, body)]
     head = ["Metric", "Result", "Difference", "95 %", "Effect size", "p", "p (Holm)", "n"]
     body = [
         [
@@ -99,46 +107,41 @@ def markdown(summary: Summary) -> str:
         ]
         for row in _records(summary.differences)
     ]
-    parts += [f"## Differences from {names[0]}, positive is better", _grid(head, body)]
+    parts += [f"## Differences from {names[0]}, positive is better", grid(head, body)]
     return "\n\n".join(parts) + "\n"
 
 
 def latex(summary: Summary) -> str:
-    """The scores of all runs as a booktabs table; those that do not clear their floor are marked."""
-    names = [_tex(name) for name, _ in summary.runs]
-    lines = [
-        "% Needs the packages booktabs and xcolor. Written by mindanim.",
-        r"\begin{table}",
-        rf"\caption{{{_tex(title(summary))}. Red and `not above': does not clear the shuffled floor.}}",
-        r"\begin{tabular}{l" + "r" * len(names) + "}",
-        r"\toprule",
-        " & ".join(["", *names]) + r" \\",
+    """The scores of all runs as a booktabs table; each says whether it clears its floor."""
+    names = [rf"\multicolumn{{2}}{{c}}{{{escape(name)}}}" for name, _ in summary.runs]
+    groups = [
+        (heading, [[named(first), *map(_tex_cells, scores)] for first, scores in rows])
+        for heading, rows in _groups(summary)
     ]
-    for heading, rows in _groups(summary):
-        lines += [r"\midrule", rf"\multicolumn{{{len(names) + 1}}}{{l}}{{\emph{{{heading}}}}} \\"]
-        for first, scores in rows:
-            cells = [_tex(first["name"])]
-            for score in scores:
-                text = words.number(score["value"]).replace("−", "$-$").replace("–", "--")
-                bad = words.verdict(score) == "not above"
-                cells.append(rf"\textcolor{{red!70!black}}{{{text} (not above)}}" if bad else text)
-            lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    first = summary.runs[0][1]
+    caption = escape(f"{title(summary)}. {words.basis(first)}")
+    if first["subset"]:
+        caption += rf" \textbf{{Subset: {escape(first['subset'])}.}}"
+    caption += (
+        r" $\downarrow$: lower is better. In words and colour: whether a score clears its shuffled floor."
+    )
+    columns = "l" + r"r@{\ }l" * len(names)
+    return table(caption, title(summary), [tabular(columns, ["", *names], groups)])
+
+
+def _tex_cells(score: dict[str, Any]) -> str:
+    """Two cells: the value, so that values stand below each other, and what there is to say of it."""
+    said = "" if words.standing(score) in ("above", "no value") else standing(score)
+    return f"{escape(words.number(score['value']))} & {said}"
 
 
 def _groups(summary: Summary) -> list[tuple[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]]]:
     """Per group of metrics: its title, and for each metric the first run's entry and those of all runs."""
     tables = [{score["id"]: score for score in data["scores"]} for _, data in summary.runs]
-    found = []
-    for group, heading in words.GROUPS.items():
-        rows = [
-            (score, [table[score["id"]] for table in tables])
-            for score in summary.runs[0][1]["scores"]
-            if score["group"] == group
-        ]
-        if rows:
-            found.append((heading, rows))
-    return found
+    return [
+        (heading, [(score, [table[score["id"]] for table in tables]) for score in scores])
+        for heading, scores in words.grouped(summary.runs[0][1]["scores"])
+    ]
 
 
 def _names(summary: Summary) -> dict[str, str]:
@@ -154,20 +157,12 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _cell(score: dict[str, Any]) -> str:
-    mark = " *not above*" if words.verdict(score) == "not above" else ""
-    return f"{words.number(score['value'])} [{words.interval(score['ci'])}]{mark}"
+    standing = words.standing(score)
+    if standing == "no value":
+        return words.number(None)
+    mark = "" if standing == "above" else f", *{standing}*"
+    return f"{words.number(score['value'])} ({words.interval(score['ci'])}){mark}"
 
 
 def _ends(row: dict[str, Any]) -> tuple[float, float] | None:
     return None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _tex(text: str) -> str:
-    for sign in "&%_#$":
-        text = text.replace(sign, "\\" + sign)
-    return text

@@ -1,7 +1,8 @@
-"""The scores as a table for the terminal, no wider than 100 columns."""
+"""The scores as a table for the terminal: 100 columns wide, or 80 with less in it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mindanim.report import words
@@ -10,16 +11,33 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-WIDTH = 100
+WIDTH, NARROW = 100, 80
 _TOLD = ("Order of frames", "Beaten without a brain", "Beaten without a generator")
 _STYLES = {"above": "green", "not above": "red", "no value": "dim", "not judged": "dim"}
 
 
-def score_table(metrics: dict[str, Any]) -> Group:
-    """Every score with its interval, chance, shuffled floor and ceiling, and the summary in one sentence.
+_COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
+    ("Score", 8, lambda score: words.number(score["value"])),
+    ("95 % interval", 16, lambda score: words.interval(score["ci"])),
+    ("Chance", 7, lambda score: words.number(score["chance"])),
+    ("Shuffled", 8, lambda score: words.number(score["floors"]["shuffled"]["value"])),
+    ("Oracle", 7, lambda score: words.number(score["ceiling"].get("oracle"))),
+)
+_SPARED = ("Chance", "Oracle")
 
-    metrics: the content of metrics.json. Raises InputError for another version of its schema.
+
+def fitting(columns: int) -> int:
+    """How wide the tables are made for a terminal of so many columns."""
+    return WIDTH if columns >= WIDTH else NARROW
+
+
+def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
+    """Every score with its interval, shuffled floor and verdict, and the summary in one sentence.
+
+    metrics: the content of metrics.json. width: 100 columns, or 80 without chance and ceiling. Raises
+    InputError for another version of the schema.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
@@ -27,19 +45,19 @@ def score_table(metrics: dict[str, Any]) -> Group:
     from rich.text import Text
 
     words.check_version(metrics)
-    table = Table(box=SIMPLE_HEAD, width=WIDTH, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Metric", ratio=1, no_wrap=True)
-    for name, width in (("Score", 8), ("95 % interval", 16), ("Chance", 7), ("Shuffled", 8), ("Oracle", 7)):
-        table.add_column(name, justify="right", width=width, no_wrap=True)
+    shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _SPARED]
+    for name, wide, _ in shown:
+        table.add_column(name, justify="right", width=wide, no_wrap=True)
     table.add_column("Floor", width=12, no_wrap=True)
-    for group, title in words.GROUPS.items():
-        scores = [score for score in metrics["scores"] if score["group"] == group]
-        if scores:
-            table.add_row(Text(title, style="bold"))
+    for title, scores in words.grouped(metrics["scores"]):
+        table.add_row(Text(title, style="bold"))
         for score in scores:
-            table.add_row(*_row(score))
-    height, width = metrics["resolution"]
-    size = f"{metrics['clips']} clips, {metrics['frames']} frames of {height} x {width} px"
+            cells = (cell(score) for _, _, cell in shown)
+            table.add_row(_name(score), *cells, _standing(score))
+    high, wide = metrics["resolution"]
+    size = f"{metrics['clips']} clips, {metrics['frames']} frames of {high} x {wide} px"
     subset = [Text(f"Subset: {metrics['subset']}", style="yellow")] if metrics["subset"] else []
     return Group(
         Text(f"{words.title(metrics)}: {size}", style="bold"),
@@ -50,21 +68,28 @@ def score_table(metrics: dict[str, Any]) -> Group:
     )
 
 
-def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any]) -> Table:
+def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int = WIDTH) -> Table:
     """Every difference from the first result with its interval, effect size and corrected p value."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     first = compared["reference"].iloc[0] if len(compared) else ""
+    title = f"Against {first}, positive is better"
     table = Table(
-        box=SIMPLE_HEAD, width=WIDTH, pad_edge=False, title=f"Against {first}, positive is better",
+        box=SIMPLE_HEAD,
+        width=width,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        title=title,
         title_justify="left",
-    )  # fmt: skip
+    )
     table.add_column("Metric", ratio=1, no_wrap=True)
-    table.add_column("Result", width=16, no_wrap=True)
-    for name, width in (("Difference", 10), ("95 % interval", 17), ("Effect", 7), ("p, Holm", 8)):
-        table.add_column(name, justify="right", width=width, no_wrap=True)
+    table.add_column("Result", max_width=16, no_wrap=True)
+    roomy = width >= WIDTH
+    for name, wide in (("Difference", 10), ("95 % interval", 16), *[("Effect", 7)] * roomy, ("p, Holm", 7)):
+        table.add_column(name, justify="right", width=wide, no_wrap=True)
     names = {score["id"]: score["name"] for score in metrics["scores"]}
     for row in compared.to_dict("records"):
         known: dict[Any, Any] = {name: None if row[name] != row[name] else row[name] for name in row}
@@ -72,26 +97,23 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any]) -> Table:
         style = "" if ends is None or ends[0] <= 0 <= ends[1] else "green" if ends[0] > 0 else "red"
         table.add_row(
             names[row["metric"]],
-            row["other"],
+            words.label_of(row["other"]),
             Text(words.number(known["difference"]), style=style),
             words.interval(ends),
-            words.number(known["effect_size"]),
+            *[words.number(known["effect_size"])] * roomy,
             words.p_value(known["p_holm"]),
         )
     return table
 
 
-def _row(score: dict[str, Any]) -> tuple[Any, ...]:
+def _name(score: dict[str, Any]) -> Text:
     from rich.text import Text
 
-    arrow = "↓" if score["direction"] == "lower" else ""
-    verdict = words.standing(score)
-    return (
-        Text(f"  {score['name']}{' ' + arrow if arrow else ''}"),
-        words.number(score["value"]),
-        words.interval(score["ci"]),
-        words.number(score["chance"]),
-        words.number(score["floors"]["shuffled"]["value"]),
-        words.number(score["ceiling"].get("oracle")),
-        Text(verdict, style=_STYLES.get(verdict, "yellow")),
-    )
+    return Text(f"  {score['name']}{' ↓' if score['direction'] == 'lower' else ''}")
+
+
+def _standing(score: dict[str, Any]) -> Text:
+    from rich.text import Text
+
+    found = words.standing(score)
+    return Text(found, style=_STYLES.get(found, "yellow"))

@@ -15,6 +15,7 @@ GROUPS = {
     "motion": "How it moved",
     "feature": "Decoded features",
 }
+QUOTED = "Quoted, definitions differ"
 CEILINGS = {
     "oracle": "the true features of each clip put through the same generator: the most that any decoder "
     "could reach",
@@ -27,7 +28,7 @@ FLOORS = {
     "gray": "a gray image",
     "frozen": "the first reconstructed frame held still",
     "nearest-train": "the training clip whose features are nearest",
-    "no-brain": "videos generated from noise instead of responses",
+    "no-brain": "the video generated from noise instead of responses",
 }
 _FREE = ("gray", "mean-image", "frozen", "no-brain")
 _LOOKED_UP = "nearest-train"
@@ -59,18 +60,59 @@ def title(metrics: dict[str, Any]) -> str:
     return f"{metrics['dataset']}{subject}{label}"
 
 
+def label_of(result: str) -> str:
+    """The label in the name of a result where the subject is known: that of "sub-01 seed2" is "seed2"."""
+    subject, _, label = result.partition(" ")
+    return (label or "no label") if subject.startswith("sub-") else result
+
+
+def basis(metrics: dict[str, Any]) -> str:
+    """What the scores are means of, and what their intervals rest on."""
+    height, width = metrics["resolution"]
+    rule = f" ({metrics['block_rule']})" if metrics.get("block_rule") else ""
+    return (
+        f"{metrics['clips']} clips of {metrics['frames']} frames, {height} × {width} px. "
+        f"Intervals are bootstrapped over {metrics['blocks']} blocks{rule}."
+    )
+
+
+def grouped(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Title and scores of each group that has any."""
+    found = [(title, [one for one in scores if one["group"] == group]) for group, title in GROUPS.items()]
+    return [(title, members) for title, members in found if members]
+
+
+def floors_there(scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the floors beside `shuffled` that any of the scores has."""
+    return [name for name in FLOORS if name != "shuffled" and any(name in one["floors"] for one in scores)]
+
+
+def ceilings_there(scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the ceilings that any of the scores has; always the oracle, whose absence is to be seen."""
+    return [
+        name
+        for name in CEILINGS
+        if name == "oracle" or any(one["ceiling"].get(name) is not None for one in scores)
+    ]
+
+
+def counts(scores: Sequence[dict[str, Any]]) -> tuple[int, int]:
+    """How many scores are above their shuffled floor, and how many are judged by it."""
+    judged = judged_scores(scores)
+    return sum(bool(score["above_floor"]) for score in judged), len(judged)
+
+
 def headline(scores: Sequence[dict[str, Any]]) -> str:
     """The summary in one sentence."""
-    judged = judged_scores(scores)
-    above = [score for score in judged if score["above_floor"]]
+    above, judged = counts(scores)
     if not judged:
         return "No score here has a floor to stand against."
     floor = "what the same videos reach when they are paired with other clips"
     if not above:
-        return f"None of the {len(judged)} scores lies reliably above {floor}."
-    if len(above) == len(judged):
-        return f"All {len(judged)} scores lie reliably above {floor}."
-    return f"{len(above)} of {len(judged)} scores lie reliably above {floor}."
+        return f"None of the {judged} scores lies reliably above {floor}."
+    if above == judged:
+        return f"All {judged} scores lie reliably above {floor}."
+    return f"{above} of {judged} scores lie reliably above {floor}."
 
 
 def summary(metrics: dict[str, Any]) -> list[Line]:
@@ -98,6 +140,11 @@ def looks_at_the_truth(score: dict[str, Any]) -> bool:
     return not str(score["id"]).startswith("clip_pcc.")
 
 
+def short(floor: str) -> str:
+    """A floor or ceiling in a word or two, for a caption: `nearest-train` is "nearest"."""
+    return floor.removesuffix("-image").removesuffix("-train").replace(" repeats", " half")
+
+
 def verdict(score: dict[str, Any]) -> str:
     """Whether a score is above its shuffled floor, in a word or two."""
     if score["value"] is None:
@@ -113,7 +160,17 @@ def standing(score: dict[str, Any]) -> str:
     if found != "above":
         return found
     winners = [floor for floor in (*_FREE, _LOOKED_UP) if _beats(score["floors"].get(floor))]
-    return f"{winners[0].removesuffix('-image').removesuffix('-train')} wins" if winners else found
+    return f"{short(winners[0])} wins" if winners else found
+
+
+def beside(score: dict[str, Any]) -> list[tuple[str, float, bool]]:
+    """Name, value, and whether it is reliably better than the score, of every floor but `shuffled`."""
+    found = [(name, score["floors"][name]) for name in FLOORS if name in score["floors"]]
+    return [
+        (short(name), floor["value"], _beats(floor) and looks_at_the_truth(score))
+        for name, floor in found
+        if name != "shuffled" and floor["value"] is not None
+    ]
 
 
 def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
@@ -144,14 +201,18 @@ def _order_line(metrics: dict[str, Any]) -> Line | None:
 
 def _free_line(scores: Sequence[dict[str, Any]]) -> Line | None:
     """Floors that need no brain and yet reliably beat the reconstructions."""
-    beaten = []
+    beaten: dict[str, list[str]] = {}
     for floor in _FREE:
         names = [score["name"] for score in judged_scores(scores) if _beats(score["floors"].get(floor))]
         if names:
-            beaten.append(f"{FLOORS[floor]} scores better in {_listed(names)}")
+            beaten.setdefault(_listed(names), []).append(FLOORS[floor])
     if not beaten:
         return None
-    return Line("bad", "Beaten without a brain", "; ".join(beaten) + ".")
+    said = [
+        f"{_joined(winners)} {'score' if len(winners) > 1 else 'scores'} better in {names}"
+        for names, winners in beaten.items()
+    ]
+    return Line("bad", "Beaten without a brain", "; ".join(said) + ".")
 
 
 def _lookup_line(scores: Sequence[dict[str, Any]]) -> Line | None:
@@ -174,7 +235,11 @@ def _listed(names: Sequence[str]) -> str:
     shown = [f"“{name}”" for name in dict.fromkeys(names)]
     if len(shown) > 5:
         shown = [*shown[:4], f"{len(shown) - 4} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return _joined(shown)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def number(value: float | None) -> str:
@@ -184,6 +249,11 @@ def number(value: float | None) -> str:
     size = abs(value)
     decimals = 3 if size < 1 else 2 if size < 100 else 1 if size < 1000 else 0
     return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
+
+
+def quoted_number(value: float | None) -> str:
+    """A published number with the decimals it was given."""
+    return "–" if value is None else f"{value:g}"
 
 
 def p_value(value: float | None) -> str:

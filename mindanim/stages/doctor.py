@@ -53,6 +53,7 @@ def examine(recipe: Recipe, run: RunOptions) -> Iterator[Check]:
     yield _disk(run.work)
     for kind, name in recipe.tables.get("backbones", {}).items():
         yield from _guarded(f"{kind} backbone", partial(_backbone, kind, name))
+    yield from _beside(recipe)
     if run.dataset is not None:
         yield from _guarded(f"dataset {run.dataset}", partial(_dataset, run))
 
@@ -154,6 +155,21 @@ def _backbone(kind: str, name: str) -> Iterator[Check]:
     found = locate(name, cast(Kind, kind), offline=True)
     licence = f", licence {found.licence}" if found.licence else ""
     yield Check(f"{kind} backbone", "ok", f"{name}: {found.path} ({_gb(found.size_bytes)}{licence})")
+
+
+def _beside(recipe: Recipe) -> Iterator[Check]:
+    """What is to be known of weights beside the list of those that the recipe names."""
+    names = recipe.tables.get("backbones", {})
+    if "captioner" in names:
+        text = "the captioner speaks only where no captions are given"
+        yield Check("captions", "note", text, "With a table of your own, --captions FILE, it is not needed.")
+    if set(names.values()) - {"demo"} and recipe.tables.get("evaluate", {}).get("vifi") is None:
+        text = "VIFI and the gated CLIP-pcc look through ViFi-CLIP (ViT-B/16), which is not named"
+        mend = (
+            "Its authors publish the checkpoint: github.com/muzairkhattak/ViFi-CLIP. Then: evaluate "
+            "--set vifi=FILE. Without it the two scores are left out, by name."
+        )
+        yield Check("vifi", "note", text, mend)
 
 
 def _dataset(run: RunOptions) -> Iterator[Check]:

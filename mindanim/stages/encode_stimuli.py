@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from mindanim import console, runtime
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce, with_data
 from mindanim.artifacts.columns import STIMULI_CLIPS
-from mindanim.backbones import DiffusionBackbone, Weights, load_captioner, load_clip, load_diffusion, locate
+from mindanim.backbones import (
+    DiffusionBackbone,
+    Weights,
+    clip_width,
+    load_captioner,
+    load_clip,
+    load_diffusion,
+    locate,
+)
 from mindanim.config.run import RunOptions
 from mindanim.config.stimuli import EncodeStimuliConfig
 from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
@@ -139,7 +147,7 @@ class _Work:
         latents = len(self.clips) * self.config.frames * channels * height * width * 2
         pictures = test * self.config.frames * self.sampling.size**2 * 3
         texts = len(self.clips) * self.config.tokens * self.diffusion.text_width * 2
-        embeddings = len(self.clips) * self.config.views * 2 * 512 * 4
+        embeddings = len(self.clips) * self.config.views * 2 * clip_width(self.weights["clip"]) * 4
         return latents + pictures + texts + embeddings
 
     def check(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ class _Work:
             test=scene.test,
             clips=scene.clips,
             features=scene.features,
-            networks=self._load(),
+            networks=self._load(scene.test.shape[0]),
             clip_name=self.config.clip or "",
             backbones=self._backbones(),
             mean_frames=scene.mean_frames,
@@ -163,7 +164,7 @@ class _Work:
             name: {"name": path.name, "sha256": sha256_of(path)} for name, path in self.checkpoints.items()
         }
 
-    def _load(self) -> Networks:
+    def _load(self, frames: int) -> Networks:
         from mindanim.backbones import load_raft, load_vifi
         from mindanim.metrics.semantic import Networks
 
@@ -171,7 +172,8 @@ class _Work:
         # Scores shall not depend on the machine: full precision unless another one is asked for.
         precision = "fp32" if self.run.precision == "auto" else self.run.precision
         dtype = runtime.pick_dtype(precision, device)
-        loaders = (load_image_classifier, load_video_classifier, load_clip)
+        video = partial(load_video_classifier, frames=frames)
+        loaders: tuple[Callable[..., Any], ...] = (load_image_classifier, video, load_clip)
         loaded: dict[str, Any] = {
             kind: load(self.weights[kind].name, device, dtype, self.run.offline)
             for kind, load in zip(_CLASSIFIERS, loaders, strict=True)
@@ -214,8 +216,10 @@ class _Work:
     def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Any) -> None:
         from mindanim.metrics.account import methods
         from mindanim.metrics.figures import draw_differences, draw_motion_test
-        from mindanim.metrics.tables import table_latex, table_markdown
         from mindanim.report.films import encode_strip
+        from mindanim.report.latex import table_latex
+        from mindanim.report.markdown import table_markdown
+        from mindanim.stages.provenance import Origin
         from mindanim.stages.report import shown_clips, siblings_of, write_page
 
         draft.save_json("metrics.json", data)
@@ -249,6 +253,7 @@ class _Work:
                 found.per_clip,
                 self.scene,
                 own_methods=said,
+                origin=Origin.of_this_call(_place(self.config, self.run), self.config.seed),
                 nearest=draft.path / "floors" / NEAREST,
                 null=found.null,
                 siblings=siblings_of(_place(self.config, self.run)),

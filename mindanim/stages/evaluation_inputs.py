@@ -147,7 +147,7 @@ class SubjectScene:
             elif label:
                 subject = self.artifacts["videos"].manifest["subject"]
                 command = f"mindanim generate --subject {subject} {_HOW[name]} --label {label}"
-                found[name] = f"not computed; run `{command}` first, then evaluate again."
+                found[name] = f"not computed; run `{command}`, then evaluate with --force."
             else:
                 found[name] = "not asked for."
         return found

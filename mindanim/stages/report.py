@@ -10,8 +10,9 @@ from mindanim.artifacts import Artifact
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.artifacts.files import atomic_path, write_text
 from mindanim.config.run import RunOptions
-from mindanim.errors import InputError, MindanimError
+from mindanim.errors import InputError, MindanimError, UsageError
 from mindanim.stages.evaluation_inputs import Scene, lineage_of, scene_behind
+from mindanim.stages.provenance import Origin, software
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,22 +24,35 @@ _HIGHLIGHTS = 3
 _ALL = "all"
 
 
-def report(evaluations: Sequence[Path], out: Path | None) -> Path:
+def report(
+    evaluations: Sequence[Path],
+    out: Path | None,
+    clips: int | None = None,
+    film_mb: float | None = None,
+) -> Path:
     """Write the page of one finished evaluation, or one page that compares several; nothing is computed anew.
 
     evaluations: their folders. out: the file; None writes beside the folder, or into the folder that all of
-    them share. Beside a page of several, the same tables are written as .tsv, .md and .tex.
+    them share. clips: how many to show at most, for a smaller page of one evaluation; None shows as many as
+    its own page does, which is the most there can be. film_mb: megabytes that they may take together. Beside
+    a page of several, the same tables are written as .tsv, .md and .tex.
 
-    Raises InputError when evaluations cannot stand in one table, or `out` is a file of another kind.
+    Raises InputError when evaluations cannot stand in one table or `out` is a file of another kind,
+    UsageError when `clips` or `film_mb` is given for a page of several, which shows none.
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
         raise InputError(f"{strangers[0]} is no evaluation.", mend="Run: mindanim evaluate")
+    if (clips is not None or film_mb is not None) and len(artifacts) > 1:
+        raise UsageError(
+            "A page that compares several evaluations shows no clips.",
+            mend="Leave out --clips and --film-mb, or name one evaluation.",
+        )
     path = out or _default_place(artifacts)
     if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
         raise InputError(f"{path} was not written by mindanim.", mend="Choose another file with --out.")
     if len(artifacts) == 1:
-        _write_one(path, artifacts[0])
+        _write_one(path, artifacts[0], clips, film_mb)
     else:
         _write_summary(path, artifacts)
     return path
@@ -74,15 +88,23 @@ def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
     return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])
 
 
-def score_tables(evaluation: Artifact, compared: pd.DataFrame | None) -> tuple[list[Any], int]:
-    """Tables for the terminal, of the scores and of what they are compared with, and how wide they are."""
-    from mindanim.report.terminal import WIDTH, comparison_table, score_table
+def score_tables(evaluation: Artifact, compared: pd.DataFrame | None, columns: int) -> tuple[list[Any], int]:
+    """Tables for a terminal of so many columns, of the scores and of what they are compared with, and how
+    wide they are."""
+    from mindanim.report.terminal import comparison_table, fitting, score_table
 
-    metrics = evaluation.json("metrics.json")
-    tables: list[Any] = [score_table(metrics)]
+    metrics, width = evaluation.json("metrics.json"), fitting(columns)
+    tables: list[Any] = [score_table(metrics, width)]
     if compared is not None:
-        tables.append(comparison_table(compared, metrics))
-    return tables, WIDTH
+        tables.append(comparison_table(compared, metrics, width))
+    return tables, width
+
+
+def scores_of(evaluation: Artifact) -> list[dict[str, Any]]:
+    """The scores of metrics.json, each with `standing`: above, not above, or which floor wins."""
+    from mindanim.report.words import standing
+
+    return [score | {"standing": standing(score)} for score in evaluation.json("metrics.json")["scores"]]
 
 
 def write_page(
@@ -92,44 +114,50 @@ def write_page(
     scene: Scene | str,
     *,
     own_methods: Sequence[str],
+    origin: Origin,
     nearest: Path,
     null: Any = None,
     siblings: Sequence[Path] = (),
-    own_record: dict[str, str] | None = None,
+    most: int | None = None,
+    film_mb: float | None = None,
 ) -> None:
     """Write the page of one evaluation.
 
-    scene: what was scored, or why it cannot be shown. nearest: folder of strips of the nearest training
-    clips. siblings: other evaluations to compare with. own_record: the evaluation's line in the provenance.
+    scene: what was scored, or why it cannot be shown. origin: how the evaluation itself came about. nearest:
+    folder of strips of the nearest training clips. siblings: other evaluations to compare with.
+    most: clips to show, where fewer are wanted than the evaluation's own option says. film_mb: megabytes they
+    may take, where that is less than usual.
     """
     from mindanim.report import Curve
     from mindanim.report.breakdown import breakdowns
-    from mindanim.report.html import write_report
+    from mindanim.report.html import FILM_MB, write_report
 
     there = None if isinstance(scene, str) else scene
     lineage = lineage_of(*there.lineage) if there else []
     said = [sentence for artifact in lineage for sentence in artifact.manifest["methods"]]
     captions = there.test.captions if there else None
-    records = [_record(artifact) for artifact in lineage]
+    origins = [*map(Origin.of, lineage), origin]
     ablations, refused = _ablations(data, per_clip, null, siblings)
     ranked = [score["name"] for score in data["scores"] if score["id"] == data["ranked_by"]]
     write_report(
         path,
         metrics=data,
         per_clip=per_clip,
-        clips=_views(data, per_clip, there, nearest) if there else [],
+        clips=_views(data, per_clip, there, nearest, most) if there else [],
         curves=[
             Curve(one.kind, one.table("history.tsv"), one.facts.get("best_epoch"))
             for one in lineage
             if "history.tsv" in one.outputs
         ],
-        provenance=[*records, own_record] if own_record else records,
+        provenance=[one.record for one in origins],
+        software=software(origins),
         methods=[*said, *own_methods],
         findings=[{"text": text} for text in ([scene] if isinstance(scene, str) else []) + refused],
         fps=there.fps if there else None,
         score_name=ranked[0] if ranked else "",
         ablations=ablations,
         breakdowns=breakdowns(data, per_clip, captions),
+        film_mb=FILM_MB if film_mb is None else film_mb,
     )
 
 
@@ -153,7 +181,7 @@ def shown_clips(data: dict[str, Any], per_clip: pd.DataFrame, count: int, seed: 
             placed |= {int(row): place for row in rows if int(row) not in placed}
     rest = [int(row) for row in order if int(row) not in placed]
     room = max(0, min(count - len(placed), len(rest)))
-    drawn = sorted(np.random.default_rng(seed).choice(rest, room, replace=False).tolist()) if room else []
+    drawn = sorted(np.random.default_rng(seed).permutation(rest)[:room].tolist())  # fewer are among more
     return [*placed.items(), *((row, "") for row in drawn)]
 
 
@@ -167,18 +195,21 @@ def _goodness(data: dict[str, Any], per_clip: pd.DataFrame) -> Any:
     return np.full(len(per_clip), np.nan)
 
 
-def _views(data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: Path) -> list[ClipView]:
+def _views(
+    data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: Path, most: int | None
+) -> list[ClipView]:
     import numpy as np
 
     from mindanim.metrics.scored import Contender
     from mindanim.report import ClipView
-    from mindanim.report.films import read_strip
+    from mindanim.report.films import read_strip, reduced
 
     test, clips, goodness = scene.test, scene.clips, _goodness(data, per_clip)
     config = scene.config
     others = {name: one.clips for name, one in scene.contenders.items() if isinstance(one, Contender)}
     views = []
-    for row, place in shown_clips(data, per_clip, config.report_clips, config.seed):
+    count = config.report_clips if most is None else min(most, config.report_clips)
+    for row, place in shown_clips(data, per_clip, count, config.seed):
         recon = clips[row]
         beside = {name: found[row] for name, found in others.items()}
         strip = nearest / f"{test.clip_ids[row]}.webp"
@@ -192,9 +223,9 @@ def _views(data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: 
                 test.clip_ids[row],
                 test.captions[row],
                 float(goodness[row]),
-                test.truth[row],
-                recon,
-                beside,
+                reduced(test.truth[row]),
+                reduced(recon),
+                {name: reduced(frames) for name, frames in beside.items()},
                 place,
             )
         )
@@ -223,20 +254,7 @@ def siblings_of(place: Path) -> list[Path]:
     return [path for path in found if path.resolve() != place.resolve()]
 
 
-def _record(artifact: Artifact) -> dict[str, str]:
-    manifest = artifact.manifest
-    return {
-        "artifact": artifact.path.name,
-        "identity": artifact.identity[:12],
-        "command": " ".join(manifest["command"]),
-        "version": manifest["version"],
-        "commit": manifest["commit"] or "",
-        "seed": "" if manifest["seed"] is None else str(manifest["seed"]),
-        "finished": manifest["finished"],
-    }
-
-
-def _write_one(path: Path, evaluation: Artifact) -> None:
+def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: float | None) -> None:
     from mindanim.metrics.compare import Evaluated
 
     found = Evaluated.of(evaluation)
@@ -247,10 +265,12 @@ def _write_one(path: Path, evaluation: Artifact) -> None:
             found.per_clip,
             scene_behind(evaluation),
             own_methods=evaluation.manifest["methods"],
+            origin=Origin.of(evaluation),
             nearest=evaluation.path / "floors" / "nearest-train",
             null=found.null,
             siblings=siblings_of(evaluation.path),
-            own_record=_record(evaluation),
+            most=clips,
+            film_mb=film_mb,
         )
 
 
@@ -269,7 +289,8 @@ def _write_summary(path: Path, evaluations: Sequence[Artifact]) -> None:
         for label, group in by_label.items()
         if len(subjects) > 1 and len({one.data["subject"] for one in group}) == len(group) > 1
     }
-    summary = Summary([(one.name, one.data) for one in found], differences, across)
+    provenance = [Origin.of(one).record for one in evaluations]
+    summary = Summary([(one.name, one.data) for one in found], differences, across, provenance)
     with atomic_path(path) as beside:
         write_summary(beside, summary)
     write_text(path.with_suffix(".md"), markdown(summary))

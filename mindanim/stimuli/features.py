@@ -25,8 +25,8 @@ def to_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:
 
 def frame_latents(diffusion: DiffusionBackbone, frames: torch.Tensor) -> NDArray[np.float16]:
     """(clip, frame, channel, height, width) in [0, 1] -> scaled latents of the same axes, float16."""
-    flat = frames.flatten(0, 1)
-    encoded = [diffusion.encode_frames(part).cpu() for part in _split(flat, diffusion.device)]
+    parts = torch.split(frames.flatten(0, 1), diffusion.frames_at_once)
+    encoded = [diffusion.encode_frames(part).cpu() for part in parts]
     latents: NDArray[np.float16] = torch.cat(encoded).half().numpy()
     return latents.reshape(*frames.shape[:2], *latents.shape[1:])
 

@@ -19,6 +19,7 @@ from mindanim.backbones import load_image_classifier, load_video_classifier
 from mindanim.backbones.pixels import Preprocessing
 from mindanim.errors import InputError
 from tests.backbones.test_clip import pictures, tensor
+from tests.tiny import tiny_video_classifier_folder
 
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 64), (24, 20)])
@@ -54,6 +55,44 @@ def test_video_classifier_takes_its_own_number_of_frames(video_classifier_folder
     assert backbone.frames == 8
     with pytest.raises(InputError, match="8 frames, not 6"):
         backbone.logits(torch.rand(1, 6, 3, 32, 32))
+
+
+@pytest.mark.parametrize("frames", [2, 6, 8, 16])
+def test_videomae_reads_clips_of_any_even_length(tmp_path: Path, frames: int) -> None:
+    """Made for 16, as the published one; the reference is transformers with `num_frames` overridden."""
+    folder = tiny_video_classifier_folder(tmp_path, frames=16)
+    images = pictures(32, 32, count=frames)
+    backbone = load_video_classifier(str(folder), frames=frames)
+    assert (backbone.frames, backbone.trained_frames) == (frames, 16)
+    logits, features = backbone.logits_and_features(tensor(images)[None])
+    model = AutoModelForVideoClassification.from_pretrained(folder, num_frames=frames).eval()
+    pixels = AutoImageProcessor.from_pretrained(folder)(list(images), return_tensors="pt")
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model(**pixels).logits, atol=1e-5, rtol=0)
+    assert features.shape == (1, 16)
+    with pytest.raises(InputError, match=f"{frames} frames, not {frames + 2}"):
+        backbone.logits(torch.rand(1, frames + 2, 3, 32, 32))
+
+
+def test_the_first_half_of_a_clip_is_not_the_clip(tmp_path: Path) -> None:
+    """Eight frames are read as eight, neither padded to sixteen nor repeated."""
+    folder = str(tiny_video_classifier_folder(tmp_path, frames=16))
+    clip = tensor(pictures(32, 32, count=8))[None]
+    eight = load_video_classifier(folder, frames=8).logits(clip)
+    for longer in (clip.repeat_interleave(2, dim=1), torch.cat((clip, clip), dim=1)):
+        assert (load_video_classifier(folder, frames=16).logits(longer) - eight).abs().max() > 1e-4
+
+
+def test_a_length_that_cannot_be_read_leaves_the_classifier_as_it_is(tmp_path: Path) -> None:
+    folder = str(tiny_video_classifier_folder(tmp_path / "video", frames=16))
+    assert load_video_classifier(folder, frames=7).frames == 16
+    from transformers import TimesformerConfig, TimesformerForVideoClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    learned = TimesformerConfig(image_size=32, patch_size=8, num_frames=16, **sizes)
+    TimesformerForVideoClassification(learned).save_pretrained(tmp_path / "learned")
+    shutil.copy(tmp_path / "video/preprocessor_config.json", tmp_path / "learned")
+    assert load_video_classifier(str(tmp_path / "learned"), frames=8).frames == 16
 
 
 def test_older_processor_configs(image_classifier_folder: Path, tmp_path: Path) -> None:

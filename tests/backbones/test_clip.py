@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mindanim.backbones import load_clip
+from mindanim.backbones import Weights, clip_width, load_clip, locate
 from mindanim.errors import InputError
 from tests.tiny import tiny_clip_folder
 
@@ -60,6 +60,15 @@ def test_texts_are_open_clips(clip_folder: Path) -> None:
         expected = model.encode_text(tokens, normalize=True)
     torch.testing.assert_close(backbone.embed_texts(texts), expected)
     assert (backbone.dim, backbone.image_size) == (16, 32)
+
+
+def test_width_is_known_before_the_model_is_loaded(clip_folder: Path, tmp_path: Path) -> None:
+    assert clip_width(locate(str(clip_folder), "clip")) == 16
+    large = Weights("large", "clip", tmp_path, (), "0" * 64, 0, architecture=("ViT-L-14", "openai"))
+    assert clip_width(large) == 768
+    (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {}}')
+    with pytest.raises(InputError, match="embed_dim"):
+        clip_width(Weights("mute", "clip", tmp_path, (), "0" * 64, 0))
 
 
 def test_unit_length_and_batch_parity(clip_folder: Path) -> None:

@@ -91,6 +91,43 @@ def test_batch_size_does_not_matter(diffusion_folder: Path) -> None:
     torch.testing.assert_close(whole, single, atol=1e-6, rtol=1e-5)
 
 
+def test_tiles_change_pixels_and_are_taken_back(diffusion_folder: Path) -> None:
+    """Tiles against the same blend written out: 64 px in tiles of 32 that overlap by 8."""
+    backbone = load_diffusion(str(diffusion_folder))
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    whole, tiled = backbone.decode_latents(latents), backbone.decode_latents(latents, tile=32)
+    assert tiled.shape == whole.shape == (2, 3, 64, 64) and (tiled - whole).abs().max() > 1e-3
+    corner = backbone.decode_latents(latents[..., :4, :4])
+    torch.testing.assert_close(tiled[..., :24, :24], corner[..., :24, :24])
+    right = backbone.decode_latents(latents[..., :4, 3:7])
+    weight = torch.arange(8) / 8
+    blend = (corner[..., :24, 24:] * (1 - weight)) + right[..., :24, :8] * weight
+    inside = (blend > 0.01) & (blend < 0.99) & (right[..., :24, :8] > 0) & (right[..., :24, :8] < 1)
+    inside &= (corner[..., :24, 24:] > 0) & (corner[..., :24, 24:] < 1)  # blended before they are clamped
+    assert inside.float().mean() > 0.5
+    torch.testing.assert_close(tiled[..., :24, 24:32][inside], blend[inside], atol=2e-6, rtol=0)
+    torch.testing.assert_close(backbone.decode_latents(latents), whole)
+    single = torch.cat([backbone.decode_latents(latent[None], tile=32) for latent in latents])
+    torch.testing.assert_close(tiled, single, atol=2e-6, rtol=0)
+    torch.testing.assert_close(backbone.decode_latents(latents, tile=64), whole)
+
+
+def test_tiles_that_do_not_divide_are_refused(diffusion_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        load_diffusion(str(diffusion_folder)).check_tile(48)
+
+
+def test_the_autoencoder_is_given_what_fits(diffusion_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mindanim.backbones import diffusion
+
+    backbone = load_diffusion(str(diffusion_folder))
+    most = (1 << 17) // 32**2
+    frame = 7 * 8 * 32**2 * 4  # maps of the first width at the frame's size, in float32
+    for free, expected in ((1e12, most), (0, 1), (5 * frame / 0.6 + 1, 5)):
+        monkeypatch.setattr(diffusion, "free_bytes", lambda device, free=free: int(free))
+        assert backbone.frames_at_once == expected
+
+
 def test_half_precision_computes_in_it_and_returns_float32(diffusion_folder: Path) -> None:
     exact, half = (load_diffusion(str(diffusion_folder), dtype=dtype) for dtype in (None, torch.bfloat16))
     latents = half.encode_frames(frames(2))

@@ -71,6 +71,15 @@ def test_missing_weights_end_with_5_and_the_command_that_fetches_them(call: Call
     assert "-> hf download it" in result.out and "diffusion backbone" in result.err
 
 
+def test_what_stands_beside_the_list_of_weights_is_told(call: Call) -> None:
+    (recipes.RECIPES / "paper.toml").write_text('[backbones]\nclip = "here"\ncaptioner = "gone"\n')
+    out = call("doctor", "--recipe", "paper").out
+    assert "--captions FILE" in out and "--set vifi=FILE" in out
+    (recipes.RECIPES / "paper.toml").write_text('[backbones]\nclip = "demo"\n')
+    out = call("doctor", "--recipe", "paper").out
+    assert "--captions" not in out and "vifi" not in out
+
+
 def test_a_dataset_is_checked_for_every_subject(call: Call) -> None:
     Path("raw").mkdir()
     result = call("doctor", "--dataset", "simulated", "--data", "raw", "--json")

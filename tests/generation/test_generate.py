@@ -19,15 +19,16 @@ from pydantic import ValidationError
 from mindanim.artifacts import Artifact, Draft, Planned, ShareDone, Source, Workspace, produce
 from mindanim.artifacts.lock import locked
 from mindanim.backbones import load_diffusion
+from mindanim.backbones.diffusion import StableDiffusion
 from mindanim.config.fields import StageConfig
 from mindanim.config.generation import GenerateConfig
 from mindanim.config.run import RunOptions
-from mindanim.errors import InputError, MindanimError
+from mindanim.errors import ConfigError, InputError, MindanimError, UsageError
 from mindanim.generation import generator as generator_module
-from mindanim.generation import memory
 from mindanim.generation.features import Features
 from mindanim.stages.generate import generate
 from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
+from tests.stages.test_launch import LAUNCH
 from tests.tiny import tiny_diffusion_folder
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +152,43 @@ def test_a_killed_run_goes_on_to_the_same_bytes(work: Path) -> None:
     assert resumed.digest == whole.digest
 
 
+def test_sampling_is_redone_from_kept_features_without_a_decoder(
+    work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = run_stage(work, "fresh", steps=4, limit=3)
+    monkeypatch.setattr("mindanim.decoders.load", None)  # whoever reads a decoder fails
+    again = run_stage(work, "again", steps=4, limit=3, features="videos")
+    assert again.identity == fresh.identity
+    assert np.abs(frames_of(again).astype(int) - frames_of(fresh)).max() <= 1
+    for name in ("decoded_latents.npy", "decoded_tokens.npy", "decoded_clip.npy"):
+        np.testing.assert_array_equal(again.array(name), videos.array(name)[:3])
+    assert np.abs(frames_of(again).astype(int) - frames_of(videos)[:3]).max() > 3, "sampled anew"
+
+
+def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
+    run_stage(work, "still", without=("motion",), limit=2)
+    words = r"(?s)without was \['motion'\], and is \[\] now.*lack 5 of the clips, test1-0003"
+    with pytest.raises(InputError, match=words):
+        run_stage(work, "moving", features="videos-still")
+    with pytest.raises(InputError, match="There is no videos"):
+        run_stage(work, "moving", features="videos-nothing")
+    with pytest.raises(UsageError, match="the very videos"):
+        run_stage(work, "still", features="videos-still", run={"force": True})
+    with pytest.raises(ValidationError):
+        config(work / "model", features="../elsewhere")
+
+
+def test_a_killed_run_does_not_decode_twice(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(generator_module.Generator, "frames", stop)
+        run_stage(work, "stopped", limit=2)
+    monkeypatch.setattr("mindanim.decoders.load", None)
+    assert run_stage(work, "stopped", limit=2).facts["clips"] == 2
+
+
 def test_oracle_takes_the_features_of_the_clip_itself(work: Path) -> None:
     oracle = run_stage(work, "oracle", oracle=("all",))
     stimuli, rows = stimuli_rows(work, list(oracle.table("clips.tsv")["clip_id"]))
@@ -248,6 +286,30 @@ def test_too_little_memory_halves_the_batch_and_tells(
         run_stage(work, "none", run={"batch": 2})
 
 
+def test_too_little_memory_for_the_autoencoder_does_not_sample_again(
+    work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, sampled, sizes = StableDiffusion.decode_latents, [], []
+    sample = generator_module.sdedit
+
+    def small(self: StableDiffusion, latents: torch.Tensor, tile: int | None) -> torch.Tensor:
+        sizes.append(len(latents))
+        if len(latents) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(self, latents, tile)
+
+    def counted(*given: object, **named: object) -> object:
+        sampled.append(1)
+        return sample(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StableDiffusion, "decode_latents", small)
+    monkeypatch.setattr(generator_module, "sdedit", counted)
+    halved = run_stage(work, "fewer", run={"batch": 2}, frames_at_once=8, limit=2)
+    assert np.abs(frames_of(videos)[:2].astype(int) - frames_of(halved)).max() <= 1
+    assert sampled == [1] and sizes == [6, 4, 2, 2, 2]
+    assert "decoding 2 at a time" in capsys.readouterr().err
+
+
 def test_frames_that_are_not_finite_are_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object, __: object, latents: torch.Tensor, *___: object, **____: object) -> torch.Tensor:
         broken = latents.clone()
@@ -303,6 +365,29 @@ def test_independent_processes_fill_one_artifact(work: Path, videos: Artifact) -
     assert again.manifest["finished"] == together.manifest["finished"]
 
 
+LAUNCHED = """
+import sys
+from pathlib import Path
+from mindanim.stages.generate import generate
+from tests.generation.study import config, options
+work = Path(sys.argv[1])
+generate(config(work / "model"), options(work, label="launched", batch=2))
+"""
+
+
+def test_the_processes_of_one_launch_share_the_clips(work: Path, videos: Artifact, tmp_path: Path) -> None:
+    script = tmp_path / "launched.py"
+    script.write_text(LAUNCHED)
+    launch = [sys.executable, *LAUNCH.split(), str(script), str(work)]
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(launch, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    together = Artifact.load(work / "noise" / "sub-01" / "videos-launched")
+    assert together.identity == videos.identity and together.manifest["environment"]["processes"] == 2
+    assert np.abs(frames_of(videos).astype(int) - frames_of(together)).max() <= 1
+    assert set(together.outputs) == set(videos.outputs)
+
+
 def test_a_share_waits_for_the_others_and_the_last_one_finishes(work: Path) -> None:
     with pytest.raises(ShareDone, match="share 2 of 2 is done"):
         run_stage(work, "halves", run={"shard": "2/2", "batch": 4}, limit=5)
@@ -342,11 +427,48 @@ def test_little_memory_gives_the_same_frames(work: Path, videos: Artifact) -> No
     assert np.abs(frames_of(published).astype(int) - frames_of(small)).max() <= 1
 
 
+def test_tiles_are_another_result_and_tell(work: Path, videos: Artifact) -> None:
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        run_stage(work, "tiles", tile=72, run={"dry_run": True})
+    tiled = run_stage(work, "tiles", tile=64, limit=1)  # larger than the frames: they stay whole
+    assert tiled.identity != run_stage(work, "whole.one", limit=1).identity
+    assert np.abs(frames_of(videos)[:1].astype(int) - frames_of(tiled)).max() <= 1
+    assert "tiles of 64 px" in " ".join(tiled.manifest["methods"])
+
+
 def test_the_network_is_compiled_when_asked(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
     run_stage(work, "compiled", compile=True, limit=1)
     assert compiled == ["UNet2DConditionModel"]
+
+
+def test_the_prompts_of_the_released_sampler(work: Path) -> None:
+    """The negative prompt at the length of the condition; the empty one at the full length of the model."""
+    backbone = load_diffusion(str(work / "model"))
+    settings = GenerateConfig(sampler="released")
+    empty = backbone.encode_text([""], TOKENS)[0]
+    generator = generator_module.Generator.of(settings, backbone, FRAMES, empty.numpy())
+    assert settings.released_negative_prompt.startswith("Not like the real scene")
+    (expected,) = backbone.encode_text([settings.released_negative_prompt], TOKENS)
+    torch.testing.assert_close(generator.negative, expected)
+    (full,) = backbone.encode_text([""], 20)
+    torch.testing.assert_close(generator.inversion, full)
+    assert backbone.max_tokens == 20 != TOKENS
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_nearly_the_same_frames(work: Path, videos: Artifact) -> None:
+    there = run_stage(work, "gpu", run={"device": "cuda", "precision": "fp32"}, limit=2)
+    assert np.abs(frames_of(videos)[:2].astype(int) - frames_of(there)).mean() < 4
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_gives_nearly_the_same_frames(work: Path, videos: Artifact, precision: str) -> None:
+    half = run_stage(work, precision, run={"precision": precision}, limit=2)
+    difference = np.abs(frames_of(videos)[:2].astype(int) - frames_of(half))
+    assert 0 < difference.mean() < 8
+    assert half.identity == run_stage(work, "single", limit=2).identity
 
 
 @pytest.mark.parametrize("sampler", ["sdedit", "released"])
@@ -374,18 +496,6 @@ def test_a_model_of_the_second_generation(work: Path, tmp_path: Path, sampler: s
     schedule.write_text(json.dumps(json.loads(schedule.read_text()) | {"prediction_type": "epsilon"}))
     epsilon = generator_module.Generator.of(settings, load_diffusion(str(other)), FRAMES, empty)
     assert np.abs(epsilon.frames(given, ["one", "two"]).astype(int) - frames).max() > 3
-
-
-def test_the_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-
-    def clips(free_gb: float, side: int = 64, dtype: torch.dtype = torch.bfloat16) -> int:
-        monkeypatch.setattr(memory, "free_bytes", lambda device: int(free_gb * 1e9))
-        return memory.clips_at_once(320, (4, side, side), 8, dtype, cpu)
-
-    # 2 prompts x 8 frames x 50 maps of 320 x 64 x 64 numbers of 2 bytes: 2.1 GB per clip, of 60 %.
-    assert [clips(free) for free in (1, 8, 24, 80, 800)] == [1, 2, 6, 22, 32]
-    assert clips(24, side=32) == 4 * clips(24) + 3 and clips(24, dtype=torch.float32) == clips(24) // 2
 
 
 def test_how_the_work_is_shared_is_checked() -> None:

@@ -141,6 +141,20 @@ def test_released_visits_the_published_levels() -> None:
     assert network.batches == [3] * 50 + [6] * 50
 
 
+def test_released_inverts_with_the_long_empty_prompt_and_leads_away_from_the_negative_one() -> None:
+    class Reader(GaussianNetwork):
+        def __call__(self, latents: Tensor, timestep: Tensor | int, text: Tensor) -> Tensor:
+            texts.append(text)
+            return super().__call__(latents, timestep, text)
+
+    texts: list[Tensor] = []
+    decoded, negative, long = torch.full((3, 20, 1), 3.0), torch.full((20, 1), 2.0), torch.ones(77, 1)
+    released(Reader(), CONFIG, draw(1), decoded, negative, long, draw(2), steps=5)
+    up, down = texts[:5], texts[5:]
+    assert all(torch.equal(text, long.expand(3, 77, 1)) for text in up) and len(down) == 5
+    assert all(torch.equal(text, torch.cat((negative.expand(3, 20, 1), decoded))) for text in down)
+
+
 def test_released_inversion_reaches_the_top_of_the_ode() -> None:
     """Without added noise, inversion and sampling together map Gaussian data nearly onto themselves."""
     network, latents = GaussianNetwork(), 0.7 + 0.5 * draw(1)
@@ -198,3 +212,32 @@ def test_released_equals_its_equations_written_out(kind: str) -> None:
     for level in reversed(levels):
         current = move(current, level, level, level - 100)
     torch.testing.assert_close(got.double(), current, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_sdedit_equals_its_equations_written_out(kind: str, strength: float) -> None:
+    """Karras levels, the start on one of them, DPM-Solver++(2M) down, as docs/reference/samplers.md says."""
+    network, latents, noise, steps = GaussianNetwork(kind=kind), draw(1), draw(2), 10
+    config = CONFIG | {"prediction_type": kind}
+    got = sdedit(network, config, latents, TEXT, EMPTY, noise, steps=steps, strength=strength, guidance=1.0)
+
+    largest, smallest = (((1 - ALPHAS[t]) / ALPHAS[t]) ** 0.5 for t in (999, 0))
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    sigmas = (largest ** (1 / 7) + ramp * (smallest ** (1 / 7) - largest ** (1 / 7))) ** 7
+    sigmas = torch.cat((sigmas, torch.zeros(1, dtype=torch.float64)))
+    first = steps - round(steps * strength)
+    x, before = latents.double() + sigmas[first] * noise.double(), None
+    for i in range(first, steps):
+        scale = (1 + sigmas[i] ** 2) ** 0.5
+        predicted = network(x / scale, network.timesteps[i - first], TEXT)
+        clean = x - sigmas[i] * predicted
+        if kind == "v_prediction":
+            clean = (x / scale - sigmas[i] * predicted) / scale
+        slope = torch.zeros_like(clean)
+        if before is not None and i < steps - 1:
+            ratio = (sigmas[i - 1] / sigmas[i]).log() / (sigmas[i] / sigmas[i + 1]).log()
+            slope = (clean - before) / (2 * ratio)
+        down = sigmas[i + 1] / sigmas[i]
+        x, before = down * x + (1 - down) * (clean + slope), clean
+    torch.testing.assert_close(got.double(), x, rtol=1e-3, atol=1e-3)

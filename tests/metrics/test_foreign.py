@@ -180,3 +180,13 @@ def test_sizes_and_frames_must_agree_or_be_asked_for(tmp_path):
     assert check_alike(["a"], *parts(size=32, frames=3)) == (3, 32, 32, 3)
     with pytest.raises(InputError, match="3 frames, fewer than the 4"):
         check_alike(["a"], *parts(frames=4))
+
+
+def test_a_gif_that_never_moves_has_as_many_frames_as_are_asked_for(tmp_path):
+    still = np.repeat(np.full((1, SIZE, SIZE, 3), 90, np.uint8), FRAMES, axis=0)
+    save(tmp_path / "a.gif", still)
+    save(tmp_path / "gt_a.gif", still)
+    (pair,) = find_clips(tmp_path, None, "neuroclips").pairs.values()
+    truth, _ = pair
+    assert PartClips([truth], None, None)[0].shape[0] == 1, "the writer kept one frame of all"
+    np.testing.assert_array_equal(PartClips([truth], None, FRAMES)[0], still)

@@ -224,6 +224,7 @@ def report_arguments(**changes: Any) -> dict[str, Any]:
         "curves": curves(),
         "provenance": [artifact, artifact | {"kind": "videos", "seed": 0, "label": "oracle"}],
         "methods": sentences,
+        "software": ["All were made with Python 3.11 on x86_64; torch 2.0."],
         "findings": [{"code": "x", "text": "Run test2_9 is 10 s late <dropped>.", "data": {}}],
         "fps": 4.0,
         "score_name": "flow.corr",

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindanim.report import ClipView
+from mindanim.report.bibliography import bibliography
 from mindanim.report.figures import score_bar, training_curve
 from mindanim.report.films import LARGEST_PX, strip, strips
 from mindanim.report.html import write_report
@@ -95,6 +97,10 @@ def test_every_part_of_the_result_is_on_the_page(page: Page) -> None:
         "nearest-train is not here: training frames are not kept.",
         "Played at 4 frames per second, the speed of the film.",
         "120 clips, 999 orders: p = 0.001 for the set",
+        "Played backwards −0.110; forwards over backwards p = 0.001",
+        "mean 0.450 wins · gray 0.470 wins · frozen 0.405",
+        "made with Python 3",
+        "Motion: no curve, for it was not trained over several epochs.",
         "a large red box over <the> sea & sky 3",
     ):
         assert words in text, words
@@ -144,13 +150,24 @@ def test_small_clips_are_stored_without_loss() -> None:
     np.testing.assert_array_equal(decoded(made.source), np.concatenate(list(clip), axis=1))
 
 
+def test_what_stands_still_is_one_frame_and_what_is_the_same_is_encoded_once() -> None:
+    still = np.broadcast_to(square(3)[:1], square(3).shape)
+    assert strip("frozen", still, 100_000).frames == 1
+    pair = [ClipView(name, "", 0.0, square(3), still, {"mean-image": still}) for name in "ab"]
+    shown = strips(pair, 1_000_000)
+    assert {clip.others[0].source for clip in shown} == {shown[0].main[1].source}
+    assert [clip.others[0].name for clip in shown] == ["mean-image"] * 2
+
+
 def test_large_clips_are_reduced_and_keep_to_the_budget() -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (8, 512, 384, 3), dtype=np.uint8)
-    made = strip("noise", noise, 40_000)
+    made = strip("noise", noise, 80_000)
     assert (made.height, made.width) == (LARGEST_PX, LARGEST_PX * 3 // 4)
+    tight = strip("noise", noise, 20_000)
+    assert tight.height < LARGEST_PX and len(tight.source) < 20_100, "smaller where quality does not suffice"
     assert not made.lossless
-    assert len(made.source) < 41_000
+    assert len(made.source) < 80_100
     assert decoded(made.source).shape == (LARGEST_PX, 8 * made.width, 3)
     many = strips([view for view in views(4, side=256)], budget_bytes=200_000)
     assert sum(len(s.source) for clip in many for s in (*clip.main, *clip.others)) < 210_000
@@ -179,6 +196,30 @@ def test_a_bar_places_better_to_the_right_whatever_the_direction() -> None:
     assert "value" not in alone
     edge = score_bar(score("d", "D", "pixel", 1.0, 1.0, bounds=(0.0, 1.0)))
     assert "nan" not in edge
+
+
+def test_an_interval_beyond_the_bounds_stays_on_its_bar() -> None:
+    wild = score("a", "A", "pixel", 0.03, 0.02, bounds=(0.0, 1.0)) | {"ci": [-7.3, 7.4]}
+    drawn = str(score_bar(wild))
+    band = re.search(r'class="interval" d="M(-?[\d.]+) [\d.]+H(-?[\d.]+)', drawn)
+    assert band and 0 <= float(band[1]) < float(band[2]) <= 240
+    assert "−7.30 to 7.40" in drawn, "the words tell all of it"
+
+
+def test_what_the_methods_cite_and_what_was_scored_stands_in_the_bibliography() -> None:
+    cited = "Denoised from there (SDEdit, Meng et al. 2022) by DPM-Solver++ steps (Lu et al. 2022)."
+    works = " ".join(bibliography(metrics(), [cited]))
+    for name in ("Meng C", "Lu C", "Lu Y", "Wang Z", "Farnebäck", "Holm"):
+        assert name in works
+    assert "Karras" not in works and "Benjamini" not in works
+    assert "Lu Y" not in " ".join(bibliography(metrics(source={"layout": "plain"}), []))
+
+
+def test_clips_from_elsewhere_are_not_said_to_have_been_audited(tmp_path: Path) -> None:
+    clean = {"audit": [], "source": {"layout": "plain"}}
+    write_report(tmp_path / "page.html", **report_arguments(metrics=metrics(**clean), findings=[]))
+    text = Page((tmp_path / "page.html").read_text(encoding="utf-8")).words
+    assert "could not be looked at" in text and "Nothing was found that" not in text
 
 
 def test_a_decoder_without_epochs_has_no_curve() -> None:

@@ -38,13 +38,16 @@ def summary() -> Summary:
         for score in first["scores"]
     ]  # fmt: skip
     runs = [("sub-01", first), ("sub-02 <b>", second)]
-    return Summary(runs, differences(first, "sub-02 <b>"), {"": pd.DataFrame(rows)})
+    made = [{"artifact": f"evaluation-{n}", "command": "mindanim evaluate", "seed": "0"} for n in (1, 2)]
+    return Summary(runs, differences(first, "sub-02 <b>"), {"": pd.DataFrame(rows)}, made)
 
 
 def test_every_score_of_every_run_stands_on_the_page_with_its_verdict(tmp_path: Path) -> None:
     write_summary(tmp_path / "summary.html", summary())
     text = (tmp_path / "summary.html").read_text()
     assert text.count("✕ not above") == 2 and text.count("1 of 2") == len(metrics()["scores"])
+    assert text.count("! gray wins") == 2, "the same words and colours as on the page of one"
+    assert text.count("7 of 8") == 2 and "evaluation-2" in text
     assert "sub-02 &lt;b&gt;" in text and "<b>" not in text
     assert "−0.100" in text and not re.search(r"url\(|@import|https?://|\bnan\b", text)
 
@@ -56,7 +59,9 @@ def test_the_same_in_markdown_and_latex() -> None:
     begun = re.findall(r"\\begin\{(\w+)\}", tables[1])
     assert begun == ["table", "tabular"] and tables[1].count(r"\end{") == 2
     head = next(line for line in tables[1].splitlines() if "sub-01" in line)
-    assert head.count("&") == 2
+    assert head.count("&") == 2 and head.count(r"\multicolumn{2}{c}") == 2
+    row = next(line for line in tables[1].splitlines() if line.startswith("50-way video class"))
+    assert row.count("&") == 4, "the value and its verdict are cells of their own"
 
 
 def test_breakdowns_are_means_of_the_clips_they_name() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mindanim.errors import InputError
 from mindanim.report import words
-from mindanim.report.terminal import WIDTH, score_table
+from mindanim.report.terminal import WIDTH, fitting, score_table
 from tests.report.inputs import floor, metrics, score
 
 
@@ -44,8 +44,7 @@ def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
 
 def test_what_needs_no_brain_and_scores_better_is_named() -> None:
     text = text_of(metrics(), "Beaten without a brain")
-    assert "a gray image scores better in “SSIM”" in text
-    assert "the mean training image scores better in “SSIM”;" in text
+    assert "a gray image and the mean training image score better in “SSIM”;" in text
     assert "held still scores better in “End-point error”" in text, "a lower error is better"
     assert "PSNR" not in text
     near = [score("ssim.rgb7", "SSIM", "pixel", 0.4, 0.3, gray=0.41)]
@@ -55,6 +54,22 @@ def test_what_needs_no_brain_and_scores_better_is_named() -> None:
     assert not [
         line for line in words.summary(metrics(scores=best)) if line.title == "Beaten without a brain"
     ]
+
+
+def test_a_result_is_named_by_its_label_beside_others_of_the_subject() -> None:
+    names = ["sub-01 seed2", "sub-01", "mine", "foreign"]
+    assert [words.label_of(name) for name in names] == ["seed2", "no label", "mine", "foreign"]
+
+
+def test_every_floor_is_named_with_its_value_and_whether_it_wins() -> None:
+    by_id = {entry["id"]: entry for entry in metrics()["scores"]}
+    assert words.beside(by_id["ssim.rgb7"]) == [
+        ("mean", 0.45, True),
+        ("gray", 0.47, True),
+        ("frozen", 0.405, False),
+    ]
+    consistency = words.beside(by_id["clip_pcc.adjacent"])
+    assert consistency == [("frozen", 1.0, False)], "a score that never looks at the truth cannot be beaten"
 
 
 def test_the_order_of_frames_is_judged_by_its_p_value() -> None:
@@ -97,19 +112,21 @@ def test_a_printed_number_is_the_number(value: float) -> None:
     assert shown == pytest.approx(value, rel=5.1e-3, abs=5.1e-4)
 
 
-def test_the_terminal_table_fits_and_holds_every_score() -> None:
-    out = io.StringIO()
+@pytest.mark.parametrize("columns", [200, 100, 80])
+def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
+    out, width = io.StringIO(), fitting(columns)
     data = metrics(subset="12 of 120 clips")
     data["scores"][0]["name"] = "A metric with quite a long name that must not break the line"
     data["scores"][0]["floors"]["shuffled"] = floor(None, None)
-    Console(file=out, width=WIDTH, color_system=None).print(score_table(data))
+    Console(file=out, width=width, color_system=None).print(score_table(data, width))
     lines = out.getvalue().splitlines()
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(len, lines)) <= min(columns, WIDTH)
     assert "Subset: 12 of 120 clips" in lines
     for entry in data["scores"][1:]:
         (line,) = [line for line in lines if line.strip().startswith(entry["name"])]
         assert words.number(entry["value"]) in line
-        assert words.standing(entry) in line
+        assert words.interval(entry["ci"]) in line
+        assert line.rstrip().endswith(words.standing(entry))
 
 
 def test_the_nearest_training_clip_needs_a_brain_but_no_generator() -> None:

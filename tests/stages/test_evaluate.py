@@ -47,7 +47,7 @@ def full(tmp_path_factory):
     config = EvaluateConfig(
         **QUICK,
         image_classifier=str(tiny_image_classifier_folder(folder / "image")),
-        video_classifier=str(tiny_video_classifier_folder(folder / "video", frames=4)),
+        video_classifier=str(tiny_video_classifier_folder(folder / "video", frames=16)),
         clip=str(tiny_clip_folder(folder / "tinyclip")),
     )
     return evaluate(config, run)
@@ -76,6 +76,10 @@ def test_everything_is_there(full):
     assert [finding["text"] for finding in data["audit"]] == ["Clip test1-0001 resembles a training clip."]
     assert data["quoted"] == []
     assert data["ranked_by"] == "50way.image" and data["source"] is None
+    # The classifier is made for 16 frames, as the published one is; the clips have four.
+    assert scores["2way.video"]["frames"] == 4
+    assert "trained on 16 frames and reads 4" in scores["2way.video"]["note"]
+    assert "trained on" not in scores["2way.image"]["note"]
     assert scores["ssim.rgb7"]["resolution"] == [32, 32] and scores["ssim.rgb7"]["frames"] == 4
 
 

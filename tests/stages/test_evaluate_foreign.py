@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pandas as pd
 import pytest
 
 import mindanim
-from mindanim.errors import InputError, MissingError
-from mindanim.stages.report import report
+from mindanim.errors import InputError, MissingError, UsageError
+from mindanim.stages.report import report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
+from tests.tiny import tiny_video_classifier_folder
 
 QUICK = {
     "groups": "pixel,motion",
@@ -57,8 +60,30 @@ def test_no_dataset_subject_or_artifact_is_needed(folders):
     assert any("one stretch of film" in finding["text"] for finding in data["audit"])
     page = found.file("report.html").read_text()
     assert page.count('<article class="clip">') == 6
+    assert "with this page" in page and "made with Python 3" in page, "its own provenance"
+    standing = {score["id"]: score["standing"] for score in scores_of(found)}
+    assert standing["ssim.rgb7"] == "above" and set(standing) == set(scores)
     again = mindanim.evaluate(**folders, **QUICK)
     assert again.manifest["finished"] == found.manifest["finished"], "the same clips are not scored twice"
+
+
+@pytest.mark.parametrize(("frames", "read"), [(6, True), (5, False)])
+def test_a_video_classifier_of_sixteen_frames_reads_clips_of_six(folders, tmp_path, frames, read):
+    classifier = tiny_video_classifier_folder(tmp_path / "video", frames=16)
+    for name in ("made", "true"):
+        for clip in range(16):
+            long = np.concatenate([truth(clip), truth(clip)[::-1]])[:frames]
+            np.save(tmp_path / name / f"{clip}.npy", long if name == "true" else np.roll(long, 3, axis=2))
+    networks = {"groups": "semantic", "image_classifier": "none", "video_classifier": str(classifier)}
+    data = mindanim.evaluate(**folders, **QUICK | networks).json("metrics.json")
+    scores = {score["id"]: score for score in data["scores"]}
+    refused = {entry["id"]: entry["reason"] for entry in data["refused"]}
+    assert ("2way.video" in scores) == read
+    if read:
+        assert scores["2way.video"]["frames"] == data["frames"] == 6
+        assert "trained on 16 frames and reads 6" in scores["2way.video"]["note"]
+    else:
+        assert "takes 16 frames, the clips have 5" in refused["2way.video"]
 
 
 def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
@@ -66,6 +91,13 @@ def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
     page = report([found.path], None)
     assert page == found.path.parent / "report.html"
     assert page.read_text().count('<article class="clip">') == 6
+    shown = re.findall(r"<h4>(\d+)</h4>", page.read_text())
+    small = report([found.path], tmp_path / "small.html", clips=4).read_text()
+    few = re.findall(r"<h4>(\d+)</h4>", small)
+    assert len(few) == 4 and few[0] == shown[0], "the best is shown at any size"
+    assert report([found.path], None, clips=99).read_text().count('<article class="clip">') == 6
+    with pytest.raises(UsageError, match="shows no clips"):
+        report([found.path, found.path], None, clips=4)
     stranger = tmp_path / "mine.html"
     stranger.write_text("<p>My own page</p>")
     with pytest.raises(InputError, match=r"mine\.html was not written by mindanim"):
@@ -75,6 +107,17 @@ def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
     folders["videos"].rmdir()
     text = report([found.path], None).read_text()
     assert "is gone" in text and '<article class="clip">' not in text and "ssim.rgb7" in text
+
+
+def test_a_smaller_page_shows_some_of_the_clips_of_a_larger_one():
+    table = pd.DataFrame({"ssim.rgb7": np.random.default_rng(0).normal(size=40)})
+    data = {"ranked_by": "ssim.rgb7", "scores": [{"id": "ssim.rgb7", "direction": "higher"}]}
+    best = int(table["ssim.rgb7"].argmax())
+    drawn = {count: dict(shown_clips(data, table, count, seed=0)) for count in (0, 9, 12, 30, 99)}
+    assert [len(rows) for rows in drawn.values()] == [0, 9, 12, 30, 40]
+    assert all(drawn[count][best] == "Best" for count in (9, 12, 30, 99))
+    assert set(drawn[9]) < set(drawn[12]) < set(drawn[30]) < set(drawn[99])
+    assert sorted(drawn[12].values()) == [""] * 3 + ["Best"] * 3 + ["Median"] * 3 + ["Worst"] * 3
 
 
 def test_a_table_of_clips_gives_segments_captions_and_order(folders, tmp_path):

@@ -243,6 +243,17 @@ def test_captions_of_other_groups_hdf5_files(encode: Any, tmp_path: Path) -> Non
         encode(captions=str(tmp_path / "train.h5"))
 
 
+def test_the_room_it_asks_for_is_about_what_it_takes(encode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    produce = stage.produce
+    monkeypatch.setattr(
+        stage, "produce", lambda *a, **k: (asked.append(k["expected_bytes"]), produce(*a, **k))[1]
+    )
+    made = encode(views=40)
+    taken = sum(made.array(name).nbytes for name in made.outputs if name.endswith(".npy"))
+    assert 0.7 < asked[0] / taken < 1.1
+
+
 def test_partial_study_says_so(encode: Any, films: Films, tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -12,7 +12,7 @@ from mindanim.artifacts import Artifact, Draft, produce
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run import RunOptions
 from mindanim.errors import InputError
-from mindanim.metrics.tables import table_markdown
+from mindanim.report.markdown import table_markdown
 from mindanim.stages.evaluation_inputs import lineage_of
 from mindanim.stages.preprocess import preprocess
 from mindanim.studies import open_study

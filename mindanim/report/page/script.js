@@ -23,7 +23,7 @@
     });
   }
 
-  for (const head of document.querySelectorAll("table.sortable thead th")) {
+  for (const head of document.querySelectorAll("table.sortable thead th:not(.unsorted)")) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);

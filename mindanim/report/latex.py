@@ -1,0 +1,131 @@
+"""table.tex: the scores as a booktabs table to be read into a paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mindanim.report import words
+
+_SIGNS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "−": "$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "“": "``",
+    "”": "''",
+    **{sign: f"\\{sign}" for sign in "&%_#${}"},
+}
+_TABLE = str.maketrans(_SIGNS)
+_COLOURS = {"above": "green!40!black", "not above": "red!70!black", "no value": "gray", "not judged": "gray"}
+_WINS = "orange!60!black"
+_HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
+
+
+def table_latex(data: dict[str, Any]) -> str:
+    """The whole of table.tex, from the content of metrics.json."""
+    floors, ceilings = words.floors_there(data["scores"]), words.ceilings_there(data["scores"])
+    head = ["", "Score", r"95\,\% interval", "Chance", "Shuffled"]
+    head += [_HEADS.get(name, name.capitalize()) for name in (*floors, *ceilings)]
+    rows = [
+        (title, [_row(score, floors, ceilings) for score in scores])
+        for title, scores in words.grouped(data["scores"])
+    ]
+    subset = rf" \textbf{{Subset: {escape(data['subset'])}.}}" if data["subset"] else ""
+    caption = (
+        escape(f"{words.title(data)}: {words.basis(data)}") + subset + r" $\downarrow$: lower is better. "
+        "The last column says in words and colour whether a score clears its shuffled floor, or which floor "
+        "is reliably better."
+    )
+    parts = [tabular("l" + "r" * (len(head) - 1) + "l", [*head, "Floor"], rows)]
+    if data["quoted"]:
+        parts += [
+            r"\par\medskip",
+            rf"\emph{{{words.QUOTED}.}} {escape(data['quoted'][0]['warning'])}\par\medskip",
+        ]
+        names = list(data["quoted"][0]["scores"])
+        quoted = [
+            [
+                escape(f"{row['method']} ({row['year']}), quoted"),
+                *(escape(words.quoted_number(row["scores"][name])) for name in names),
+            ]
+            for row in data["quoted"]
+        ]
+        parts.append(tabular("l" + "r" * len(names), ["", *map(escape, names)], [("", quoted)]))
+    return table(caption, words.title(data), parts)
+
+
+def table(caption: str, name: str, parts: Sequence[str]) -> str:
+    """A floating table. caption: LaTeX. name: plain text, from which the label is made."""
+    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    lines = [
+        r"% Needs \usepackage{booktabs,graphicx,xcolor}. Shrinks where the text is narrower than the table:",
+        r"% a landscape page or table* keeps it larger. Written by mindanim.",
+        r"\begin{table}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{label}}}\smallskip",
+        *parts,
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def tabular(columns: str, head: Sequence[str], groups: Sequence[tuple[str, Sequence[Sequence[str]]]]) -> str:
+    """Rows of LaTeX cells below a head, each group under its title, no wider than the text."""
+    span = len(re.sub(r"@\{[^}]*\}", "", columns))
+    lines = [
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _line(head),
+    ]
+    for title, rows in groups:
+        lines.append(r"\midrule")
+        if title:
+            lines.append(rf"\multicolumn{{{span}}}{{l}}{{\emph{{{escape(title)}}}}} \\")
+        lines += map(_line, rows)
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}"])
+
+
+def standing(score: dict[str, Any]) -> str:
+    """Whether a score clears its floor, in a word or two and in colour."""
+    said = words.standing(score)
+    return rf"\textcolor{{{_COLOURS.get(said, _WINS)}}}{{{escape(said)}}}"
+
+
+def named(score: dict[str, Any]) -> str:
+    """The name of a score, with an arrow where lower is better."""
+    return escape(score["name"]) + (r" $\downarrow$" if score["direction"] == "lower" else "")
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX that prints it."""
+    return text.translate(_TABLE)
+
+
+def _row(score: dict[str, Any], floors: Sequence[str], ceilings: Sequence[str]) -> list[str]:
+    found = (score["floors"].get(name) for name in ("shuffled", *floors))
+    return [
+        named(score),
+        _value(score["value"]),
+        escape(words.interval(score["ci"])),
+        _value(score["chance"]),
+        *(_value(floor["value"] if floor else None) for floor in found),
+        *(_value(score["ceiling"].get(name)) for name in ceilings),
+        standing(score),
+    ]
+
+
+def _value(value: float | None) -> str:
+    return escape(words.number(value))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
