@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,3 +53,23 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def unpacked_size(path: Path, promised: int) -> tuple[int, str]:
+    """How many bytes a gzip file unpacks to, and, where it cannot be unpacked to its end, why.
+
+    Its trailer tells the size before packing modulo 2^32 (RFC 1952), of the last member where there are
+    several: where it agrees with ``promised`` that is believed, else the whole file is unpacked.
+    """
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 4, 0))
+        if int.from_bytes(file.read(4), "little") == promised % 2**32:
+            return promised, ""
+    size = 0
+    try:
+        with gzip.open(path) as packed:
+            while chunk := packed.read1(_BLOCK):
+                size += len(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        return size, f": {error}"
+    return size, ""

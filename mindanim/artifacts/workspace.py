@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 from mindanim import console, runtime
 from mindanim.artifacts.artifact import MANIFEST, Artifact
 from mindanim.artifacts.files import write_text
-from mindanim.config.names import KINDS, MAKER
+from mindanim.config.names import KINDS, MAKER, kind_of_dataset
 from mindanim.config.run import RunOptions
 from mindanim.errors import InputError, UsageError
 
@@ -95,9 +95,18 @@ class Workspace:
             yield from (Artifact.load(path) for path in sorted(visible, key=_stage_order))
 
     def dataset_description(self, data: Path | None = None) -> Path:
-        """Write the BIDS-derivatives dataset_description.json and record in it the raw data folder."""
-        file = self.root / DESCRIPTION
-        folder = data if data is not None else self.recorded_data()
+        """Write the BIDS-derivatives dataset_description.json and record in it the raw data folder.
+
+        A folder that takes another one's place is said: artifacts of both would lie side by side.
+        """
+        file, recorded = self.root / DESCRIPTION, self.recorded_data()
+        folder = data if data is not None else recorded
+        if folder is not None and recorded is not None and folder.resolve() != recorded.resolve():
+            console.warn(
+                f"{self.dataset} was read from {recorded} so far; from now on it is {folder.resolve()}. Two "
+                f"studies are kept apart by name (--dataset {kind_of_dataset(self.dataset)}-NAME), one that "
+                "was moved need not be."
+            )
         record = {
             "Name": f"mindanim derivatives of {self.dataset}",
             "BIDSVersion": "1.10.0",

@@ -64,8 +64,15 @@ class Sampling:
         """Whether every time is that of a volume, so that nothing is interpolated."""
         return np.array_equal(self.positions, np.rint(self.positions))
 
+    @property
+    def whole(self) -> bool:
+        """Whether the times are those of all volumes of the window, in order."""
+        return np.array_equal(self.positions, np.arange(self.volumes))
+
     def __call__(self, signal: Float) -> Float:
         """Sample ``(voxel, volume)`` signals of the window at the film times: ``(voxel, time)``."""
+        if self.whole:
+            return signal
         if self.on_grid:
             return signal[:, self.positions.astype(np.intp)]
         if self.interpolation == "linear" or self.volumes < 4:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 
@@ -30,14 +31,18 @@ def split_half(repeats: Float) -> Float:
     if count < 2:
         raise ValueError("split_half needs at least two repeats")
     half = count // 2
-    centred = repeats - repeats.mean(2, keepdims=True)
-    covariance = np.einsum("rvt,svt->vrs", centred, centred, optimize=True)
+    centred = np.moveaxis(repeats - repeats.mean(2, keepdims=True), 1, 0)
+    covariance = (centred @ np.swapaxes(centred, 1, 2)).reshape(len(centred), count**2)
     first, second = _splits(count, half)
+
+    def between(one: Float, other: Float) -> Float:
+        """Covariance ``(voxel, split)`` of the sums over two halves: one matrix product for all splits."""
+        weights = one[:, :, None] * other[:, None, :]
+        return np.asarray(covariance @ weights.reshape(len(one), count**2).T)
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        cross = np.einsum("kr,vrs,ks->kv", first, covariance, second, optimize=True)
-        one = np.einsum("kr,vrs,ks->kv", first, covariance, first, optimize=True)
-        other = np.einsum("kr,vrs,ks->kv", second, covariance, second, optimize=True)
-        correlation = (cross / np.sqrt(one * other)).mean(0)
+        variances = between(first, first) * between(second, second)
+        correlation = (between(first, second) / np.sqrt(variances)).mean(1)
     return spearman_brown(correlation, count / half)
 
 
@@ -46,6 +51,7 @@ def noise_ceiling(reliability: Float) -> Float:
     return np.sqrt(np.clip(reliability, 0.0, 1.0))
 
 
+@lru_cache(maxsize=8)
 def _splits(count: int, half: int) -> tuple[Float, Float]:
     """Pairs of disjoint halves as weights ``(split, repeat)``."""
     if comb(count, half) * comb(count - half, half) // 2 <= _MOST_SPLITS:

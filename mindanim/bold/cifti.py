@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.bold.packed import Unpacked, check_packed, unpack_whole
 from mindanim.bold.series import Series, broken
 from mindanim.bold.voxels import NO_INDEX, UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 PREFIX = "CIFTI_STRUCTURE_"
 HEMISPHERES = (f"{PREFIX}CORTEX_LEFT", f"{PREFIX}CORTEX_RIGHT")
 _FORMAT = "CIFTI-2 series"
+_BAD_PACKING = (gzip.BadGzipFile, EOFError, zlib.error)
 _MODELS, _PARCELS = b"CIFTI_INDEX_TYPE_BRAIN_MODELS", b"CIFTI_INDEX_TYPE_PARCELS"
 
 
@@ -44,6 +49,7 @@ class CiftiReader:
     def __init__(self, structures: Sequence[str] = ("cortex",)) -> None:
         self._structures = tuple(structures)
         self._places: dict[bytes, _Places] = {}
+        self._unpacked = Unpacked()
 
     def open(self, path: Path) -> Series:
         """Open a dense or parcellated series. InputError where the file is no such thing or cut short."""
@@ -52,14 +58,13 @@ class CiftiReader:
         from nibabel.spatialimages import HeaderDataError
         from nibabel.wrapstruct import WrapStructError
 
-        if path.suffix == ".gz":
-            raise InputError(f"{path} is compressed.", "Runs are memory-mapped.", f"Unpack it: gunzip {path}")
+        packed = path.suffix == ".gz"
         try:
-            with path.open("rb") as file:
+            with gzip.open(path) if packed else path.open("rb") as file:
                 header = Nifti2Header.from_fileobj(file)  # type: ignore[no-untyped-call]
                 file.seek(540)
                 rest = file.read(int(header["vox_offset"]) - 540)
-        except (ImageFileError, HeaderDataError, WrapStructError, ValueError) as error:
+        except (ImageFileError, HeaderDataError, WrapStructError, ValueError, *_BAD_PACKING) as error:
             raise broken(path, _FORMAT, f"its NIfTI-2 header cannot be read ({error})") from error
         xml = _xml(path, rest, header.endianness)
         space, series = _split(path, xml)
@@ -67,31 +72,41 @@ class CiftiReader:
         shape = tuple(int(size) for size in header["dim"][5:7])
         dtype, offset = header.get_data_dtype(), int(header["vox_offset"])
         promised = offset + shape[0] * shape[1] * dtype.itemsize
-        if path.stat().st_size < promised:
+        if packed:
+            check_packed(path, promised, _FORMAT)
+        elif path.stat().st_size < promised:
             raise broken(path, _FORMAT, f"it is truncated: {path.stat().st_size} bytes of {promised}")
-        places = self._space(path, space)
+        places = self._space(path, space, xml)
         if places.columns.max() >= shape[1]:
             raise broken(path, _FORMAT, f"its axes name more grayordinates than the {shape[1]} of its data")
         slope, intercept = header.get_slope_inter()
+
+        def data() -> NDArray[Any]:
+            file = self._unpacked(path, partial(unpack_whole, path, format=_FORMAT)) if packed else path
+            return np.memmap(file, dtype, "r", offset, shape, order="F")
+
         return Series(
             path,
             tr_s,
             shape[0],
             places.voxels,
             places.columns,
-            lambda: np.memmap(path, dtype, "r", offset, shape, order="F"),
+            data,
             1.0 if slope is None else float(slope),
             0.0 if intercept is None else float(intercept),
         )
 
-    def _space(self, path: Path, space: bytes) -> _Places:
-        import nibabel as nib
+    def _space(self, path: Path, space: bytes, xml: bytes) -> _Places:
+        """What a space axis says, parsed once for all runs that have it."""
         from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis
+        from nibabel.cifti2.parse_cifti2 import Cifti2Parser
 
         key = hashlib.blake2b(space).digest()
         if key not in self._places:
             try:
-                axis = nib.load(path).header.get_axis(1)  # type: ignore[attr-defined]
+                parser: Any = Cifti2Parser()  # type: ignore[no-untyped-call]
+                parser.parse(string=xml)
+                axis = parser.header.get_axis(1)
             except Exception as error:  # nibabel raises whatever its parser meets in a malformed header
                 raise broken(path, _FORMAT, f"its CIFTI header cannot be read ({error})") from error
             if isinstance(axis, ParcelsAxis):

@@ -5,10 +5,12 @@ Signals are ``(voxel, volume)``, the order in which CIFTI stores them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 
 from mindanim.errors import ConfigError
 
@@ -17,8 +19,51 @@ Drift = Literal["polynomial", "cosine", "none"]
 
 _DEPENDENT = 1e-7
 """Share of a regressor left by the others up to which it counts as one of their combinations."""
+_FEW_VOLUMES = 8
 _FLAT = 1e-9
 """Range over magnitude up to which a time series counts as constant."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaned:
+    """Detrended signal ``(voxel, volume)`` of a run; its deviation and flaws, each ``(voxel,)``.
+
+    A voxel with a flaw has the residual 0.
+    """
+
+    residual: Float
+    deviation: Float
+    non_finite: NDArray[np.bool_]
+    constant: NDArray[np.bool_]
+
+
+def clean(signal: Float, basis: Float) -> Cleaned:
+    """Remove the drifts of an orthonormal ``basis`` that holds the constant; ``signal (voxel, volume)`` is
+    overwritten, since another array of its size would push the first one out of the processor's cache.
+
+    Flaws are those of :func:`flaws`, found with fewer passes over the data.
+    """
+    constant = np.zeros(len(signal), dtype=bool)
+    doubtful = np.flatnonzero(_may_be_constant(signal))
+    if len(doubtful):
+        constant[doubtful] = flaws(signal[doubtful])[1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        residual = remove_drift(signal, basis, overwrite=True)
+        scale = deviation(residual)
+    non_finite = ~np.isfinite(scale)  # one value that is not finite makes the whole residual so
+    flawed = non_finite | constant
+    if flawed.any():
+        residual[flawed] = scale[flawed] = 0.0
+    return Cleaned(residual, scale, non_finite, constant)
+
+
+def _may_be_constant(signal: Float) -> NDArray[np.bool_]:
+    """Which time series ``(voxel,)`` do not differ among a few volumes: all others are not constant."""
+    few = signal[:, :: max(1, signal.shape[1] // _FEW_VOLUMES)]
+    low, high = few.min(1), few.max(1)
+    with np.errstate(invalid="ignore"):
+        differ: NDArray[np.bool_] = high - low > _FLAT * np.maximum(np.abs(low), np.abs(high))
+    return ~differ
 
 
 def drift_basis(model: Drift, volumes: int, tr_s: float, *, order: int = 4, period_s: float = 128.0) -> Float:
@@ -65,16 +110,23 @@ def extend_basis(basis: Float, regressors: Float) -> Float:
     return np.ascontiguousarray(extended)
 
 
-def remove_drift(signal: Float, basis: Float) -> Float:
-    """The residual ``(voxel, volume)`` of a least-squares fit of the basis."""
-    return signal - (signal @ basis.T) @ basis
+def remove_drift(signal: Float, basis: Float, *, overwrite: bool = False) -> Float:
+    """The residual ``(voxel, volume)`` of a least-squares fit of the basis; may take the signal's place."""
+    residual: Float = dgemm(
+        -1.0, basis.T, (signal @ basis.T).T, beta=1.0, c=signal.T, overwrite_c=overwrite
+    ).T  # BLAS subtracts while it multiplies: the fit itself is never written
+    return residual
 
 
 def deviation(residual: Float) -> Float:
     """Standard deviation ``(voxel,)`` over volumes of zero-mean signals (divisor n)."""
-    power: Float = np.einsum("vt,vt->v", residual, residual) / residual.shape[1]
-    root: Float = np.sqrt(power)
+    root: Float = np.sqrt(inner(residual, residual) / residual.shape[1])
     return root
+
+
+def inner(one: Float, other: Float, out: Float | None = None) -> Float:
+    """Inner product ``(voxel,)`` of the time series ``(voxel, volume)`` of either, by one BLAS call each."""
+    return np.asarray(np.vecdot(one, other, out=out))
 
 
 def flaws(signal: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -134,17 +134,18 @@ def _reliability(axes: Axes, quality: Quality) -> None:
 
 def _timing(axes: Axes, quality: Quality) -> None:
     """The first clips on top; below, for every start a run may have, its volumes and which are read."""
-    plan, tr_s = quality.plan, quality.plan.segments[0].runs[0].facts.tr_s
-    clips = plan.segments[0].clips[:_CLIPS_SHOWN]
-    begin, end = clips[0].shown_s, clips[-1].shown_s + max(*plan.lags_s, 0) + 2 * tr_s
-    for number, clip in enumerate(clips):
+    plan, first = quality.plan, quality.plan.segments[0].runs[0].facts
+    tr_s, clips = first.tr_s, plan.segments[0].clips
+    onsets = sorted(first.shown_s.get(clip.clip_id, clip.shown_s) for clip in clips)[:_CLIPS_SHOWN]
+    begin, end = onsets[0], onsets[-1] + max(*plan.lags_s, 0) + 2 * tr_s
+    for number, onset in enumerate(onsets):
         colour = _BLUE if number % 2 == 0 else _LIGHT_BLUE
-        axes.barh(1, quality.clip_s, left=clip.shown_s, height=0.22, color=colour)
-        middle, label = clip.shown_s + quality.clip_s / 2, str(number + 1)
+        axes.barh(1, quality.clip_s, left=onset, height=0.22, color=colour)
+        middle, label = onset + quality.clip_s / 2, str(number + 1)
         axes.text(middle, 1, label, ha="center", va="center", color="w", fontsize=8)
         for lag in plan.lags_s:
             arrow = {"arrowstyle": "->", "color": _ORANGE, "lw": 1.2, "alpha": 0.9 if number == 0 else 0.35}
-            axes.annotate("", (clip.shown_s + lag, 0.12), (clip.shown_s, 0.88), arrowprops=arrow)
+            axes.annotate("", (onset + lag, 0.12), (onset, 0.88), arrowprops=arrow)
     starts: dict[float, list[PlannedSegment]] = {}
     for segment in plan.segments:
         start_s = segment.runs[0].facts.start_s

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import tempfile
 import zlib
-from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.bold.packed import Unpacked, check_packed
 from mindanim.bold.series import Series, broken
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.errors import InputError
@@ -19,8 +18,6 @@ from mindanim.errors import InputError
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _FORMAT = "NIfTI run"
 _MNI_CODE = 4
-_UNPACKED_AT_ONCE = 16
-"""Compressed runs kept unpacked: the repeats of a film are compared voxel by voxel."""
 
 
 class NiftiReader:
@@ -28,7 +25,7 @@ class NiftiReader:
 
     def __init__(self) -> None:
         self._masks: dict[Path, tuple[Grid, Voxels, NDArray[np.intp]]] = {}
-        self._unpacked = _Unpacked()
+        self._unpacked = Unpacked()
 
     def open(self, path: Path, mask: Path | None) -> Series:
         """Open a 4-D run. InputError where it is none, is cut short, or does not fit its mask."""
@@ -53,14 +50,20 @@ class NiftiReader:
             voxels = Voxels.in_volume(voxels.ijk, grid)
         volumes, slope, intercept = int(image.shape[3]), 1.0, 0.0
         if path.suffix == ".gz":
-            _check_packed(path, image)
+            promised = image.dataobj.offset + int(np.prod(image.shape)) * image.dataobj.dtype.itemsize
+            check_packed(path, promised, _FORMAT)
+
+            def data() -> NDArray[np.float32]:
+                file = self._unpacked((path, mask), partial(_unpack, path, columns, volumes))
+                return np.memmap(file, np.float32, "r", shape=(volumes, len(columns)))
+
             return Series(
                 path,
                 _repetition_time(image),
                 volumes,
                 voxels,
                 np.arange(len(columns)),
-                lambda: self._unpacked((path, mask), columns, volumes),
+                data,
             )
         proxy = image.dataobj
         promised = proxy.offset + int(np.prod(image.shape)) * proxy.dtype.itemsize
@@ -106,28 +109,9 @@ class NiftiReader:
         return self._masks[path]
 
 
-class _Unpacked:
-    """Voxels within the mask of compressed runs, in files without a name that vanish with the process."""
-
-    def __init__(self) -> None:
-        self._files: OrderedDict[tuple[Path, Path], IO[bytes]] = OrderedDict()
-
-    def __call__(
-        self, key: tuple[Path, Path], columns: NDArray[np.intp], volumes: int
-    ) -> NDArray[np.float32]:
-        """The signal ``(volume, voxel)`` in the file's unit, memory-mapped. key: run and mask."""
-        if key in self._files:
-            self._files.move_to_end(key)
-        else:
-            while len(self._files) >= _UNPACKED_AT_ONCE:
-                self._files.popitem(last=False)[1].close()
-            self._files[key] = _unpack(key[0], columns, volumes)
-        return np.memmap(self._files[key], np.float32, "r", shape=(volumes, len(columns)))
-
-
-def _unpack(path: Path, columns: NDArray[np.intp], volumes: int) -> IO[bytes]:
+def _unpack(path: Path, columns: NDArray[np.intp], volumes: int, target: IO[bytes]) -> None:
+    """Write the voxels within the mask, volume by volume, as float32 in the file's unit."""
     image = _load(path, _FORMAT)
-    unpacked = tempfile.TemporaryFile(prefix="mindanim-")  # noqa: SIM115 - it stays open as long as it is used
     for volume in range(volumes):
         try:
             values = np.asarray(image.dataobj[..., volume], dtype=np.float32)
@@ -135,31 +119,7 @@ def _unpack(path: Path, columns: NDArray[np.intp], volumes: int) -> IO[bytes]:
             raise broken(
                 path, _FORMAT, f"volume {volume} of {volumes} cannot be unpacked ({error})"
             ) from error
-        unpacked.write(values.ravel(order="F")[columns].tobytes())
-    unpacked.flush()
-    return unpacked
-
-
-def _check_packed(path: Path, image: Any) -> None:
-    """InputError where the packed data end before the last volume.
-
-    The trailer tells the size before packing modulo 2^32 (RFC 1952), of the last member where there are
-    several: only where it disagrees is the whole file unpacked.
-    """
-    promised = image.dataobj.offset + int(np.prod(image.shape)) * image.dataobj.dtype.itemsize
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        if int.from_bytes(file.read(4), "little") == promised % 2**32:
-            return
-    size, why = 0, ""
-    try:
-        with gzip.open(path) as packed:
-            while chunk := packed.read(1 << 22):
-                size += len(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        why = f": {error}"
-    if size < promised:
-        raise broken(path, _FORMAT, f"it is truncated: it unpacks to {size} bytes of {promised}{why}")
+        target.write(values.ravel(order="F")[columns].tobytes())
 
 
 def _load(path: Path, format: str) -> Any:

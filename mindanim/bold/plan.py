@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mindanim.bold.align import Float, Sampling, Timing, outside, sampling
 from mindanim.bold.arrays import Matrix
-from mindanim.bold.clean import deviation, drift_basis, extend_basis, flaws, remove_drift
+from mindanim.bold.clean import Cleaned, clean, drift_basis, extend_basis
 from mindanim.bold.nuisance import displacement, read_confounds
 from mindanim.bold.read import TR_TOLERANCE, RunReader
 from mindanim.bold.series import Series, common_voxels, on_voxels
@@ -22,7 +22,10 @@ from mindanim.errors import InputError, MindanimError, raise_together
 
 
 class RunFacts(Protocol):
-    """What is needed of a study's run; times in seconds, see :class:`mindanim.studies.Run`."""
+    """What is needed of a study's run; times in seconds, see :class:`mindanim.studies.Run`.
+
+    shown_s: by clip_id, when the run shows its clips, where that is another time than the clip's own.
+    """
 
     @property
     def name(self) -> str: ...
@@ -48,6 +51,8 @@ class RunFacts(Protocol):
     def confounds(self) -> Path | None: ...
     @property
     def load(self) -> Callable[[], Matrix] | None: ...
+    @property
+    def shown_s(self) -> Mapping[str, float]: ...
 
 
 class ClipFacts(Protocol):
@@ -70,8 +75,9 @@ class ClipFacts(Protocol):
 class PlannedRun:
     """An opened run with the film times to read from it and what to remove from it.
 
-    basis ``(regressor, volume)``: orthonormal, of the drifts and confounds. displacement ``(volume,)``: how
-    far the head moved since the volume before, mm, where known.
+    index ``(clip, lag)``: which of these times belong to which clip of the segment.
+    basis ``(regressor, volume)``: orthonormal, of the drifts and confounds.
+    displacement ``(volume,)``: how far the head moved since the volume before, mm, where known.
 
     Only the window of volumes that responses come from is cleaned, as the released code does by trimming
     first.
@@ -80,37 +86,33 @@ class PlannedRun:
     facts: RunFacts
     bold: Series
     sampling: Sampling
+    index: NDArray[np.intp]
     basis: Float
     displacement: Float | None = None
 
+    def mapped(self) -> PlannedRun:
+        """The same run with its data mapped once, for several reads; see :meth:`Series.mapped`."""
+        return replace(self, bold=self.bold.mapped())
+
     def cleaned(self, voxels: NDArray[np.intp] | slice) -> Cleaned:
-        """Read and detrend ``voxels`` of the plan."""
-        raw = self.bold.signal(voxels, self.sampling.window)
-        non_finite, constant = flaws(raw)
-        raw[non_finite | constant] = 0.0
-        residual = remove_drift(raw, self.basis)
-        return Cleaned(residual, deviation(residual), non_finite, constant)
-
-
-@dataclass(frozen=True, eq=False)
-class Cleaned:
-    """Detrended signal ``(voxel, volume)`` of a run's window; its deviation and flaws, each ``(voxel,)``."""
-
-    residual: Float
-    deviation: Float
-    non_finite: NDArray[np.bool_]
-    constant: NDArray[np.bool_]
+        """Read and detrend ``voxels`` of the plan, over the window of volumes."""
+        return clean(self.bold.signal(voxels, self.sampling.window), self.basis)
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedSegment:
-    """A film: its clips in order, the film times they need, and its runs by repeat."""
+    """A film, or clips that are shown together: the clips in order, and the runs that show them by repeat."""
 
     name: str
     split: str
     clips: tuple[ClipFacts, ...]
-    timing: Timing
     runs: tuple[PlannedRun, ...]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether all runs show the clips in one order, so that the times read from them belong together."""
+        first, *others = self.runs
+        return all(np.array_equal(first.index, run.index) for run in others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +162,12 @@ def make_plan(
     segments, problems, beyond, mismatches = [], [], [], []
     for name, facts in by_segment.items():
         wanted = [clip for clip in clips if clip.segment == name]
-        timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         lost = np.zeros(len(wanted), dtype=bool)
         for run in facts:
-            lost |= outside(timing, run.start_s, run.tr_s, run.volumes)
+            lost |= outside(_timing(run, wanted, lags_s), run.start_s, run.tr_s, run.volumes)
         if lost.any() and config.edge != "nearest":
             beyond += [clip.clip_id for clip, far in zip(wanted, lost, strict=True) if far]
             wanted = [clip for clip, far in zip(wanted, lost, strict=True) if not far]
-            timing = Timing.of([clip.shown_s for clip in wanted], lags_s)
         if not wanted:
             continue
         planned = []
@@ -187,10 +187,10 @@ def make_plan(
             if bold.tr_s is not None and abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
                 mismatches.append(run.name)
             try:
-                planned.append(_plan_run(run, bold, timing, config))
+                planned.append(_plan_run(run, bold, _timing(run, wanted, lags_s), config))
             except InputError as error:
                 problems.append(error)
-        segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), timing, tuple(planned)))
+        segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), tuple(planned)))
     raise_together(problems)
     if beyond and config.edge == "error":
         raise _outside(beyond, lags_s)
@@ -209,6 +209,11 @@ def make_plan(
     return replace(plan, clamped=sum(run.sampling.clamped for segment in ordered for run in segment.runs))
 
 
+def _timing(run: RunFacts, clips: Sequence[ClipFacts], lags_s: Sequence[float]) -> Timing:
+    """The times that the responses to clips are read at in a run."""
+    return Timing.of([run.shown_s.get(clip.clip_id, clip.shown_s) for clip in clips], lags_s)
+
+
 def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessConfig) -> PlannedRun:
     sampled = sampling(timing, run.start_s, run.tr_s, run.volumes, config.interpolation)
     basis = drift_basis(
@@ -221,11 +226,11 @@ def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessCon
             "Use a study with fMRIPrep's tables, or leave confounds away.",
         )
     if run.confounds is None:
-        return PlannedRun(run, bold, sampled, basis)
+        return PlannedRun(run, bold, sampled, timing.index, basis)
     if config.confounds:
         table = read_confounds(run.confounds, config.confounds, config.confounds_motion, bold.volumes)
         basis = extend_basis(basis, table[:, sampled.window])
-    return PlannedRun(run, bold, sampled, basis, displacement(run.confounds, bold.volumes))
+    return PlannedRun(run, bold, sampled, timing.index, basis, displacement(run.confounds, bold.volumes))
 
 
 def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:

@@ -59,11 +59,16 @@ def t_test(values: Float, alternative: Alternative = "greater") -> tuple[Float, 
     from scipy.special import stdtr
 
     finite = np.isfinite(values)
-    count = finite.sum(0)
-    known = np.where(finite, values, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = known.sum(0) / count
-        variance = (np.where(finite, values - mean, 0.0) ** 2).sum(0) / (count - 1)
+        if finite.all():  # as a rule; counting and masking would take as long as the test
+            count = np.full(values.shape[1], len(values))
+            mean = values.sum(0) / len(values)
+            centred = values - mean
+        else:
+            count = finite.sum(0)
+            mean = np.where(finite, values, 0.0).sum(0) / count
+            centred = np.where(finite, values - mean, 0.0)
+        variance = np.einsum("sv,sv->v", centred, centred) / (count - 1)
         t = mean / np.sqrt(variance / count)
     t = np.where((count >= 2) & (variance > 0), t, np.nan)
     freedom = np.maximum(count - 1, 1).astype(float)

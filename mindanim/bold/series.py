@@ -20,8 +20,8 @@ class Series:
 
     tr_s: seconds between volumes as the file says, None where its format says nothing.
     columns ``(voxel,)``: where in the data the voxels lie.
-    data: returns the data ``(volume, column)``. It is called for every block and may map a file anew: pages
-    of a map that is let go do not add up over the runs of a study.
+    data: returns the data ``(volume, column)``. It may map a file anew with every call: pages of a map that
+    is let go do not add up over the runs of a study.
     slope, intercept: from the data to the file's unit.
     """
 
@@ -34,6 +34,11 @@ class Series:
     slope: float = 1.0
     intercept: float = 0.0
 
+    def mapped(self) -> Series:
+        """The same run with its data mapped once, for several reads; let it go after a block of voxels."""
+        data = self.data()
+        return replace(self, data=lambda: data)
+
     def signal(self, voxels: NDArray[np.intp] | slice, volumes: slice = slice(None)) -> NDArray[np.float64]:
         """Signal ``(voxel, volume)`` float64 in the file's unit; ``voxels`` index :attr:`voxels`."""
         columns, data = self.columns[voxels], self.data()
@@ -43,7 +48,8 @@ class Series:
             block = data[volumes, columns]
         signal = np.array(block.T, dtype=np.float64, order="C")
         if self.slope != 1.0 or self.intercept != 0.0:
-            signal = signal * self.slope + self.intercept
+            signal *= self.slope
+            signal += self.intercept
         return signal
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.align import Timing
-from mindanim.bold.ceiling import noise_ceiling, split_half
-from mindanim.bold.plan import Plan, PlannedRun, PlannedSegment
+from mindanim.bold.blocks import blocks, parts
+from mindanim.bold.ceiling import noise_ceiling
+from mindanim.bold.clean import Cleaned
+from mindanim.bold.plan import Plan, PlannedSegment
 from mindanim.bold.regions import in_regions
-from mindanim.bold.select import adjust, best, check_repeats, fisher_z, repeat_correlation, t_test
+from mindanim.bold.repeats import repeats_of
+from mindanim.bold.select import adjust, best, check_repeats, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError, InputError
 
 Float = NDArray[np.float64]
 
-VOXELS_AT_ONCE = 1024
 _SAMPLED_VOXELS = 200
 
 
@@ -70,79 +71,67 @@ class Selection:
     passed: int
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Slices of at most 1,024 voxels, so that memory does not grow with the mesh."""
-    return (slice(start, min(start + VOXELS_AT_ONCE, count)) for start in range(0, count, VOXELS_AT_ONCE))
-
-
 def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = lambda: None) -> Survey:
     """Read every run once, block by block.
 
     advance: called once per segment.
     """
     voxels = len(plan.voxels)
-    tally = _Tally(np.zeros(voxels), *np.zeros((2, voxels), dtype=np.int64))
+    variance, (non_finite, constant) = np.zeros(voxels), np.zeros((2, voxels), dtype=np.int64)
     spread = np.unique(np.linspace(0, voxels - 1, min(_SAMPLED_VOXELS, voxels)).astype(np.intp))
     samples: dict[str, NDArray[np.float32]] = {}
     rows, names = [], []
     repeatable = [np.full(voxels, np.nan)]
     for segment in plan.segments:
-        row = np.full(voxels, np.nan)
+        repeats = repeats_of(segment, voxels, config) if len(segment.runs) >= 2 else None
+        read = _Read.nothing(len(segment.runs), voxels)
+        volumes = max(run.sampling.volumes for run in segment.runs)
         for block in blocks(voxels):
-            repeats = np.stack([tally.add(run, block) for run in segment.runs])
-            if len(repeats) >= 2 and segment.split == "train":
-                row[block] = repeat_correlation(repeats)
-            elif len(repeats) >= 2:
-                row[block] = _split_half(repeats, segment.timing, config)
-        if len(segment.runs) >= 2 and segment.split == "test":
-            repeatable.append(row)
-        elif len(segment.runs) >= 2 and segment.name not in config.selection_exclude:
+            runs = [run.mapped() for run in segment.runs]
+            for part in parts(block, volumes):
+                cleaned = [read.note(place, part, run.cleaned(part)) for place, run in enumerate(runs)]
+                if repeats is not None:
+                    repeats.add(part, cleaned)
+                del cleaned  # so that the next part takes its place in the cache
+        non_finite += read.non_finite.sum(0)
+        constant += read.constant.sum(0)
+        if segment.split == "train":
+            variance += np.square(read.deviation).sum(0)
+        if repeats is not None and segment.split == "test":
+            repeatable.append(repeats.result(read.deviation))
+        elif repeats is not None and segment.name not in config.selection_exclude:
             names.append(segment.name)
-            rows.append(row)
+            rows.append(repeats.result(read.deviation))
         samples |= _samples(segment, spread)
         advance()
     return Survey(
         segments=tuple(names),
         correlation=np.array(rows).reshape(-1, voxels),
         ceiling=noise_ceiling(_mean(np.array(repeatable))),
-        variance=tally.variance / sum(len(segment.runs) for segment in plan.of("train")),
-        non_finite=tally.non_finite,
-        constant=tally.constant,
+        variance=variance / sum(len(segment.runs) for segment in plan.of("train")),
+        non_finite=non_finite,
+        constant=constant,
         samples=samples,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Tally:
-    """Sums ``(voxel,)`` over runs: variance of training runs; runs in which a voxel is no signal."""
+class _Read:
+    """What a segment's runs turned out to hold, each ``(run, voxel)``; see :class:`Cleaned`."""
 
-    variance: Float
-    non_finite: NDArray[np.int64]
-    constant: NDArray[np.int64]
+    deviation: Float
+    non_finite: NDArray[np.bool_]
+    constant: NDArray[np.bool_]
 
-    def add(self, run: PlannedRun, block: slice) -> Float:
-        """Add a run's block and return its cleaned signal ``(voxel, time)`` at the times that clips need."""
-        cleaned = run.cleaned(block)
-        self.non_finite[block] += cleaned.non_finite
-        self.constant[block] += cleaned.constant
-        if run.facts.split == "train":
-            self.variance[block] += cleaned.deviation**2
-        return run.sampling(cleaned.residual)
+    @classmethod
+    def nothing(cls, runs: int, voxels: int) -> _Read:
+        return cls(np.zeros((runs, voxels)), *np.zeros((2, runs, voxels), dtype=bool))
 
-
-def _split_half(repeats: Float, timing: Timing, config: PreprocessConfig) -> Float:
-    """Reliability ``(voxel,)`` of the mean response, over clips, mean over lags; repeats as they are scaled.
-
-    repeats: ``(repeat, voxel, time)`` cleaned signal.
-    """
-    if config.standardize == "transductive":
-        scale = repeats.std(2, keepdims=True)
-        repeats = np.divide(repeats, scale, out=np.zeros_like(repeats), where=scale > 0)
-    responses = repeats[:, :, timing.index]
-    if config.lag_mode == "mean":
-        responses = responses.mean(3, keepdims=True)
-    lags = [split_half(responses[..., lag]) for lag in range(responses.shape[3])]
-    return np.asarray(np.mean(lags, axis=0))
+    def note(self, run: int, part: slice, cleaned: Cleaned) -> Cleaned:
+        self.deviation[run, part] = cleaned.deviation
+        self.non_finite[run, part] = cleaned.non_finite
+        self.constant[run, part] = cleaned.constant
+        return cleaned
 
 
 def check_options(plan: Plan, regions: NDArray[np.str_] | None, config: PreprocessConfig) -> None:

@@ -57,8 +57,8 @@ def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
 
 def _volumes(segment: PlannedSegment) -> list[str]:
     """Per clip the volumes read, e.g. ``1,2.5``; fractions lie between two volumes."""
-    run = segment.runs[0].sampling
-    positions = np.round(run.positions + run.window.start, 6)[segment.timing.index]
+    run = segment.runs[0]
+    positions = np.round(run.sampling.positions + run.sampling.window.start, 6)[run.index]
     return [",".join(f"{position:g}" for position in clip) for clip in positions]
 
 

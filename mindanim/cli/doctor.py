@@ -48,8 +48,8 @@ def run(given: Mapping[str, Any]) -> None:
         print_json({"recipe": recipe.name, "checks": [asdict(check) for check in checks]})
     elif runs := [run for check in checks for run in check.runs]:
         print_table(_COLUMNS, _rows(runs), "Runs")
-    missing = [check.about for check in checks if check.status == "missing"]
-    wrong = [check.about for check in checks if check.status == "problem"]
+    missing = dict.fromkeys(check.about for check in checks if check.status == "missing")
+    wrong = dict.fromkeys(check.about for check in checks if check.status == "problem")
     if missing:
         raise MissingError(f"Missing: {', '.join(missing)}.", mend="See the lines marked 'missing'.")
     if wrong:

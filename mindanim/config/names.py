@@ -18,6 +18,17 @@ MAKER = {
     "evaluation": "evaluate",
 }
 
+DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+def kind_of_dataset(dataset: str) -> str:
+    """Which reader a dataset's name asks for: ``bids`` for ``bids`` and for ``bids-lab2``.
+
+    What follows the dash keeps two studies of one kind apart: a name is a folder of the work folder.
+    """
+    return dataset.lower().partition("-")[0]
+
+
 STAGES = (*MAKER.values(), "import-checkpoint", "simulate", "demo")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mindanim.config.names import STAGES, unknown
+from mindanim.config.names import STAGES, kind_of_dataset, unknown
 from mindanim.errors import ConfigError
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -45,9 +45,10 @@ def recipe_names() -> list[str]:
 
 def default_recipe(dataset: str | None) -> str:
     """The recipe that is used when none is asked for."""
-    if dataset == "simulated":
+    kind = kind_of_dataset(dataset or "")
+    if kind == "simulated":
         return "demo"
-    return dataset if dataset in ("hcp", "algonauts2021") else "paper"
+    return kind if kind in ("hcp", "algonauts2021") else "paper"
 
 
 def load_recipe(name: str) -> Recipe:

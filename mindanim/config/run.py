@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from mindanim.config.fields import Options, opt
-from mindanim.config.names import KINDS, unknown
+from mindanim.config.names import DATASET_NAME, KINDS, unknown
 from mindanim.errors import InputError, UsageError
 
 DEFAULT_WORK = Path("mindanim-work")
@@ -21,7 +21,13 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 class RunOptions(Options):
     """Where the inputs and outputs lie and how the work is done; never part of an artifact's identity."""
 
-    dataset: str | None = opt(None, "Study to work on, e.g. cc2017 or simulated.", flag=True, identity=False)
+    dataset: str | None = opt(
+        None,
+        "Study to work on, e.g. cc2017; bids-NAME keeps a second one apart.",
+        flag=True,
+        identity=False,
+        pattern=DATASET_NAME,
+    )
     data: Path | None = opt(None, "Folder of the raw study, as downloaded.", flag=True, identity=False)
     subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
     work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)

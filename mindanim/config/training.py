@@ -79,6 +79,12 @@ class TrainConfig(StageConfig):
     )
     ridge_refit: bool = opt(True, "Fit once more with the validation segments, the penalty kept.")
 
+    stream_data: Literal["auto", "always", "never"] = opt(
+        "auto",
+        "Bring the clips to the device batch by batch (always) or all of them before the training (never); "
+        "auto does the latter where they fit into half of a GPU's free memory.",
+        identity=False,
+    )
     tensorboard: bool = opt(
         False, "Write the course for TensorBoard too, into <work>/tensorboard.", identity=False
     )

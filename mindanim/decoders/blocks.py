@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.parallel import ShareDropout
+
+_COLUMNS = 1024
 
 
 class Residual(nn.Module):
@@ -20,7 +25,7 @@ class Residual(nn.Module):
 
 
 def _dense(inputs: int, width: int, dropout: float) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), ShareDropout(dropout)
+    return Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), ShareDropout(dropout)
 
 
 def response_trunk(
@@ -51,13 +56,17 @@ class Scaler(nn.Module):
         self.scale: Tensor
 
     @torch.no_grad()
-    def fit(self, targets: Tensor) -> None:
-        """Take mean and standard deviation over the first axis of ``(clip, *shape)``; elements that do not
-        vary keep scale 1."""
-        values = targets.float()
-        deviation = values.std(0, correction=0)
-        self.mean.copy_(values.mean(0))
-        self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+    def fit(self, targets: Callable[[slice], Tensor]) -> None:
+        """Take mean and standard deviation over clips; elements that do not vary keep scale 1.
+
+        targets: gives ``(clip, *shape)`` of some columns of the last axis, so that never all are in memory.
+        """
+        for start in range(0, self.mean.shape[-1], _COLUMNS):
+            columns = slice(start, start + _COLUMNS)
+            values = targets(columns).float()
+            deviation = values.std(0, correction=0)
+            self.mean[..., columns] = values.mean(0)
+            self.scale[..., columns] = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
 
     def apply_to(self, targets: Tensor) -> Tensor:
         """Targets to standard units."""

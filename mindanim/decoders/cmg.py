@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from mindanim.decoders.base import Shapes
 from mindanim.decoders.blocks import DeviationNorm, response_trunk, xavier
+from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.motion import MotionNetwork
 from mindanim.decoders.parallel import ShareDropout
 
@@ -24,8 +25,8 @@ class Attention(nn.Module):
     def __init__(self, token: int, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value = (nn.Linear(token, width) for _ in range(3))
-        self.out = nn.Linear(width, token)
+        self.query, self.key, self.value = (Linear(token, width) for _ in range(3))
+        self.out = Linear(width, token)
 
     def forward(self, tokens: Tensor, source: Tensor, visible: Tensor | None = None) -> Tensor:
         """``tokens (clip, query, token)`` look at ``source (clip, key, token)`` where ``visible (query,
@@ -48,7 +49,7 @@ class ProjectedMemory(nn.Module):
 
     def __init__(self, token: int, width: int) -> None:
         super().__init__()
-        self.value, self.out = nn.Linear(token, width), nn.Linear(width, token)
+        self.value, self.out = Linear(token, width), Linear(width, token)
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
         """``memory (clip, 1, token)`` projected, for every one of ``tokens (clip, query, token)``."""
@@ -72,9 +73,7 @@ class CmgLayer(nn.Module):
         super().__init__()
         self.attention = Attention(token, width, heads)
         self.memory = memory_reader(token, width, heads, memory_tokens)
-        self.feedforward = nn.Sequential(
-            nn.Linear(token, feedforward), nn.ReLU(), nn.Linear(feedforward, token)
-        )
+        self.feedforward = nn.Sequential(Linear(token, feedforward), nn.ReLU(), Linear(feedforward, token))
         self.norms = nn.ModuleList(frame_norm(norm, token) for _ in range(3))
         self.dropout = ShareDropout(dropout)
 
@@ -114,13 +113,13 @@ class FrameTokenCmg(MotionNetwork):
         token = shapes.latent_size
         self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
         self.to_memory = nn.Sequential(
-            nn.Linear(fmri_width, memory_tokens * token), nn.Unflatten(1, (memory_tokens, token))
+            Linear(fmri_width, memory_tokens * token), nn.Unflatten(1, (memory_tokens, token))
         )
         self.layers = nn.ModuleList(
             CmgLayer(token, width, heads, feedforward, dropout, memory_tokens, norm) for _ in range(layers)
         )
         self.norm = frame_norm(norm, token)
-        self.head = nn.Linear(token, token) if self.target == "difference" else nn.Identity()
+        self.head = Linear(token, token) if self.target == "difference" else nn.Identity()
         self.register_buffer("position", sinusoids(shapes.frames, token), persistent=False)
         self.position: Tensor
         xavier(self)

@@ -84,13 +84,13 @@ def zero_entries(responses: Tensor, fraction: float) -> Tensor:
     return responses * (chances >= fraction)
 
 
-def draw_views(bank: Tensor, rows: Tensor, augment: bool) -> Tensor:
+def draw_views(bank: Tensor, augment: bool) -> Tensor:
     """One view of each clip from ``bank (clip, view, feature)``: a random one, or view 0, the un-augmented
     one."""
     if not augment:
-        return bank[rows, 0]
-    views = drawn(len(rows), lambda clips: torch.randint(bank.shape[1], (clips,), device=bank.device))
-    return bank[rows, views]
+        return bank[:, 0]
+    views = drawn(len(bank), lambda clips: torch.randint(bank.shape[1], (clips,), device=bank.device))
+    return bank[torch.arange(len(bank), device=bank.device), views]
 
 
 def caption_labels(captions: pd.Series) -> Tensor:

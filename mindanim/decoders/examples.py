@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -17,18 +17,52 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Examples:
-    """Training clips of one subject; the first axis of every tensor but the row numbers is the clip.
+    """Training clips of one subject; the first axis of every tensor but those in ``shared`` is the clip.
 
-    responses ``(clip, lag * voxel) float32``; fit, validation ``(row,) int64``.
+    responses ``(clip, lag * voxel) float32``; fit, validation ``(row,) int64``. Tensors may be mapped from
+    files that are larger than the memory.
     """
+
+    shared: ClassVar[tuple[str, ...]] = ("fit", "validation")
 
     responses: Tensor
     fit: Tensor
     validation: Tensor
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
         """The same on a device."""
-        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return replace(
+            self,
+            **{
+                field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+                for field in fields(self)
+            },
+        )
+
+    def at(self, rows: Tensor, pinned: bool = False) -> Self:
+        """The clips at ``rows (clip,)`` alone, all of them for validation.
+
+        pinned: in page-locked memory, from which a GPU can fetch them while it computes.
+        """
+
+        def pick(values: Tensor) -> Tensor:
+            if not pinned:
+                return values[rows]
+            place = torch.empty((len(rows), *values.shape[1:]), dtype=values.dtype, pin_memory=True)
+            return torch.index_select(values, 0, rows, out=place)
+
+        names = [field.name for field in fields(self) if field.name not in self.shared]
+        numbers = {"fit": rows[:0], "validation": torch.arange(len(rows), device=rows.device)}
+        return replace(self, **numbers, **{name: pick(getattr(self, name)) for name in names})
+
+    def held_out(self, device: torch.device) -> Self:
+        """The validation clips alone, on a device."""
+        return self.at(self.validation).to(device)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all tensors."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -40,21 +74,27 @@ class SemanticExamples(Examples):
     captions.
     """
 
+    shared = (*Examples.shared, "first_token")
+
     image: Tensor
     text: Tensor
     tokens: Tensor
     first_token: Tensor
     captions: Tensor
 
-    def judge(self, vectors: Tensor, tokens: Tensor) -> dict[str, float]:
+    def text_mean(self) -> Tensor:
+        """The mean caption vector ``(feature,)`` of the clips that fit the decoder."""
+        return self.text[self.fit, 0].mean(0)
+
+    def judge(self, vectors: Tensor, tokens: Tensor, mean: Tensor) -> dict[str, float]:
         """Figures for predictions on the validation rows; the score is the mean correlation of both targets.
 
-        Identification asks for the caption's own vector among others, both after the training mean is taken
-        off, which all captions share and which would otherwise hide what tells them apart.
+        Identification asks for the caption's own vector among others, both after ``mean (feature,)``, that
+        of training, is taken off, which all captions share and which would otherwise hide what tells them
+        apart.
         """
         rows = self.validation
         text, image = self.text[rows, 0], self.image[rows, 0]
-        mean = self.text[self.fit, 0].mean(0)
         found = identification(vectors - mean, text - mean, WAYS, self.captions[rows])
         clip_r, token_r = (
             pooled_correlation(vectors, text),

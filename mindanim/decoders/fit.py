@@ -11,6 +11,7 @@ from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemant
 from mindanim.decoders.base import Decoder, Shapes, build
 from mindanim.decoders.data import Split
 from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.feeding import placed
 from mindanim.decoders.fitting import (
     Fitted,
     Machine,
@@ -49,16 +50,16 @@ def fit_semantic(
     """Fit the semantic decoder."""
     if config.decoder == "ridge":
         return _semantic_ridge(config, examples, shapes, split)
-    examples = examples.to(machine.device)
     with fresh_weights(config.seed):
         decoder = build("semantic", config.spec(), shapes).to(machine.device)
         if not isinstance(decoder, SemanticNetwork):
             raise _untrainable(decoder, "SemanticNetwork")
-        task = SemanticTask(decoder, examples, config)
+    examples = placed(examples, decoder, config, machine.device)
+    task = SemanticTask(decoder, examples, config)
     decoder.first_token.copy_(examples.first_token)
     if config.standardise:
-        decoder.clip_scaler.fit(examples.text[examples.fit, 0])
-        decoder.token_scaler.fit(examples.tokens[examples.fit])
+        decoder.clip_scaler.fit(lambda columns: examples.text[:, 0, columns][examples.fit])
+        decoder.token_scaler.fit(lambda columns: examples.tokens[:, columns][examples.fit])
     return fit_network(task, config, machine)
 
 
@@ -77,7 +78,11 @@ def _semantic_ridge(
     tokens.fill(decoder.token_map)
     losses = {name: loss + config.token_weight * tokens.losses[name] for name, loss in clip.losses.items()}
     rows = split.validation
-    figures = examples.judge(torch.from_numpy(clip.predicted[rows]), torch.from_numpy(tokens.predicted[rows]))
+    figures = examples.judge(
+        torch.from_numpy(clip.predicted[rows]),
+        torch.from_numpy(tokens.predicted[rows]),
+        examples.text_mean(),
+    )
     return report_ridge(decoder, [clip, tokens], losses, figures)
 
 
@@ -87,13 +92,13 @@ def fit_structure(
     """Fit the structure decoder."""
     if config.decoder == "ridge":
         return _structure_ridge(config, examples, shapes, split)
-    examples = examples.to(machine.device)
     with fresh_weights(config.seed):
         decoder = build("structure", config.spec(), shapes).to(machine.device)
         if not isinstance(decoder, StructureNetwork):
             raise _untrainable(decoder, "StructureNetwork")
+    examples = placed(examples, decoder, config, machine.device)
     if config.standardise:
-        decoder.scaler.fit(examples.latents[examples.fit])
+        decoder.scaler.fit(lambda columns: examples.latents[:, columns][examples.fit])
     return fit_network(StructureTask(decoder, examples, config), config, machine)
 
 
@@ -127,13 +132,13 @@ def fit_motion(
         return _motion_ridge(config, examples, shapes, split)
     if config.decoder == "transport":
         return _motion_transport(config, examples, shapes, split)
-    examples = examples.to(machine.device)
     with fresh_weights(config.seed):
         decoder = build("motion", config.spec(), shapes).to(machine.device)
         if not isinstance(decoder, MotionNetwork):
             raise _untrainable(decoder, "MotionNetwork")
+    examples = placed(examples, decoder, config, machine.device)
     if config.standardise or config.target == "difference":
-        decoder.fit_scalers(examples.latents[examples.fit].float())
+        decoder.fit_scalers(examples.latents, examples.fit)
     return fit_network(MotionTask(decoder, examples, config), config, machine)
 
 

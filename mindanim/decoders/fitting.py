@@ -51,7 +51,7 @@ class Fitted:
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
-def fit_network(task: Task[Any], config: TrainConfig, machine: Machine) -> Fitted:
+def fit_network(task: Task[Any, Any], config: TrainConfig, machine: Machine) -> Fitted:
     """Train a network; the facts are those of the epoch that was kept."""
     course = train(task, config, **vars(machine))
     history = pd.DataFrame(course.history).astype({"epoch": int, "step": int})

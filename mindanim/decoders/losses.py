@@ -63,16 +63,18 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
             gradient.add_(torch.sign(weights, out=buffer[: len(weights)]), alpha=penalty)
 
 
-def moving_mse(predicted: Tensor, target: Tensor, change: Tensor, motion_weight: float) -> Tensor:
+def moving_mse(predicted: Tensor, target: Tensor, latents: Tensor, motion_weight: float) -> Tensor:
     """Squared error in which elements that change count more.
 
     Elements weigh ``1 + motion_weight * change^2 / mean(change^2)``, scaled to a mean weight of 1, so that
-    0 is the plain mean squared error. All arguments have the same shape; ``change`` is the true difference
-    to the first frame.
+    0 is the plain mean squared error.
+
+    predicted, target: ``(clip, frame - 1, latent)``. latents: the true ones ``(clip, frame, latent)``; change
+    is their difference to the first frame.
     """
     error = (predicted - target).square()
     if motion_weight == 0:
         return error.mean()
-    energy = change.square()
+    energy = (latents[:, 1:] - latents[:, :1]).square()
     weight = 1 + motion_weight * energy / batch_mean(energy).clamp_min(1e-12)
     return (error * weight).mean() / batch_mean(weight)

@@ -85,10 +85,11 @@ class MotionNetwork(Motion):
         visible ``(frame, frame) bool``: row i may look at column j where true.
         """
 
-    def fit_scalers(self, latents: Tensor) -> None:
-        """Take the scales of frames (of differences) from training latents ``(clip, frame, latent)``."""
-        self.first_scaler.fit(latents[:, 0])
-        self.later_scaler.fit(self.later(latents))
+    def fit_scalers(self, latents: Tensor, rows: Tensor) -> None:
+        """Take the scales of frames (of differences) from the clips at ``rows`` of ``latents (clip, frame,
+        latent)``."""
+        self.first_scaler.fit(lambda columns: latents[:, 0, columns][rows])
+        self.later_scaler.fit(lambda columns: self.later(latents[..., columns][rows].float()))
 
     def later(self, latents: Tensor) -> Tensor:
         """What the tokens after the first stand for ``(clip, frame - 1, latent)``: frames or differences."""

@@ -43,17 +43,26 @@ class Share:
 _SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
 
 
+def part_of(total: int) -> slice:
+    """The places of this process's part within a batch of ``total`` clips.
+
+    A batch with fewer clips than processes is worked on by each of them alone.
+    """
+    world = runtime.world_size()
+    return slice(None) if total < world else slice(runtime.rank(), None, world)
+
+
 @contextmanager
 def sharing(total: int) -> Iterator[slice]:
     """Share a batch of ``total`` clips during the block; gives the places of this process's part.
 
-    A batch with fewer clips than processes is worked on by each of them alone, and counts once.
+    A batch that each process works on alone counts once.
     """
     world = runtime.world_size()
     if world == 1:
         yield slice(None)
         return
-    rows = slice(None) if total < world else slice(runtime.rank(), None, world)
+    rows = part_of(total)
     count = len(range(total)[rows])
     share = Share(total, rows, 1 / world if total < world else count / total)
     token = _SHARE.set(share)
@@ -76,14 +85,23 @@ def drawn(count: int, draw: Callable[[int], Tensor]) -> Tensor:
 
 
 class ShareDropout(nn.Dropout):
-    """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip."""
+    """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip.
+
+    On a CPU it gives the numbers of torch's own, but keeps one byte per element for the backward pass, not
+    four.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        share = _SHARE.get()
-        if share is None or not self.training or self.p == 0:
+        alone = _SHARE.get() is None and input.device.type != "cpu"
+        if alone or not self.training or self.p in (0, 1):
             return super().forward(input)
-        kept = input.new_empty((share.total, *input.shape[1:])).bernoulli_(1 - self.p).div_(1 - self.p)
-        return input * kept[share.rows]
+
+        def draw(clips: int) -> Tensor:
+            return input.new_empty((clips, *input.shape[1:]), dtype=torch.bool).bernoulli_(1 - self.p)
+
+        # Divided as a float32, as torch does it: with p = 0.15 a float64 would round to another factor.
+        factor = float(torch.ones(()).div(1 - self.p))
+        return input * drawn(len(input), draw) * factor
 
 
 def gathered(values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mindanim.decoders.base import Shapes
 from mindanim.decoders.blocks import response_trunk, xavier
+from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.cmg import Attention, memory_reader, sinusoids
 from mindanim.decoders.motion import MotionNetwork
 from mindanim.decoders.parallel import ShareDropout
@@ -25,7 +26,7 @@ class PatchLayer(nn.Module):
         self.spatial = memory_reader(width, width, heads, memory_tokens)
         inner = round(mlp_ratio * width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width)
+            Linear(width, inner), nn.GELU(approximate="tanh"), Linear(inner, width)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.dropout = ShareDropout(dropout)
@@ -80,16 +81,16 @@ class PatchCmg(MotionNetwork):
         values = channels * patch_size**2
         self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
         self.to_memory = nn.Sequential(
-            nn.Linear(fmri_width, memory_tokens * patch_width),
+            Linear(fmri_width, memory_tokens * patch_width),
             nn.Unflatten(1, (memory_tokens, patch_width)),
         )
-        self.embed = nn.Linear(values, patch_width)
+        self.embed = Linear(values, patch_width)
         self.layers = nn.ModuleList(
             PatchLayer(patch_width, patch_heads, mlp_ratio, dropout, memory_tokens)
             for _ in range(patch_layers)
         )
         self.norm = nn.LayerNorm(patch_width)
-        self.head = nn.Linear(patch_width, values)
+        self.head = Linear(patch_width, values)
         self.register_buffer("place", grid_codes(*self.grid, patch_width), persistent=False)
         self.register_buffer("time", sinusoids(shapes.frames, patch_width), persistent=False)
         self.place: Tensor

@@ -54,9 +54,11 @@ def read_checkpoint(path: Path) -> State:
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.", mend="Check the path.") from None
     except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
+        # torch's own words advise to open the file without the restriction.
+        why = "It holds more than tensors, or is none of torch's files."
         raise InputError(
             f"{path} cannot be read as a checkpoint.",
-            " ".join(str(error).split())[:300],
+            why if isinstance(error, UnpicklingError) else " ".join(str(error).split())[:300],
             "A whole pickled model is not opened, for it could run code: save its state_dict() alone, on a "
             "machine where you trust it.",
         ) from error

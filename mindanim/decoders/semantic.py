@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mindanim.decoders.base import Decoder, Responses, Shapes
 from mindanim.decoders.blocks import Scaler, response_trunk, xavier
+from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.ridge import LinearMap
 
 
@@ -92,11 +93,11 @@ class SemanticMlp(SemanticNetwork):
         width = width or space
         self.trunk = response_trunk(shapes.features, width, blocks, dropout, block_dropout)
         if width != space:
-            self.trunk.append(nn.Linear(width, space))
+            self.trunk.append(Linear(width, space))
         layers: list[nn.Module] = []
         widths = [space, *head_widths, self.token_outputs]
         for inputs, outputs in zip(widths, widths[1:], strict=False):
-            layers += [nn.LayerNorm(inputs), nn.GELU(), nn.Linear(inputs, outputs)]
+            layers += [nn.LayerNorm(inputs), nn.GELU(), Linear(inputs, outputs)]
         self.head = nn.Sequential(*layers)
         xavier(self)
 

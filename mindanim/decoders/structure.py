@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mindanim.decoders.base import Decoder, Responses, Shapes
 from mindanim.decoders.blocks import Residual, Scaler, xavier
+from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.parallel import ShareDropout
 from mindanim.decoders.ridge import LinearMap
 
@@ -55,9 +56,9 @@ class StructureMlp(StructureNetwork):
 
     def __init__(self, shapes: Shapes, *, width: int = 1024, blocks: int = 2, dropout: float = 0.2) -> None:
         super().__init__(shapes)
-        residuals = (Residual(nn.Linear(width, width), ShareDropout(dropout)) for _ in range(blocks))
-        self.trunk = nn.Sequential(nn.Linear(shapes.features, width), ShareDropout(dropout), *residuals)
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, shapes.latent_size))
+        residuals = (Residual(Linear(width, width), ShareDropout(dropout)) for _ in range(blocks))
+        self.trunk = nn.Sequential(Linear(shapes.features, width), ShareDropout(dropout), *residuals)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), Linear(width, shapes.latent_size))
         xavier(self)
 
     def forward(self, responses: Tensor) -> Tensor:

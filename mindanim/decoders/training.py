@@ -27,31 +27,36 @@ from mindanim.artifacts.files import atomic_path
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
 from mindanim.decoders.board import board
-from mindanim.decoders.parallel import agreed, sharing, summed, weighted
+from mindanim.decoders.examples import Examples
+from mindanim.decoders.feeding import Feed
+from mindanim.decoders.parallel import agreed, part_of, sharing, summed, weighted
 from mindanim.decoders.schedules import l1_penalty, learning_rate
 from mindanim.decoders.stepping import Stepper
 from mindanim.errors import ConfigError
 
 D = TypeVar("D", bound=Decoder)
+X = TypeVar("X", bound=Examples)
 
 
-class Task(nn.Module, Generic[D]):
+class Task(nn.Module, Generic[D, X]):
     """What is trained: a decoder, parameters that only training needs, the data, and the losses.
 
-    rows: number of training clips. model_size, noam_factor: width and factor of the noam schedule.
+    examples: the clips, on the device or where `feeding.Feed` fetches them from. model_size, noam_factor:
+    width and factor of the noam schedule.
     """
 
-    rows: int
     model_size = 1
     noam_factor = 1.0
 
-    def __init__(self, decoder: D) -> None:
+    def __init__(self, decoder: D, examples: X) -> None:
         super().__init__()
         self.decoder: D = decoder
+        self.examples: X = examples
+        self.rows = len(examples.fit)
 
     @abstractmethod
-    def losses(self, rows: Tensor) -> dict[str, Tensor]:
-        """Losses of a batch of training clips ``(clip,)``; "loss" is the one that is minimised."""
+    def losses(self, batch: X) -> dict[str, Tensor]:
+        """Losses of a batch of training clips on the device; "loss" is the one that is minimised."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -78,7 +83,7 @@ class Progress:
 
 
 def train(
-    task: Task[Any],
+    task: Task[Any, Any],
     config: TrainConfig,
     *,
     device: torch.device,
@@ -99,6 +104,7 @@ def train(
         title = f"epochs of the {task.decoder.kind} decoder"
         with (
             closing(run.stepper),
+            closing(run.feed),
             board(events) as write,
             console.progress(config.epochs - begun, title) as progress,
         ):
@@ -117,12 +123,15 @@ def train(
 
 
 class _Run:
-    def __init__(self, task: Task[Any], config: TrainConfig, dtype: torch.dtype, checkpoint: Path) -> None:
+    def __init__(
+        self, task: Task[Any, Any], config: TrainConfig, dtype: torch.dtype, checkpoint: Path
+    ) -> None:
         self.task, self.config, self.dtype, self.checkpoint = task, config, dtype, checkpoint
         self.device = task.decoder.device
         self.steps_per_epoch = math.ceil(task.rows / config.batch_size)
         self.parameters = [parameter for parameter in task.parameters() if parameter.requires_grad]
         self.averaged = [parameter.detach().clone() for parameter in self.parameters] if config.ema else []
+        self.feed = Feed(task.examples, self.device, config.stream_data == "always")
         self.stepper = Stepper(self.parameters, config, self.device, dtype)
         self.at = Progress()
         self._resume()
@@ -133,21 +142,19 @@ class _Run:
         # All processes draw the same numbers; the last part of the name has been there from the first
         # version on, and keeps seeds what they were.
         torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), "0"))
-        batch = self._batch(step, epoch)
+        rows = self._batch(step)
         self.task.train()
-        with sharing(len(batch)) as own:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                losses = {
-                    name: weighted(loss)
-                    for name, loss in self.task.losses(batch[own].to(self.device)).items()
-                }
+        with sharing(len(rows)) as own:
+            batch = self.feed.take(rows[own], self._own_batch(step + 1))
+            lower = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+            with lower, self.stepper.forward():
+                losses = {name: weighted(loss) for name, loss in self.task.losses(batch).items()}
             self.stepper.step(losses["loss"], self._rate(step), l1_penalty(self.config, epoch))
             losses = summed({name: loss.detach() for name, loss in losses.items()})
         self._average(step)
         for name, loss in losses.items():
-            self.at.sums[name] = self.at.sums.get(name, torch.zeros((), device=self.device)) + loss * len(
-                batch
-            )
+            before = self.at.sums.get(name, torch.zeros((), device=self.device))
+            self.at.sums[name] = before + loss * len(rows)
         self.at.step = step + 1
         # A checkpoint at the end of an epoch waits for its validation.
         if self.at.step % self.steps_per_epoch:
@@ -199,10 +206,19 @@ class _Run:
             self.config, step, self.steps_per_epoch, self.task.model_size, self.task.noam_factor
         )
 
-    def _batch(self, step: int, epoch: int) -> Tensor:
+    def _batch(self, step: int) -> Tensor:
+        """The places among the clips that fit the decoder of one step's clips ``(clip,)``."""
+        epoch, place = divmod(step, self.steps_per_epoch)
         order = torch.Generator().manual_seed(runtime.derived_seed(self.config.seed, "epoch", str(epoch)))
-        start = step % self.steps_per_epoch * self.config.batch_size
+        start = place * self.config.batch_size
         return torch.randperm(self.task.rows, generator=order)[start : start + self.config.batch_size]
+
+    def _own_batch(self, step: int) -> Tensor | None:
+        """This process's part of one step's batch; None after the last step."""
+        if step == self.config.epochs * self.steps_per_epoch:
+            return None
+        rows = self._batch(step)
+        return rows[part_of(len(rows))]
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

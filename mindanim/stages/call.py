@@ -9,6 +9,7 @@ from mindanim import console
 from mindanim.artifacts import Workspace, find_data, find_dataset
 from mindanim.artifacts.workspace import datasets
 from mindanim.config.invocation import Invocation, invoked
+from mindanim.config.names import kind_of_dataset
 from mindanim.config.resolve import Asked, Resolution, resolve, strange_variables
 from mindanim.config.run import RunOptions
 from mindanim.errors import MindanimError, UsageError
@@ -77,5 +78,5 @@ def _check_name(run: RunOptions) -> None:
     from mindanim.studies import READERS, open_study
 
     dataset = run.need_dataset()
-    if dataset not in READERS and dataset not in datasets(run.work):
+    if kind_of_dataset(dataset) not in READERS and dataset not in datasets(run.work):
         open_study(dataset, run.work)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim import console
@@ -21,14 +23,23 @@ if TYPE_CHECKING:
     from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
 
 
+_AT_ONCE = 64
+"""Clips that are looked at, or copied, together."""
+
+
 @dataclass(frozen=True)
 class Given:
-    """The training clips of one subject. rows ``(clip,)``: where they stand in the stimuli's arrays."""
+    """The training clips of one subject.
+
+    responses ``(clip, lag, voxel)``, mapped from their file. rows ``(clip,)``: where the clips stand in the
+    stimuli's arrays. scratch: a folder for copies that are needed no longer than the run.
+    """
 
     responses: NDArray[np.float32]
     stimuli: Artifact
     rows: NDArray[np.int64]
     split: Split
+    scratch: Path
 
 
 def training_clips(fmri: Artifact) -> pd.DataFrame:
@@ -60,23 +71,24 @@ def shapes_of(fmri: Artifact, stimuli: Artifact) -> Shapes:
     )
 
 
-def load_given(fmri: Artifact, stimuli: Artifact, clips: pd.DataFrame, split: Split) -> Given:
+def load_given(fmri: Artifact, stimuli: Artifact, clips: pd.DataFrame, split: Split, scratch: Path) -> Given:
     """Responses, and the rows of the features that belong to them; InputError naming clips that lack one."""
-    return Given(_responses(fmri, clips), stimuli, _rows(stimuli, clips), split)
+    return Given(_responses(fmri, clips), stimuli, _rows(stimuli, clips), split, scratch)
 
 
 def _responses(fmri: Artifact, clips: pd.DataFrame) -> NDArray[np.float32]:
     """Training responses ``(clip, lag, voxel)``; InputError naming clips without a finite response."""
     import numpy as np
 
-    responses = np.array(fmri.array("train_responses.npy"), np.float32)
+    responses = _mapped(fmri, "train_responses.npy")
     if len(responses) != len(clips):
         raise InputError(
             f"{fmri.path} holds {len(responses)} training responses for {len(clips)} training clips.",
             "Rows of clips.tsv and train_responses.npy belong together.",
             "Make it again: mindanim preprocess --force.",
         )
-    broken = ~np.isfinite(responses).all(axis=(1, 2))
+    parts = (responses[start : start + _AT_ONCE] for start in range(0, len(responses), _AT_ONCE))
+    broken = np.concatenate([~np.isfinite(part).all(axis=(1, 2)) for part in parts])
     if broken.any():
         raise InputError(
             f"Responses of {int(broken.sum())} clips in {fmri.path} are not finite: "
@@ -116,16 +128,16 @@ def semantic_examples(given: Given) -> SemanticExamples:
     from mindanim.decoders.data import caption_labels
     from mindanim.decoders.examples import SemanticExamples
 
-    stimuli, rows = given.stimuli, given.rows
-    tokens = np.asarray(stimuli.array("text_tokens.npy")[rows], np.float32)
-    _check_first_token(stimuli, tokens[:, 0])
+    stimuli, tokens = given.stimuli, _clips_of(given, "text_tokens.npy")
+    first = np.asarray(tokens[:, 0], np.float32)
+    _check_first_token(stimuli, first)
     return SemanticExamples(
         **_common(given),
-        image=torch.from_numpy(np.asarray(stimuli.array("clip_image.npy")[rows], np.float32)),
-        text=torch.from_numpy(np.asarray(stimuli.array("clip_text.npy")[rows], np.float32)),
+        image=torch.from_numpy(_clips_of(given, "clip_image.npy")),
+        text=torch.from_numpy(_clips_of(given, "clip_text.npy")),
         tokens=torch.from_numpy(tokens[:, 1:]).flatten(1),
-        first_token=torch.from_numpy(tokens[:, 0].mean(0)),
-        captions=caption_labels(stimuli.table("clips.tsv")["caption"].iloc[rows]),
+        first_token=torch.from_numpy(first.mean(0)),
+        captions=caption_labels(stimuli.table("clips.tsv")["caption"].iloc[given.rows]),
     )
 
 
@@ -143,7 +155,9 @@ def structure_examples(given: Given) -> StructureExamples:
     """Targets of the structure decoder."""
     from mindanim.decoders.examples import StructureExamples
 
-    return StructureExamples(**_common(given), latents=_tensor(_latents(given)[:, 0]).flatten(1))
+    return StructureExamples(
+        **_common(given), latents=_tensor(_clips_of(given, "latents.npy")[:, 0]).flatten(1)
+    )
 
 
 def motion_examples(given: Given, config: TrainConfig) -> MotionExamples:
@@ -151,22 +165,38 @@ def motion_examples(given: Given, config: TrainConfig) -> MotionExamples:
     from mindanim.decoders.examples import MotionExamples
     from mindanim.decoders.fit import decode_first_frames
 
-    common, flat = _common(given), _tensor(_latents(given)).flatten(2)
+    common, flat = _common(given), _tensor(_clips_of(given, "latents.npy")).flatten(2)
     console.say("motion: decoding first frames of held-out segments")
     decoded = decode_first_frames(config, common["responses"], flat[:, 0], given.split)
     return MotionExamples(**common, latents=flat, decoded=decoded)
 
 
-def _latents(given: Given) -> NDArray[np.float16]:
-    """``(clip, frame, channel, height, width)``: mapped from the disk where the clips lie in one stretch."""
+def _mapped(artifact: Artifact, name: str) -> NDArray[Any]:
+    """An array of an artifact, mapped from its file."""
     import numpy as np
 
-    latents, rows = given.stimuli.array("latents.npy"), given.rows
+    # Copy on write: torch asks for memory that it may write to, and nothing writes to it.
+    array: NDArray[Any] = np.load(artifact.file(name), mmap_mode="c", allow_pickle=False)
+    return array
+
+
+def _clips_of(given: Given, name: str) -> NDArray[Any]:
+    """The clips' rows of one of the stimuli's arrays, mapped from its file if they lie in one stretch there.
+
+    Otherwise they are copied to a nameless file, which is mapped and gone with the process: either way the
+    system may take their memory back at any time.
+    """
+    import numpy as np
+
+    array, rows = _mapped(given.stimuli, name), given.rows
     if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-        # Copy on write: torch asks for memory that it may write to, and nothing writes to it.
-        mapped = np.load(given.stimuli.file("latents.npy"), mmap_mode="c", allow_pickle=False)
-        return np.asarray(mapped[rows[0] : rows[0] + len(rows)])
-    return np.array(latents[rows])
+        return array[rows[0] : rows[0] + len(rows)]
+    with tempfile.TemporaryFile(dir=given.scratch) as file:
+        copy = np.memmap(file, array.dtype, "w+", shape=(len(rows), *array.shape[1:]))
+    for start in range(0, len(rows), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        copy[part] = array[rows[part]]
+    return copy
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:

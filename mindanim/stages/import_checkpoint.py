@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, find_dataset, produce
@@ -50,7 +51,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
     def build(draft: Draft) -> None:
         from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
 
-        figures = _look(decoder, fmri, stimuli)
+        figures = _look(decoder, fmri, stimuli, draft.scratch("clips").parent)
         if not draft.main:
             return
         with draft.write(WEIGHTS) as path:
@@ -87,7 +88,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
     )
 
 
-def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact) -> dict[str, float]:
+def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact, scratch: Path) -> dict[str, float]:
     """Give the decoder what a file does not hold, and judge it on clips it was trained on.
 
     Far from what it would reach on new clips; but a decoder that is handed other voxels than its own, or the
@@ -101,7 +102,7 @@ def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact) -> dict[str, floa
     rows = np.unique(np.linspace(0, len(clips) - 1, _LOOKED_AT).round().astype(np.int64))
     segments = clips["segment"].astype(str).to_numpy(dtype=np.str_)
     split = Split(np.arange(len(clips)), rows, rows[:0], segments, "clips of the training")
-    return _judged(decoder, load_given(fmri, stimuli, clips, split))
+    return _judged(decoder, load_given(fmri, stimuli, clips, split, scratch))
 
 
 def _judged(decoder: Decoder, given: Given) -> dict[str, float]:
@@ -116,7 +117,8 @@ def _judged(decoder: Decoder, given: Given) -> dict[str, float]:
         semantic = semantic_examples(given)
         decoder.first_token.copy_(semantic.first_token)
         found = decoder.predict(responses)
-        return semantic.judge(found["clip"], found["text_tokens"][:, 1:].flatten(1))
+        tokens = found["text_tokens"][:, 1:].flatten(1)
+        return semantic.judge(found["clip"], tokens, semantic.text_mean())
     if isinstance(decoder, Structure):
         return structure_examples(given).judge(decoder.predict(responses).flatten(1))
     if not isinstance(decoder, Motion):

@@ -96,7 +96,10 @@ class _Work:
 
     def inputs(self) -> dict[str, Source]:
         """What decides the result: the runs, the timing the study declares for them, and the atlas."""
-        runs = {f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes] for run in self.runs}
+        runs = {
+            f"{run.segment}_{run.repeat}": [run.start_s, run.tr_s, run.volumes, *sorted(run.shown_s.items())]
+            for run in self.runs
+        }
         clips = [
             [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s, clip.shown_s]
             for clip in self.clips

@@ -40,14 +40,12 @@ def draw_timing(path: Path, wanted: str, run: RunOptions) -> str:
     here = [other for other in runs if other.path == one.path and other.volumes == one.volumes]
     if any(other.load is not None for other in here):
         here = [one]
-    starts = {other.segment: other.start_s for other in here}
-    clips = [
-        timing.TimedClip(
-            clip.clip_id, clip.split, clip.film, clip.shown_s - starts[clip.segment], clip.duration_s
-        )
-        for clip in study.clips()
-        if clip.segment in starts
-    ]
+    segments = {other.segment: other for other in here}
+    clips = []
+    for clip in study.clips():
+        if shows := segments.get(clip.segment):
+            begin_s = shows.when(clip) - shows.start_s
+            clips.append(timing.TimedClip(clip.clip_id, clip.split, clip.film, begin_s, clip.duration_s))
     title = f"{study.facts.title}, subject {subject}, {one.name}: {one.path.name}"
     clips.sort(key=lambda clip: clip.begin_s)
     drawn = timing.TimedRun(title, one.tr_s, one.volumes, clips, study.facts.lags_s)

@@ -96,17 +96,18 @@ def _train(
         device = runtime.pick_device(run.device)
         place = workspace.place(run, kind)
         log = run.work / "tensorboard" / place.relative_to(run.work)
+        checkpoint = draft.scratch("training.pt")
         machine = Machine(
             device,
             runtime.pick_dtype(run.precision, device),
-            draft.scratch("training.pt"),
+            checkpoint,
             log if config.tensorboard else None,
         )
         console.say(
             f"{kind}: {len(split.fit)} clips fit the decoder, {len(split.validation)} validate "
             f"({split.held_out})"
         )
-        given = load_given(fmri, stimuli, clips, split)
+        given = load_given(fmri, stimuli, clips, split, checkpoint.parent)
         _write(draft, kind, config, split, fit(given, shapes, machine))
 
     return produce(

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mindanim.config.names import kind_of_dataset
 from mindanim.errors import InputError, UsageError
 from mindanim.studies.algonauts2021 import Algonauts2021
 from mindanim.studies.base import Clip, Entry, Facts, Film, Finding, Matrix, Run, Segment, Study
@@ -51,7 +52,7 @@ _WITHOUT_READER = {
 def open_study(
     dataset: str, data: Path, allow_partial: bool = False, options: Mapping[str, str] | None = None
 ) -> Study:
-    """Open the study ``dataset`` that lies in the folder ``data``.
+    """Open the study ``dataset`` that lies in the folder ``data``; ``bids-lab2`` is read as ``bids``.
 
     With ``allow_partial`` whatever is there is used and each gap becomes a finding. options: what is asked of
     a study that comes in versions (``--study``).
@@ -59,7 +60,7 @@ def open_study(
     Raises UsageError for a name no reader has or an option it does not know, InputError where the folder does
     not hold the study.
     """
-    name = dataset.lower()
+    name = kind_of_dataset(dataset)
     if name not in READERS:
         raise _unknown(dataset)
     if not data.is_dir():
@@ -80,6 +81,11 @@ def _unknown(dataset: str) -> UsageError:
             f"This version reads: {readable}.",
             "Write the runs and films in one of these layouts, or use a version that reads this study.",
         )
-    near = difflib.get_close_matches(plain, [*READERS, *_WITHOUT_READER], n=1)
+    known = [*READERS, *_WITHOUT_READER]
+    near = [
+        name
+        for meant in (plain, kind_of_dataset(dataset))
+        for name in difflib.get_close_matches(meant, known, n=1)
+    ]
     guess = f"Did you mean '{near[0]}'? " if near else ""
     return UsageError(f"There is no study called '{dataset}'.", f"{guess}This version reads: {readable}.")

@@ -135,6 +135,8 @@ class Run:
     confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
     load: takes the signal out of a file of the study's own kind; called once, when the run is opened.
     others: further files that ``load`` reads; they count as input.
+    shown_s: by clip_id, when this run shows its clips, where that is another time than
+    :attr:`Clip.shown_s`: runs may show the same clips in another order, or at other distances.
     """
 
     subject: int
@@ -151,6 +153,11 @@ class Run:
     confounds: Path | None = None
     load: Callable[[], Matrix] | None = None
     others: tuple[Path, ...] = ()
+    shown_s: Mapping[str, float] = field(default_factory=dict)
+
+    def when(self, clip: Clip) -> float:
+        """Beginning of a clip on the run's clock, seconds."""
+        return self.shown_s.get(clip.clip_id, clip.shown_s)
 
     @property
     def files(self) -> list[Path]:

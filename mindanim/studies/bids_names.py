@@ -18,7 +18,8 @@ from mindanim.errors import InputError
 
 _ENTITY = re.compile(r"([a-z]+)-([a-zA-Z0-9+.]+)")
 _EXTENSIONS = (
-    ".dtseries.nii", ".ptseries.nii", ".nii.gz", ".nii", ".json", ".tsv",
+    ".dtseries.nii.gz", ".ptseries.nii.gz", ".dtseries.nii", ".ptseries.nii", ".nii.gz", ".nii", ".json",
+    ".tsv",
 )  # fmt: skip
 _OF_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run", "echo", "part")
 """Entities that tell one recording from another; the others (space, den, desc ...) tell versions of it."""

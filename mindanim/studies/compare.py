@@ -100,13 +100,15 @@ def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, R
     try:
         layout = _loaded(run) if run.load is not None else peek(run.path)
     except InputError as error:
-        why = " ".join(part for part in (error.what, error.why) if part)
+        why = " ".join(part for part in (error.what, error.why) if part).rstrip(".")
         return entry("wrong", "unreadable-run", why, error.mend), None, None
     if run.volumes and layout.volumes != run.volumes:
         why = f"{run.path.name} has {layout.volumes} volumes instead of {run.volumes}"
         return entry("wrong", "wrong-volumes", why, again), None, layout
     if not run.volumes:
         end_s, wanted_s = run.start_s + (layout.volumes - 1) * run.tr_s, last_s.get(run.segment, 0.0)
+        if run.shown_s:
+            wanted_s = max(run.shown_s.values()) + max(facts.lags_s)
         if end_s < wanted_s - 1e-6:
             why = f"{run.path.name} ends at {end_s:g} s, responses are read up to {wanted_s:g} s"
             return entry("wrong", "wrong-volumes", why, again), None, layout

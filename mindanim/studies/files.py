@@ -6,6 +6,7 @@ milliseconds per run.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import struct
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mindanim.artifacts.files import unpacked_size
 from mindanim.errors import InputError
 
 _HEADER_BYTES = 540
@@ -69,10 +71,8 @@ def _peek_nifti(path: Path) -> Layout:
         raise InputError(f"{path} has {len(shape)} dimensions.", "A run has four: three of space, and time.")
     seconds = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit)
     size = path.stat().st_size
-    if path.suffix != ".gz":
-        promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
-        if size < promised:
-            raise _truncated(path, promised)
+    promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
+    _check_size(path, promised)
     tr_s = None if seconds is None else float(zooms[3]) * seconds
     return Layout(int(shape[3]), int(np.prod(shape[:3])), 0, size, tr_s)
 
@@ -87,25 +87,30 @@ def _peek_npy(path: Path) -> Layout:
     return Layout(array.shape[0], array.shape[1], 0, path.stat().st_size)
 
 
-def _truncated(path: Path, promised: int) -> InputError:
-    return InputError(
-        f"{path} is truncated.",
-        f"Its header promises {promised} bytes, the file has {path.stat().st_size}.",
-        "Download it again.",
-    )
+def _check_size(path: Path, promised: int) -> None:
+    """InputError where a file, compressed or not, is shorter than its header says."""
+    packed = path.suffix == ".gz"
+    size, why = unpacked_size(path, promised) if packed else (path.stat().st_size, "")
+    if size < promised:
+        has = "unpacks to" if packed else "has"
+        raise InputError(
+            f"{path} is truncated.",
+            f"Its header promises {promised} bytes, the file {has} {size}{why}.",
+            "Download it again.",
+        )
 
 
 def _peek_cifti(path: Path) -> Layout:
     """Read the fixed header of a CIFTI-2 series and hold its promise against the size of the file.
 
-    Raises InputError where the file is compressed, of another format, CIFTI-1, or shorter than its header
-    says.
+    Raises InputError where the file is of another format, CIFTI-1, or shorter than its header says.
     """
-    if path.suffix == ".gz":
-        raise InputError(f"{path} is compressed.", "Runs are memory-mapped.", f"Unpack it: gunzip {path}")
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-        start_of_xml = file.read(2048)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+            start_of_xml = file.read(2048)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be unpacked.", str(error), "Download it again.") from error
     order = next((order for order in "<>" if header[:4] == struct.pack(f"{order}i", _HEADER_BYTES)), None)
     if len(header) < _HEADER_BYTES or order is None or header[4:12] != _MAGIC:
         raise InputError(
@@ -123,8 +128,7 @@ def _peek_cifti(path: Path) -> Layout:
     offset = struct.unpack_from(f"{order}q", header, 168)[0]
     volumes, grayordinates = dimensions[5], dimensions[6]
     data_bytes = volumes * grayordinates * bits // 8
-    if path.stat().st_size < offset + data_bytes:
-        raise _truncated(path, offset + data_bytes)
+    _check_size(path, offset + data_bytes)
     return Layout(volumes, grayordinates, offset, data_bytes, _series_step(start_of_xml))
 
 
@@ -160,11 +164,9 @@ def signature(path: Path) -> str:
 
 def _block(path: Path) -> Layout:
     """The data block of a CIFTI series, or the whole of another file."""
-    return (
-        _peek_cifti(path)
-        if ".ptseries." in path.name or ".dtseries." in path.name
-        else Layout(0, 0, 0, path.stat().st_size)
-    )
+    if path.name.endswith((".ptseries.nii", ".dtseries.nii")):
+        return _peek_cifti(path)
+    return Layout(0, 0, 0, path.stat().st_size)
 
 
 def same_data(one: Path, other: Path) -> bool:

@@ -106,7 +106,7 @@ def _on_files(clips: Sequence[Clip], runs: Sequence[Run]) -> list[_Shown]:
     for clip in clips:
         segments.setdefault(clip.segment, []).append(clip)
     return [
-        _Shown(clip, run.path, clip.shown_s - run.start_s)
+        _Shown(clip, run.path, run.when(clip) - run.start_s)
         for run in runs
         for clip in segments.get(run.segment, [])
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -45,12 +46,47 @@ class Viewing:
 
 @dataclass(frozen=True)
 class Part:
-    """What one run contributes to a segment. shift_s: clock of the segment minus that of the run."""
+    """What one run contributes to a segment.
+
+    shift_s: clock of the segment minus that of the run. onsets_s: when the run shows each of the segment's
+    clips, on its own clock, where order or distances are not the segment's; then there is no shift.
+    """
 
     subject: int
     key: str
     repeat: int
-    shift_s: float
+    shift_s: float = 0.0
+    onsets_s: tuple[float, ...] = ()
+
+
+@dataclass
+class _Group:
+    """Runs that show the same clips: those of the first one in their order, and what each contributes."""
+
+    name: str
+    shown: list[Shown]
+    parts: list[Part]
+
+    @property
+    def split(self) -> Split:
+        return self.shown[0].split
+
+    def add(self, viewing: Viewing, shown: Sequence[Shown]) -> bool:
+        """Add a run, unless it shows other clips. A clip that is shown twice is matched in order of time."""
+        left: dict[tuple[str, float, float], list[Shown]] = {}
+        for one in shown:
+            left.setdefault(one.what, []).append(one)
+        matched = [left[one.what].pop(0) for one in self.shown if left.get(one.what)]
+        if len(shown) != len(self.shown) or len(matched) < len(shown):
+            return False
+        repeat = 1 + sum(part.subject == viewing.subject for part in self.parts)
+        shifts = [mine.onset_s - one.onset_s for mine, one in zip(self.shown, matched, strict=True)]
+        if all(abs(shift - shifts[0]) <= SAME_S for shift in shifts):
+            self.parts.append(Part(viewing.subject, viewing.key, repeat, shifts[0]))
+        else:
+            onsets_s = tuple(one.onset_s for one in matched)
+            self.parts.append(Part(viewing.subject, viewing.key, repeat, onsets_s=onsets_s))
+        return True
 
 
 @dataclass(frozen=True)
@@ -73,28 +109,31 @@ def cut(shown: Shown, clip_s: float) -> list[Shown]:
 
 
 def lay_out(viewings: Sequence[Viewing]) -> list[Laid]:
-    """Group the runs of all subjects into segments, one per split and sequence of clips; training first.
+    """Group the runs of all subjects into segments, one per split and set of clips; training first.
 
-    Runs that show the same clips at the same distances in time are repeats of one segment; their clocks may
-    differ by a constant. A run with training and test clips has a part in two segments.
+    Runs that show the same clips are repeats of one segment, in whatever order they show them; their clocks
+    may differ. A run with training and test clips has a part in two segments.
     """
-    groups: list[tuple[str, list[Shown], list[Part]]] = []
+    groups: list[_Group] = []
     for viewing in viewings:
         for split in ("train", "test"):
             clips = sorted((one for one in viewing.shown if one.split == split), key=lambda one: one.onset_s)
-            if not clips:
-                continue
-            parts = next((parts for _, first, parts in groups if _alike(first, clips)), None)
-            if parts is None:
-                groups.append((viewing.name, clips, [Part(viewing.subject, viewing.key, 1, 0.0)]))
-                continue
-            first = next(first for _, first, known in groups if known is parts)
-            repeat = 1 + sum(part.subject == viewing.subject for part in parts)
-            shift_s = first[0].onset_s - clips[0].onset_s
-            parts.append(Part(viewing.subject, viewing.key, repeat, shift_s))
-    labels = _labels([(_one_film(shown) or name, shown[0].split) for name, shown, _ in groups])
-    laid = [_segment(label, shown, parts) for label, (_, shown, parts) in zip(labels, groups, strict=True)]
+            known = (group for group in groups if group.split == split)
+            if clips and not any(group.add(viewing, clips) for group in known):
+                groups.append(_Group(viewing.name, clips, [Part(viewing.subject, viewing.key, 1)]))
+    labels = _labels([(_one_film(group.shown) or group.name, group.split) for group in groups])
+    laid = [_segment(label, group.shown, group.parts) for label, group in zip(labels, groups, strict=True)]
     return sorted(laid, key=lambda one: one.segment.split != "train")
+
+
+def scattered(laid: Sequence[Laid]) -> int:
+    """Number of pieces of film that runs show among different other ones, so that they are no repeats."""
+    places = Counter(
+        what
+        for one in laid
+        for what in {(clip.split, clip.film, clip.onset_s, clip.duration_s) for clip in one.clips}
+    )
+    return sum(count > 1 for count in places.values())
 
 
 def _one_film(shown: Sequence[Shown]) -> str:
@@ -132,16 +171,6 @@ def _segment(label: str, shown: Sequence[Shown], parts: Sequence[Part]) -> Laid:
     )
     repeats = max(part.repeat for part in parts)
     return Laid(Segment(label, split, len(clips), repeats, 0.0, 0), clips, tuple(parts))
-
-
-def _alike(one: Sequence[Shown], other: Sequence[Shown]) -> bool:
-    if len(one) != len(other) or one[0].split != other[0].split:
-        return False
-    shift_s = other[0].onset_s - one[0].onset_s
-    return all(
-        a.what == b.what and abs(b.onset_s - a.onset_s - shift_s) <= SAME_S
-        for a, b in zip(one, other, strict=True)
-    )
 
 
 def film_paths(viewings: Sequence[Viewing]) -> Mapping[str, Path]:

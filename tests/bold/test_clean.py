@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mindanim.bold.clean import deviation, divide, drift_basis, flaws, remove_drift
+from mindanim.bold.clean import clean, deviation, divide, drift_basis, flaws, inner, remove_drift
 from mindanim.errors import ConfigError
 
 
@@ -89,3 +89,50 @@ def test_flaws_tell_not_finite_from_constant() -> None:
 
 def test_dividing_by_no_deviation_gives_zero() -> None:
     np.testing.assert_array_equal(divide(np.ones((2, 3)), np.array([0.0, 2.0])), [[0] * 3, [0.5] * 3])
+
+
+def test_cleaning_in_place_finds_the_flaws_and_leaves_the_others_alone() -> None:
+    rng = np.random.default_rng(3)
+    signal = 1e4 + 30 * rng.standard_normal((40, 97))
+    basis = drift_basis("polynomial", 97, 2.0)
+    alone = [clean(series[None].copy(), basis).residual[0] for series in signal]
+    signal[3] = 8123.25
+    signal[5, 60] = np.nan
+    signal[9, 0] = np.inf
+    signal[12, 1] = -np.inf
+    signal[20] = 0.0
+    signal[21] = 5e3 * (1 + 1e-11 * rng.standard_normal(97))  # constant but for rounding
+    signal[25] = 700.0
+    signal[25, 31] = 701.0  # equal in the volumes that are looked at first
+    non_finite, constant = flaws(signal)
+    expected = remove_drift(signal[25:26], basis)[0]
+    cleaned = clean(signal.copy(), basis)
+    np.testing.assert_array_equal(cleaned.non_finite, non_finite)
+    np.testing.assert_array_equal(cleaned.constant, constant)
+    assert np.flatnonzero(non_finite).tolist() == [5, 9, 12]
+    assert np.flatnonzero(constant).tolist() == [3, 20, 21]
+    flawed = non_finite | constant
+    assert not cleaned.residual[flawed].any()
+    assert not cleaned.deviation[flawed].any()
+    np.testing.assert_allclose(cleaned.residual[25], expected, atol=1e-9)
+    for voxel in np.flatnonzero(~flawed):
+        if voxel != 25:
+            np.testing.assert_allclose(cleaned.residual[voxel], alone[voxel], atol=1e-9)
+    np.testing.assert_allclose(cleaned.deviation[~flawed], cleaned.residual[~flawed].std(1), rtol=1e-9)
+
+
+def test_removing_drift_leaves_the_signal_alone_unless_told() -> None:
+    signal = np.random.default_rng(0).standard_normal((4, 30))
+    before, basis = signal.copy(), drift_basis("polynomial", 30, 1.0)
+    residual = remove_drift(signal, basis)
+    np.testing.assert_array_equal(signal, before)
+    assert np.shares_memory(remove_drift(signal, basis, overwrite=True), signal)
+    np.testing.assert_array_equal(signal, residual)
+
+
+def test_inner_products() -> None:
+    one, other = np.random.default_rng(0).standard_normal((2, 5, 33))
+    np.testing.assert_allclose(inner(one, other), (one * other).sum(1))
+    out = np.zeros(9)
+    inner(one, other, out=out[2:7])
+    np.testing.assert_allclose(out, np.pad((one * other).sum(1), 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, ScalarAxis, SeriesAxis
+from nibabel.cifti2.parse_cifti2 import Cifti2Parser
 
 from mindanim.bold.maps import brain_map
 from mindanim.bold.read import RunReader
 from mindanim.bold.regions import NO_REGION, in_regions, read_regions
 from mindanim.errors import ConfigError, InputError
+from mindanim.studies.files import peek
 from tests.cc2017_tree import CORTEX, LEFT, MESH, RIGHT, SUBCORTICAL, brain_models, write_atlas, write_run
 
 ONES = Path("/work/shared/data/cifti/ones.dscalar.nii")
@@ -50,17 +53,19 @@ def test_brain_models_are_parsed_once_whatever_the_other_metadata(
     paths = [
         write_run(tmp_path / f"{n}.dtseries.nii", data(volumes)) for n, volumes in enumerate((12, 12, 9))
     ]
-    loads = []
-    load = nib.load
-    monkeypatch.setattr(nib, "load", lambda path: (loads.append(path), load(path))[1])
+    parsed = []
+    parse = Cifti2Parser.parse
+    monkeypatch.setattr(
+        Cifti2Parser, "parse", lambda self, **given: (parsed.append(1), parse(self, **given))[1]
+    )
     reader = RunReader()
     runs = [reader.open(path) for path in paths]
-    assert len(loads) == 1
+    assert len(parsed) == 1
     assert runs[0].voxels is runs[2].voxels
     reader.open(
         write_run(tmp_path / "other.dtseries.nii", data()[:, SUBCORTICAL:], axis=brain_models()[SUBCORTICAL:])
     )
-    assert len(loads) == 2
+    assert len(parsed) == 2
 
 
 def test_scaled_integers_are_read_in_their_unit(tmp_path: Path) -> None:
@@ -151,12 +156,43 @@ def test_runs_that_differ_from_the_study(tmp_path: Path, options: dict[str, floa
         RunReader().open(path, **options)  # type: ignore[arg-type]
 
 
-def test_missing_and_compressed_runs(tmp_path: Path) -> None:
+def test_missing_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is missing"):
         RunReader().open(tmp_path / "run.dtseries.nii")
-    (tmp_path / "run.dtseries.nii.gz").touch()
-    with pytest.raises(InputError, match="gunzip"):
-        RunReader().open(tmp_path / "run.dtseries.nii.gz")
+
+
+def packed(path: Path) -> Path:
+    target = path.with_name(f"{path.name}.gz")
+    target.write_bytes(gzip.compress(path.read_bytes()))
+    return target
+
+
+def test_a_compressed_run_is_the_run(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run.dtseries.nii", data())
+    plain, unpacked = RunReader().open(path), RunReader().open(packed(path), volumes=len(data()))
+    assert (unpacked.tr_s, unpacked.volumes) == (plain.tr_s, plain.volumes)
+    assert unpacked.voxels.same_as(plain.voxels)
+    which = np.array([0, 3, 4])
+    for voxels in (slice(None), which):
+        np.testing.assert_array_equal(unpacked.signal(voxels), plain.signal(voxels))
+    assert peek(packed(path)).volumes == plain.volumes
+
+
+@pytest.mark.parametrize("kept", [0, 10, 300, 0.5, 0.98])
+def test_a_compressed_run_cut_short_is_said(tmp_path: Path, kept: float) -> None:
+    whole = packed(write_run(tmp_path / "run.dtseries.nii", data())).read_bytes()
+    path = tmp_path / "cut.dtseries.nii.gz"
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(InputError, match=r"cut\.dtseries\.nii\.gz"):
+        RunReader().open(path)
+
+
+def test_a_file_that_only_says_it_is_compressed(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run.dtseries.nii", data())
+    named = path.rename(tmp_path / "run.dtseries.nii.gz")
+    for look in (RunReader().open, peek):
+        with pytest.raises(InputError, match=r"[Nn]ot a gzipped file"):
+            look(named)
 
 
 @pytest.mark.skipif(not ONES.exists(), reason="the standard axis lies in a folder of this workplace only")

@@ -278,9 +278,25 @@ def test_another_repetition_time_in_the_header_is_refused_or_trusted_by_name(tmp
     assert plan.segments[0].runs[0].sampling.window == slice(1, 41)
 
 
+@pytest.mark.parametrize("clips", [slice(None), slice(0, 40, 2)])
+def test_reliability_of_all_volumes_and_of_some_equals_corrcoef(tree: Tree, clips: slice) -> None:
+    """Where clips are left out, other volumes than those of the window count."""
+    study = open_study("simulated", tree.root)
+    kept = [clip for clip in study.clips() if clip.index in range(1, 41)[clips] or clip.split == "test"]
+    config = PreprocessConfig()
+    plan = make_plan(study.runs(1), kept, study.facts.lags_s, config)
+    for row, segment in zip(survey(plan, config).correlation, plan.of("train"), strict=True):
+        runs = [run.cleaned(slice(0, CORTEX)).residual for run in segment.runs]
+        assert runs[0].shape[1] == TRAIN[segment.name] - (clips.step is not None)
+        one, other = (run[:, ::2] if clips.step else run for run in runs)
+        expected = [np.corrcoef(one[voxel], other[voxel])[0, 1] for voxel in range(CORTEX)]
+        np.testing.assert_allclose(row, expected, atol=1e-9)
+
+
 def test_blocks_do_not_change_the_result(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = everything(tree, lags_s=(4.0, 5.0))
-    monkeypatch.setattr("mindanim.bold.survey.VOXELS_AT_ONCE", 7)
+    monkeypatch.setattr("mindanim.bold.blocks.VOXELS_AT_ONCE", 7)
+    monkeypatch.setattr("mindanim.bold.blocks.CACHED_BYTES", 3 * 8 * 40)
     parts = everything(tree, lags_s=(4.0, 5.0))
     np.testing.assert_array_equal(whole[2].columns, parts[2].columns)
     for split in ("train", "test"):

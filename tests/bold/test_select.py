@@ -56,6 +56,13 @@ def test_t_test_equals_scipy(alternative: str) -> None:
     assert (freedom == 17).all()
 
 
+def test_t_test_of_finite_values_is_the_same_beside_a_voxel_with_nan() -> None:
+    values = np.random.default_rng(0).standard_normal((6, 5))
+    holed = np.concatenate([values, np.full((6, 1), np.nan)], axis=1)
+    for alone, beside in zip(t_test(values), t_test(holed), strict=True):
+        np.testing.assert_array_equal(alone, beside[:5])
+
+
 def test_t_test_leaves_nan_out_voxel_by_voxel() -> None:
     values = np.random.default_rng(0).standard_normal((6, 5))
     values[2, 1] = np.nan

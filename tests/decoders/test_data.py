@@ -64,8 +64,8 @@ def test_views_are_drawn_per_clip() -> None:
     torch.manual_seed(0)
     bank = torch.arange(3 * 4.0).reshape(3, 4, 1)
     rows = torch.tensor([2, 0])
-    assert draw_views(bank, rows, augment=False).flatten().tolist() == [8.0, 0.0]
-    drawn = torch.stack([draw_views(bank, rows, augment=True).flatten() for _ in range(200)])
+    assert draw_views(bank[rows], augment=False).flatten().tolist() == [8.0, 0.0]
+    drawn = torch.stack([draw_views(bank[rows], augment=True).flatten() for _ in range(200)])
     assert set(drawn[:, 0].tolist()) == {8.0, 9.0, 10.0, 11.0}
     assert set(drawn[:, 1].tolist()) == {0.0, 1.0, 2.0, 3.0}
 

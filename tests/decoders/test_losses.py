@@ -75,13 +75,14 @@ def test_l1_gradient_equals_autograd() -> None:
 
 def test_moving_mse_weighs_what_changes() -> None:
     torch.manual_seed(4)
-    predicted, target, change = torch.randn(3, 2, 5), torch.randn(3, 2, 5), torch.randn(3, 2, 5)
+    predicted, target, latents = torch.randn(3, 2, 5), torch.randn(3, 2, 5), torch.randn(3, 3, 5)
     torch.testing.assert_close(
-        moving_mse(predicted, target, change, 0.0), functional.mse_loss(predicted, target)
+        moving_mse(predicted, target, latents, 0.0), functional.mse_loss(predicted, target)
     )
+    change = latents[:, 1:] - latents[:, :1]
     weight = 1 + 3 * change**2 / (change**2).mean()
     expected = ((predicted - target) ** 2 * weight).sum() / weight.sum()
-    torch.testing.assert_close(moving_mse(predicted, target, change, 3.0), expected)
+    torch.testing.assert_close(moving_mse(predicted, target, latents, 3.0), expected)
 
 
 def test_noam_schedule_of_the_paper() -> None:

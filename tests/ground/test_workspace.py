@@ -87,11 +87,17 @@ class TestDescription:
         make(tmp_path, "semantic")
         assert Workspace(tmp_path, "toy").recorded_data() == data
 
-    def test_a_reused_artifact_records_where_the_data_are_now(self, tmp_path: Path) -> None:
-        for name in ("old", "new"):
-            (tmp_path / name).mkdir()
+    def test_a_reused_artifact_records_where_the_data_are_now(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("old", "new", "new"):
+            (tmp_path / name).mkdir(exist_ok=True)
             make(tmp_path / "work", run={"data": tmp_path / name})
         assert Workspace(tmp_path / "work", "toy").recorded_data() == tmp_path / "new"
+        said = capsys.readouterr().err
+        assert said.count("so far") == 1
+        for word in (str(tmp_path / "old"), str(tmp_path / "new"), "--dataset toy-NAME"):
+            assert word in said.replace("\n", "")
 
     def test_a_broken_one_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "toy").mkdir()

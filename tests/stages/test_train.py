@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
 from mindanim.config.fields import StageConfig
 from mindanim.config.run import RunOptions
 from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.data import blocked_split
 from mindanim.errors import InputError
+from mindanim.stages.examples import _clips_of, load_given, semantic_examples, training_clips
 from mindanim.stages.train import train_motion, train_semantic, train_structure
 from tests.decoders.planted import SHAPES, clips_table, planted
 
@@ -141,3 +144,22 @@ def test_missing_features_name_the_clip(tmp_path: Path) -> None:
     make_stimuli(run, without="seg03-0005")
     with pytest.raises(InputError, match="seg03-0005"):
         train_structure(TrainStructureConfig(decoder="ridge"), run)
+
+
+def test_clips_are_mapped_whatever_their_order(run: RunOptions, tmp_path: Path) -> None:
+    workspace = Workspace.of(run)
+    fmri, stimuli = workspace.read(run, "fmri"), workspace.read(run, "stimuli")
+    clips = training_clips(fmri)
+    split = blocked_split(clips, 0.2, 0.0, 4)
+    given = load_given(fmri, stimuli, clips, split, tmp_path)
+    whole = stimuli.array("latents.npy")
+    assert isinstance(given.responses, np.memmap)
+    for rows in (given.rows, np.arange(5, 40)):
+        found = _clips_of(replace(given, rows=rows), "latents.npy")
+        assert isinstance(found, np.memmap) and np.array_equal(found, whole[rows])
+        assert not list(tmp_path.glob("*.npy")) and found.dtype == whole.dtype
+    # Flattening does not copy.
+    tokens = _clips_of(given, "text_tokens.npy")
+    semantic = semantic_examples(replace(given, rows=np.arange(5, 40)))
+    assert semantic.tokens.dtype == torch.float16 and tokens.dtype == np.float16
+    assert semantic.tokens.stride(0) == SHAPES.tokens[0] * SHAPES.tokens[1]

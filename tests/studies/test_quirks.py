@@ -231,8 +231,16 @@ def test_bids_versions_of_a_run_must_be_chosen(tmp_path: Path) -> None:
     assert all("space-T1w" in run.path.name for run in opened(root, space="T1w").runs(1))
 
 
+def test_bids_surfaces_in_two_files_are_refused_by_name(tmp_path: Path) -> None:
+    root = simulate(tmp_path, "bids", subjects=1)
+    for path in root.rglob("*_desc-preproc_bold.nii.gz"):
+        path.rename(path.with_name(path.name.replace("desc-preproc_bold.nii.gz", "hemi-L_bold.func.gii")))
+    with pytest.raises(InputError, match=r"(?s)GIFTI.*hemi-L.*\.dtseries\.nii.*wb_command"):
+        opened(root)
+
+
 def test_bids_repeats_are_found_by_what_was_shown_and_when(tmp_path: Path) -> None:
-    """Two sessions, later onsets in the second; one run shows the clips in another order."""
+    """Three sessions: later onsets in the second, the clips in another order in the third."""
     root = tmp_path
     (root / "stimuli").mkdir()
     rows = {
@@ -252,10 +260,15 @@ def test_bids_repeats_are_found_by_what_was_shown_and_when(tmp_path: Path) -> No
         write_run(folder / f"{stem}_space-fsLR_den-91k_bold.dtseries.nii", data, axis=mesh(60), tr_s=1.0)
     study = open_study("bids", root)
     assert study.facts.subjects == (1,) and study.facts.tr_s == 1.0
-    assert [(one.clips, one.repeats) for one in study.facts.segments] == [(2, 2), (2, 1)]
-    runs = study.runs(1)
+    assert [(one.clips, one.repeats) for one in study.facts.segments] == [(2, 3)]
+    runs, clips = study.runs(1), study.clips()
     assert [run.start_s for run in runs] == pytest.approx([0.0, -2.04, 0.0])
-    assert [clip.film for clip in study.clips()] == ["a.mp4", "b.mp4", "b.mp4", "a.mp4"]
+    assert [clip.film for clip in clips] == ["a.mp4", "b.mp4"]
+    assert [[run.when(clip) - run.start_s for clip in clips] for run in runs] == [
+        pytest.approx([4.0, 8.0]),
+        pytest.approx([6.04, 10.04]),
+        pytest.approx([8.0, 4.0]),
+    ]
     assert "sub-A1" in next(row for row in study.check(1) if row.code == "subject-label").text
 
 

@@ -75,6 +75,7 @@ def test_a_folder_without_facts_or_atlas(root: Path, tmp_path: Path) -> None:
     ("name", "why"),
     [
         ("cc2018", "Did you mean 'cc2017'"),
+        ("cc-2017", "Did you mean 'cc2017'"),
         ("simulatd", "Did you mean 'simulated'"),
         ("hcp7t", "no study called 'hcp7t'"),
         ("algonauts-2021", "Did you mean 'algonauts2021'"),
