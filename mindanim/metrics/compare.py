@@ -159,9 +159,7 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
     return pd.DataFrame([row | {"p_holm": adjusted[row["metric"]]} for row in rows]).astype({"p_holm": float})
 
 
-def subject_interval(
-    values: NDArray[np.float64], bounds: Bounds
-) -> tuple[float, float, float]:
+def subject_interval(values: NDArray[np.float64], bounds: Bounds) -> tuple[float, float, float]:
     """Standard error over subjects and the 95 % interval of Student's t, cut where the metric's bounds are.
 
     values: (subject,). NaN for a single subject.

@@ -135,9 +135,7 @@ def motion_test(
         tested["correct"] = None
         if correct is not None:
             some = [clip for clip, right in zip(clips, correct, strict=True) if right]
-            tested["correct"] = set_test(
-                some, metric, blocks[correct], permutations, rng, segments[correct]
-            )
+            tested["correct"] = set_test(some, metric, blocks[correct], permutations, rng, segments[correct])
         found[metric] = tested
     return found
 

@@ -93,9 +93,7 @@ def evaluated(count):
         numbered(captions),
         Latents(latents, latents, np.zeros((2, 4, 4))),
     )
-    what = Material(
-        test, Films(count, 1), features, networks(), "tiny", {}, np.full(SHAPE, 99, np.uint8), {}
-    )
+    what = Material(test, Films(count, 1), features, networks(), "tiny", {}, np.full(SHAPE, 99, np.uint8), {})
     found = assess(config, what, 16, 2)
     peak, end = tracemalloc.get_traced_memory()[1], tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
