@@ -53,9 +53,13 @@ def semantic(folder: Path, config: TrainSemanticConfig = SEMANTIC) -> Fitted:
     return fit_semantic(config, data.semantic, SHAPES, data.split, machine(folder))
 
 
-def motion(folder: Path) -> Fitted:
+def motion(folder: Path, config: TrainMotionConfig = MOTION) -> Fitted:
     data = planted()
-    return fit_motion(MOTION, data.motion, SHAPES, data.split, machine(folder))
+    return fit_motion(config, data.motion, SHAPES, data.split, machine(folder))
+
+
+def framewise(folder: Path) -> Fitted:
+    return motion(folder, MOTION.model_copy(update={"decoder": "mlp", "ema": 0.9}))
 
 
 def assert_equal(one: Decoder, other: Decoder) -> None:
@@ -64,7 +68,7 @@ def assert_equal(one: Decoder, other: Decoder) -> None:
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("fit", [semantic, motion])
+@pytest.mark.parametrize("fit", [semantic, motion, framewise])
 @pytest.mark.parametrize("stop", [1, 4, 5, 8])
 def test_a_stopped_training_ends_as_an_uninterrupted_one(
     fit: object, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -268,14 +272,14 @@ _PARALLEL = """
 import sys
 from pathlib import Path
 from mindanim import runtime
-from tests.decoders.test_training import all_three
+from tests.decoders.test_training import all_networks
 runtime.wait_for_all()
-all_three(Path(sys.argv[1]) / str(runtime.rank()))
+all_networks(Path(sys.argv[1]) / str(runtime.rank()))
 """
 
 
-def all_three(folder: Path) -> None:
-    """The three decoders with everything that draws random numbers switched on, in batches that two processes
+def all_networks(folder: Path) -> None:
+    """Every network with everything that draws random numbers switched on, in batches that two processes
     cannot share evenly; the weights and the losses go to ``folder``."""
     folder.mkdir()
     data, steady = planted(), {"epsilon": 0.01}  # which keeps Adam from blowing up rounding differences
@@ -284,11 +288,13 @@ def all_three(folder: Path) -> None:
     motion = MOTION.model_copy(update=steady | {"batch_size": 33, "motion_weight": 1.0})
     patches = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 1}
     patched = motion.model_copy(update=patches | {"patch_heads": 2, "memory_tokens": 1})
+    framewise = motion.model_copy(update={"decoder": "mlp"})
     for name, fitted in (
         ("semantic", lambda at: fit_semantic(semantic, data.semantic, SHAPES, data.split, at)),
         ("structure", lambda at: fit_structure(structure, data.structure, SHAPES, data.split, at)),
         ("motion", lambda at: fit_motion(motion, data.motion, SHAPES, data.split, at)),
         ("patches", lambda at: fit_motion(patched, data.motion, SHAPES, data.split, at)),
+        ("framewise", lambda at: fit_motion(framewise, data.motion, SHAPES, data.split, at)),
     ):
         (folder / name).mkdir()
         found = fitted(machine(folder / name))
@@ -303,11 +309,11 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     world["ACCELERATE_USE_CPU"] = "true"
     children = [start(_PARALLEL, str(tmp_path), RANK=rank, LOCAL_RANK=rank, **world) for rank in ("0", "1")]
-    all_three(tmp_path / "alone")
+    all_networks(tmp_path / "alone")
     for child in children:
         _, problems = child.communicate()
         assert child.returncode == 0, problems
-    for name in ("semantic", "structure", "motion", "patches"):
+    for name in ("semantic", "structure", "motion", "patches", "framewise"):
         alone, first, second = (
             torch.load(tmp_path / who / f"{name}.pt", weights_only=True) for who in ("alone", "0", "1")
         )
