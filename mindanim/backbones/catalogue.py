@@ -83,9 +83,9 @@ LICENCES = {
     "timm/vit_base_patch16_clip_224.openai": "MIT",
 }
 
-# Bytes of the files of the recipes' models, as the hub lists them: stable-diffusion-v1-5 as it was published at
-# runwayml/, which this is a copy of; the CLIP at commit a6f597a3; the image classifier at 3f49326e. Files that
-# are in neither table hold settings and vocabularies, of some kB to a few MB.
+# Bytes of the files of the recipes' models, as the hub lists them: stable-diffusion-v1-5 as it was published
+# at runwayml/, which this is a copy of; the CLIP at commit a6f597a3; the image classifier at 3f49326e. Files
+# that are in neither table hold settings and vocabularies, of some kB to a few MB.
 FILE_BYTES = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": {
         "unet/diffusion_pytorch_model.safetensors": 3_438_167_540,

@@ -157,7 +157,7 @@ def _from_hub(
 
 
 def _with_sizes(repository: str, files: Sequence[str]) -> str:
-    """The files in words, the largest first, each with its size where that is known, and what they come to."""
+    """The files in words, the largest first, with the sizes that are known, and what they come to."""
     sizes = {file: size for file in files if (size := file_size(repository, file))}
 
     def described(file: str) -> str:

@@ -104,7 +104,7 @@ import sys, time
 from pathlib import Path
 import torch
 import mindanim.decoders.training as training
-from tests.decoders.test_training import motion
+from tests.decoders.test_training import MOTION, motion
 folder, slow = Path(sys.argv[1]), float(sys.argv[2])
 original = training._Run.take
 def take(self, step, epoch):
@@ -112,7 +112,7 @@ def take(self, step, epoch):
     print(step, flush=True)
     time.sleep(slow)
 training._Run.take = take
-fitted = motion(folder)
+fitted = motion(folder, MOTION.model_copy(update={"stream_data": sys.argv[3]}))
 torch.save(fitted.decoder.state_dict(), folder / "result.pt")
 """
 
@@ -140,19 +140,24 @@ def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen
 
 
 # Asleep after its first step, and at the end of an epoch; and at whatever it is doing then,
-# such as writing a checkpoint, for one is written after every step.
-@pytest.mark.parametrize(("steps", "sleep"), [(1, "60"), (3, "60"), (2, "0"), (5, "0")])
-def test_kill_minus_nine(steps: int, sleep: str, tmp_path: Path, one_thread: None) -> None:
+# such as writing a checkpoint, for one is written after every step. Clips that are read one batch ahead
+# train the same decoder, before and after.
+@pytest.mark.parametrize(
+    ("steps", "sleep", "stream"),
+    [(1, "60", "auto"), (3, "60", "auto"), (2, "0", "auto"), (5, "0", "auto")]
+    + [(2, "60", "always"), (3, "60", "always"), (4, "0", "always")],
+)
+def test_kill_minus_nine(steps: int, sleep: str, stream: str, tmp_path: Path, one_thread: None) -> None:
     for name in ("cut", "whole"):
         (tmp_path / name).mkdir()
-    doomed = start(_CHILD, str(tmp_path / "cut"), sleep)
+    doomed = start(_CHILD, str(tmp_path / "cut"), sleep, stream)
     assert doomed.stdout is not None
     for _ in range(steps):
         doomed.stdout.readline()
     doomed.kill()
     doomed.communicate()
     assert doomed.returncode == -signal.SIGKILL
-    again = start(_CHILD, str(tmp_path / "cut"), "0")
+    again = start(_CHILD, str(tmp_path / "cut"), "0", stream)
     whole = motion(tmp_path / "whole").decoder.state_dict()
     said, problems = again.communicate()
     assert again.returncode == 0, problems
