@@ -51,7 +51,7 @@ def relevance(x: Matrix, y: Matrix, power: float) -> Matrix:
     number per feature: voxels that know nothing of the target are left out without a mask. All ones when
     nothing is above chance.
     """
-    variance = np.maximum((x**2).sum(0), 1e-12) * np.maximum((y**2).sum(), 1e-12)
+    variance = np.maximum(np.einsum("ij,ij->j", x, x), 1e-12) * np.maximum((y**2).sum(), 1e-12)
     excess = np.maximum(((x.T @ y) ** 2).sum(1) / variance - 1 / len(x), 0)
     if power == 0 or not excess.any():
         return np.ones(x.shape[1])
@@ -108,9 +108,9 @@ class _Solver:
 
     def __init__(self, x: Matrix, y: Matrix, power: float) -> None:
         self.x_mean, self.y_mean = x.mean(0), y.mean(0)
-        centred, target = x - self.x_mean, y - self.y_mean
-        self.scale = relevance(centred, target, power)
-        self.scaled = centred * self.scale
+        self.scaled, target = x - self.x_mean, y - self.y_mean
+        self.scale = relevance(self.scaled, target, power)
+        self.scaled *= self.scale
         gram = self.scaled @ self.scaled.T
         self.unit = max(float(np.trace(gram)) / len(x), 1e-12)
         values, self.vectors = np.linalg.eigh(gram)
