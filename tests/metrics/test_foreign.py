@@ -102,6 +102,39 @@ def test_a_broken_file_is_named(tmp_path, name, content):
         read_film(tmp_path / name)
 
 
+def test_a_damaged_file_is_named_however_its_decoder_complains(tmp_path):
+    np.save(tmp_path / "header.npy", clip(3))
+    header = (tmp_path / "header.npy").read_bytes()
+    (tmp_path / "header.npy").write_bytes(header.replace(b"), }", b"(, }", 1))
+    np.savez(tmp_path / "several.npz", clip(3))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    for name in ("header.npy", "several.npy"):
+        with pytest.raises(InputError, match=rf"{name} (.|\n)*Write the clip again"):
+            read_film(tmp_path / name)
+
+
+def test_a_gif_that_ends_anywhere_is_refused_or_shorter(tmp_path):
+    save(tmp_path / "whole.gif", clip(3))
+    whole = (tmp_path / "whole.gif").read_bytes()
+    for end in range(20, len(whole) - 1, 97):
+        (tmp_path / "cut.gif").write_bytes(whole[:end])
+        try:
+            assert len(read_film(tmp_path / "cut.gif")) < FRAMES, end
+        except InputError as error:
+            assert "cut.gif" in error.what and error.why and error.mend
+
+
+def test_transparent_pixels_have_no_colour_to_score(tmp_path):
+    frames = clip(4)
+    for opacity in (255, 254):
+        alpha = np.full((*frames.shape[:3], 1), 255, np.uint8)
+        alpha[1, 5, 7] = opacity
+        save(tmp_path / f"{opacity}.webp", np.concatenate([frames, alpha], axis=3), lossless=True, exact=True)
+    np.testing.assert_array_equal(read_film(tmp_path / "255.webp"), frames)
+    with pytest.raises(InputError, match=r"254\.webp(.|\n)*transparent(.|\n)*without transparency"):
+        read_film(tmp_path / "254.webp")
+
+
 def test_arrays_of_another_kind_are_refused_and_pickles_never_opened(tmp_path):
     for number, array in enumerate(
         (np.zeros((4, 8, 8)), np.full((2, 8, 8, 3), 7.0), np.zeros((2, 8, 8, 3), np.int64))
