@@ -23,7 +23,7 @@ _SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%_#${}"},
 }
 _TABLE = str.maketrans(_SIGNS)
-_COLOURS = {"above": "green!40!black", "not above": "red!70!black", "no value": "gray", "not judged": "gray"}
+_COLOURS = {"above": "green!40!black", "not above": "red!70!black"} | dict.fromkeys(words.UNJUDGED, "gray")
 _WINS = "orange!60!black"
 _HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
 

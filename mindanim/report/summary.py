@@ -131,7 +131,7 @@ def latex(summary: Summary) -> str:
 
 def _tex_cells(score: dict[str, Any]) -> str:
     """Two cells: the value, so that values stand below each other, and what there is to say of it."""
-    said = "" if words.standing(score) in ("above", "no value") else standing(score)
+    said = "" if words.standing(score) in ("above", words.NO_VALUE) else standing(score)
     return f"{escape(words.number(score['value']))} & {said}"
 
 
@@ -158,7 +158,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _cell(score: dict[str, Any]) -> str:
     standing = words.standing(score)
-    if standing == "no value":
+    if standing == words.NO_VALUE:
         return words.number(None)
     mark = "" if standing == "above" else f", *{standing}*"
     return f"{words.number(score['value'])} ({words.interval(score['ci'])}){mark}"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH, NARROW = 100, 80
-_TOLD = ("Order of frames", "Beaten without a brain", "Beaten without a generator")
-_STYLES = {"above": "green", "not above": "red", "no value": "dim", "not judged": "dim"}
+_TOLD = ("Not judged", "Order of frames", "Beaten without a brain", "Beaten without a generator")
+_STYLES = {"above": "green", "not above": "red"} | dict.fromkeys(words.UNJUDGED, "dim")
 
 
 _COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (

@@ -150,17 +150,17 @@ def test_arrays_of_another_kind_are_refused_and_pickles_never_opened(tmp_path):
 def test_plain_folders_are_paired_by_name_in_natural_order(tmp_path):
     for folder in ("made", "true"):
         (tmp_path / folder).mkdir()
-        for number in (10, 9, 1):
-            np.save(tmp_path / folder / f"clip{number}.npy", clip(number))
+        for number, name in ((10, "clip10"), (9, "clip9"), (1, "clip1"), (2, "²")):
+            np.save(tmp_path / folder / f"{name}.npy", clip(number))
     found = find_clips(tmp_path / "made", tmp_path / "true", "plain")
-    assert list(found.pairs) == ["clip1", "clip9", "clip10"] and check_complete(found, False) is None
+    assert list(found.pairs) == ["clip1", "clip9", "clip10", "²"] and check_complete(found, False) is None
     assert found.pairs["clip9"][0].file == tmp_path / "true" / "clip9.npy"
     (tmp_path / "made" / "clip9.npy").unlink()
     np.save(tmp_path / "made" / "clip77.npy", clip(0))
     found = find_clips(tmp_path / "made", tmp_path / "true", "plain")
-    with pytest.raises(InputError, match="1 of 3 clips have no reconstruction: clip9(.|\n)*clip77"):
+    with pytest.raises(InputError, match="1 of 4 clips have no reconstruction: clip9(.|\n)*clip77"):
         check_complete(found, False)
-    assert check_complete(found, True) == "2 of 3 clips; 1 reconstructions without ground truth"
+    assert check_complete(found, True) == "3 of 4 clips; 1 reconstructions without ground truth"
 
 
 def test_the_published_layouts(tmp_path):

@@ -30,6 +30,17 @@ def test_the_headline_counts_only_scores_that_look_at_the_truth() -> None:
     assert words.headline([]) == "No score here has a floor to stand against."
 
 
+def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
+    alone = score("ssim.rgb7", "SSIM", "pixel", 0.7, 0.2)
+    alone["floors"]["shuffled"] |= {"ci": None, "above": False}
+    unpaired = score("psnr.db", "PSNR", "pixel", 20.0, None)
+    assert [words.standing(one) for one in (alone, unpaired)] == ["no interval", "no floor"]
+    assert "the clips are one block" in words.headline([alone])
+    assert words.counts([alone, unpaired, *metrics()["scores"]]) == (7, 8)
+    said = [line.text for line in words.summary(metrics(scores=[alone, unpaired])) if line.tone == "bad"]
+    assert "--set block_clips=N" in said[-1] and "nothing to pair it with" in said[-2]
+
+
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
     data = metrics()
     seen = text_of(data, "What was seen")
