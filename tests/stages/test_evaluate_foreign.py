@@ -200,6 +200,10 @@ def test_several_subjects_are_put_on_one_page_and_others_refused(folders, tmp_pa
     other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=3, size=24)
     with pytest.raises(InputError, match="resolution"):
         report([made[0].path, other.path], None)
+    np.save(folders["truth"] / "7.npy", unrelated(7))
+    other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=4)
+    with pytest.raises(InputError, match=r"differ in the frames of the ground truth"):
+        report([made[0].path, other.path], None)
 
 
 def test_missing_weights_come_with_a_way_to_do_without(folders):
