@@ -59,9 +59,22 @@ def test_the_same_in_markdown_and_latex() -> None:
     begun = re.findall(r"\\begin\{(\w+)\}", tables[1])
     assert begun == ["table", "tabular"] and tables[1].count(r"\end{") == 2
     head = next(line for line in tables[1].splitlines() if "sub-01" in line)
-    assert head.count("&") == 2 and head.count(r"\multicolumn{2}{c}") == 2
+    assert head.count("&") == 3 and head.count(r"\multicolumn{3}{c}") == 2
     row = next(line for line in tables[1].splitlines() if line.startswith("50-way video class"))
-    assert row.count("&") == 4, "the value and its verdict are cells of their own"
+    assert row.count("&") == 7, "the value, its floor and its verdict are cells of their own"
+
+
+def test_no_score_stands_without_its_chance_floor_and_uncertainty(tmp_path: Path) -> None:
+    write_summary(tmp_path / "summary.html", summary())
+    page = (tmp_path / "summary.html").read_text()
+    assert page.count("shuffled 0.740</span>") == 2 and 'data-value="0.75">0.750</td>' in page
+    text, tex = markdown(summary()), latex(summary())
+    row = next(line for line in text.splitlines() if "`2way.image`" in line)
+    assert row.split(" | ")[1:3] == ["0.750", "0.890 (0.870 to 0.910; 0.740)"]
+    assert r"2-way image class & 0.750 & 0.890 $\pm$ 0.010 & (0.740) & " in tex
+    few = Summary([("a", metrics(blocks=3))] * 2, summary().differences, {})
+    assert "With 3 blocks no p value can be below 0.25" in markdown(few)
+    assert "no p value" not in text, "twelve blocks are enough"
 
 
 def test_breakdowns_are_means_of_the_clips_they_name() -> None:
