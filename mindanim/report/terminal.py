@@ -26,6 +26,7 @@ _COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
     ("Oracle", 7, lambda score: words.number(score["ceiling"].get("oracle"))),
 )
 _SPARED = ("Chance", "Oracle")
+_LONGEST_VERDICT = len("no-brain wins")
 
 
 def fitting(columns: int) -> int:
@@ -50,7 +51,7 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
     shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _SPARED]
     for name, wide, _ in shown:
         table.add_column(name, justify="right", width=wide, no_wrap=True)
-    table.add_column("Floor", width=12, no_wrap=True)
+    table.add_column("Floor", width=_LONGEST_VERDICT, no_wrap=True)
     for title, scores in words.grouped(metrics["scores"]):
         table.add_row(Text(title, style="bold"))
         for score in scores:

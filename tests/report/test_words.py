@@ -129,6 +129,8 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     data = metrics(subset="12 of 120 clips")
     data["scores"][0]["name"] = "A metric with quite a long name that must not break the line"
     data["scores"][0]["floors"]["shuffled"] = floor(None, None)
+    data["scores"][1]["floors"]["no-brain"] = floor(0.9, -0.1)
+    assert words.standing(data["scores"][1]) == "no-brain wins", "the longest there is"
     Console(file=out, width=width, color_system=None).print(score_table(data, width))
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= min(columns, WIDTH)

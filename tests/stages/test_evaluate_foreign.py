@@ -14,7 +14,7 @@ import pytest
 
 import mindanim
 from mindanim.errors import InputError, MissingError, UsageError
-from mindanim.stages.report import report, scores_of, shown_clips
+from mindanim.stages.report import comparison, report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
 from tests.tiny import tiny_video_classifier_folder
@@ -204,6 +204,21 @@ def test_several_subjects_are_put_on_one_page_and_others_refused(folders, tmp_pa
     other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=4)
     with pytest.raises(InputError, match=r"differ in the frames of the ground truth"):
         report([made[0].path, other.path], None)
+
+
+def test_others_to_compare_with_are_looked_for_before_anything_is_scored(folders):
+    with pytest.raises(InputError, match="no other evaluation beside(.|\n)*leave out --compare"):
+        mindanim.evaluate(**folders, **QUICK, compare="all")
+    first = mindanim.evaluate(**folders, **QUICK)
+    with pytest.raises(InputError, match="labelled second beside(.|\n)*There are: one without a label"):
+        mindanim.evaluate(**folders, **QUICK, compare="second", label="third")
+    assert not (folders["work"] / "foreign" / "evaluation-third").exists()
+    other = mindanim.evaluate(**folders, **QUICK, label="second", compare="all")
+    table = comparison(first, ["second"])
+    assert set(table["other"]) == {"second"} and (table["difference"] == 0).all()
+    assert set(comparison(other, ["all"])["other"]) == {"foreign"}
+    with pytest.raises(InputError, match="labelled second"):
+        mindanim.evaluate(**folders, **QUICK, label="second", compare="second")
 
 
 def test_missing_weights_come_with_a_way_to_do_without(folders):
