@@ -101,8 +101,9 @@ def standing(score: dict[str, Any]) -> str:
 
 
 def named(score: dict[str, Any]) -> str:
-    """The name of a score, with an arrow where lower is better."""
-    return escape(score["name"]) + (r" $\downarrow$" if score["direction"] == "lower" else "")
+    """The name of a score, with an arrow where lower is better, and the identifier of its definition."""
+    arrow = r" $\downarrow$" if score["direction"] == "lower" else ""
+    return rf"{escape(score['name'])}{arrow} \texttt{{\scriptsize {escape(score['id'])}}}"
 
 
 def escape(text: str) -> str:

@@ -36,6 +36,8 @@ def test_what_does_not_clear_its_floor_is_said_in_words_and_colour() -> None:
     assert text.count("| **not above** |") == tex.count(r"\textcolor{red!70!black}{not above} \\") == 1
     (row,) = [line for line in tex.splitlines() if line.startswith("50-way video class")]
     assert row.endswith(r"\textcolor{red!70!black}{not above} \\")
+    for entry in data["scores"]:
+        assert f"`{entry['id']}`" in text and rf"\texttt{{\scriptsize {escape(entry['id'])}}}" in tex
     assert "| not judged |" in text, "a score that never looks at the truth"
     for winner in ("gray wins", "frozen wins"):
         assert f"| {winner} |" in text and rf"\textcolor{{orange!60!black}}{{{winner}}}" in tex
