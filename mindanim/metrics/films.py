@@ -56,7 +56,7 @@ def read_film(path: Path) -> Frames:
 
 def _read_npy(path: Path) -> Frames:
     array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
+    if isinstance(array, np.lib.npyio.NpzFile):
         raise ValueError("it is an archive of several arrays, as .npz is")
     if array.ndim != 4 or 3 not in (array.shape[1], array.shape[3]):
         raise ValueError(f"its shape is {array.shape}, not (frame, height, width, 3)")

@@ -279,6 +279,7 @@ def read_features(
         _Rows(videos.array("decoded_latents.npy"), rows),
         _Rows(true, stimulus),
         mean_first_latent(true, train),
+        scratch,
     )
     return FeatureScorer(similarities, numbered(test.captions), latents, pool)
 

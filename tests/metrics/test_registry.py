@@ -128,7 +128,8 @@ FIRM = [
     "hue.cosine", "hue.pearson", "hue.circular", "clip_pcc.gated", "clip_pcc.adjacent",
     "epe.farneback512", "epe.raft", "ae.farneback512", "flow.corr", "feature.clip_image.r",
     "feature.clip_image.2way", "feature.clip_text.r", "feature.clip_text.2way", "feature.latent.r",
-    "feature.latent_diff.r",
+    "feature.latent_diff.r", "feature.latent.2way", "feature.latent.50way", "feature.latent_diff.2way",
+    "feature.latent_diff.50way",
 ]  # fmt: skip
 
 
