@@ -78,7 +78,7 @@ def _read_pillow(path: Path) -> Frames:
     frames, durations = [], []
     with Image.open(path) as image:
         for frame in ImageSequence.Iterator(image):
-            if frame.has_transparency_data and frame.convert("RGBA").getextrema()[3] != (255, 255):
+            if frame.has_transparency_data and np.asarray(frame.convert("RGBA"))[..., 3].min() < 255:
                 raise ValueError("some of its pixels are transparent: they have no colour")
             frames.append(np.asarray(frame.convert("RGB")))
             durations.append(float(frame.info.get("duration", 0)))
