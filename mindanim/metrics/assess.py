@@ -123,7 +123,7 @@ def _hash_of_truth(test: TestSet) -> str:
     even of the same films read from compressed files."""
     digest = hashlib.sha256()
     for row in sorted(range(len(test.clip_ids)), key=test.clip_ids.__getitem__):
-        digest.update(np.ascontiguousarray(test.truth[row]))
+        digest.update(np.ascontiguousarray(test.truth[row]).data)
     return digest.hexdigest()
 
 

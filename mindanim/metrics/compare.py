@@ -206,8 +206,8 @@ def _differences(
         for name, words in _SHARED.items()
         if first[name] != second[name]
     ]
-    truths = [data.get("truth_sha256") for data in (first, second)]
-    if None not in truths and truths[0] != truths[1]:
+    truths = [data["truth_sha256"] for data in (first, second) if "truth_sha256" in data]
+    if len(set(truths)) > 1:
         found.append(f"the frames of the ground truth ({truths[0][:8]} and {truths[1][:8]})")
     ids, other_ids = set(clips["clip_id"]), set(others["clip_id"])
     if strangers := sorted(ids ^ other_ids):

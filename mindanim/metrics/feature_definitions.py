@@ -36,11 +36,11 @@ def feature(setting: Setting) -> Iterator[tuple[Metric, str]]:
     still = f"differences need 2 frames, the clips have {setting.frames}" if setting.frames < 2 else ""
     later = "Later frames' differences to the first: the ceiling of every motion metric."
     yield (
-        _correlation("latent_diff", "Decoded latent difference", "decoded_latents", later),
+        _correlation("latent_diff", "Latent difference", "decoded_latents", later),
         no_latents or still,
     )
     yield from _identifications(
-        "latent_diff", "Decoded latent difference", "decoded_latents", setting, no_latents or still
+        "latent_diff", "Latent difference", "decoded_latents", setting, no_latents or still
     )
 
 
@@ -48,7 +48,7 @@ def _retrieval(top: int, clips: int, pool: PoolSize | None, which: str = "") -> 
     whose = "those of all captions" if not which else "those of all captions, other studies' among them"
     return Metric(
         id=f"retrieval.top{top}" + (f".{which}" if which else ""),
-        name=f"Retrieval, top {top}" + (f", {which} pool" if which else ""),
+        name=f"Retrieval, top {top}" + (f", {which}" if which else ""),
         group="feature",
         bounds=_UNIT,
         needs=("decoded_clip",),

@@ -46,12 +46,12 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
     from rich.text import Text
 
     words.check_version(metrics)
-    table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=0)
     table.add_column("Metric", ratio=1, no_wrap=True)
     shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _SPARED]
     for name, wide, _ in shown:
         table.add_column(name, justify="right", width=wide, no_wrap=True)
-    table.add_column("Floor", width=_LONGEST_VERDICT, no_wrap=True)
+    table.add_column(" Floor", width=1 + _LONGEST_VERDICT, no_wrap=True)
     for title, scores in words.grouped(metrics["scores"]):
         table.add_row(Text(title, style="bold"))
         for score in scores:
@@ -82,7 +82,7 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
         width=width,
         pad_edge=False,
         show_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
         title=title,
         title_justify="left",
     )
@@ -117,4 +117,4 @@ def _standing(score: dict[str, Any]) -> Text:
     from rich.text import Text
 
     found = words.standing(score)
-    return Text(found, style=_STYLES.get(found, "yellow"))
+    return Text(f" {found}", style=_STYLES.get(found, "yellow"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mindanim.errors import InputError
+from mindanim.metrics.registry import catalogue
 from mindanim.report import words
 from mindanim.report.terminal import WIDTH, fitting, score_table
+from tests.metrics.test_registry import FULL
 from tests.report.inputs import floor, metrics, score
 
 
@@ -140,6 +143,18 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
         assert words.number(entry["value"]) in line
         assert words.interval(entry["ci"]) in line
         assert line.rstrip().endswith(words.standing(entry))
+
+
+@pytest.mark.parametrize("width", [100, 80])
+def test_every_metric_there_is_has_a_name_that_stands_whole_in_the_table(width: int) -> None:
+    large = replace(FULL, height=512, width=512, raft=True, released=True)
+    known = catalogue(large)[0]
+    scores = [score(one.id, one.name, one.group, 1234.5, -123.4, chance=-0.5, oracle=100.0) for one in known]
+    for entry, one in zip(scores, known, strict=True):
+        entry["direction"] = one.direction
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(score_table(metrics(scores=scores), width))
+    assert len({one.name for one in known}) == len(known) and "…" not in out.getvalue()
 
 
 def test_the_nearest_training_clip_needs_a_brain_but_no_generator() -> None:
