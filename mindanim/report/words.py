@@ -198,7 +198,7 @@ def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
 def _unjudged_lines(scores: Sequence[dict[str, Any]]) -> list[Line]:
     """What keeps scores that have a value from being judged, and the way out."""
     reasons = {
-        NO_FLOOR: "no clip has another caption, so that there is nothing to pair it with",
+        NO_FLOOR: "there is no clip of another caption to pair them with",
         NO_INTERVAL: "the clips are one block, and an interval needs two or more. If they are of several "
         "films, a table of clips that says so makes more blocks; --set block_clips=N makes shorter ones",
     }

@@ -94,6 +94,15 @@ def test_published_rows_are_marked_as_quoted() -> None:
     assert quoted("simulated") == []
 
 
+def test_without_an_interval_no_floor_is_said_to_be_unbeaten() -> None:
+    data = metrics()
+    assert " (not beaten) |" in table_markdown(data)
+    for entry in data["scores"]:
+        for floor in entry["floors"].values():
+            floor |= {"ci": None, "above": False}
+    assert "not beaten" not in table_markdown(data) and "no interval |" in table_markdown(data)
+
+
 def test_an_unreliable_distance_is_said_to_be_so() -> None:
     entry = {
         "id": "fvd.videomae", "version": 1, "name": "Frechet video distance", "direction": "lower",

@@ -41,7 +41,7 @@ def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
     assert "the clips are one block" in words.headline([alone])
     assert words.counts([alone, unpaired, *metrics()["scores"]]) == (7, 8)
     said = [line.text for line in words.summary(metrics(scores=[alone, unpaired])) if line.tone == "bad"]
-    assert "--set block_clips=N" in said[-1] and "nothing to pair it with" in said[-2]
+    assert "--set block_clips=N" in said[-1] and "to pair them with" in said[-2]
 
 
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
