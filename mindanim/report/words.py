@@ -276,7 +276,7 @@ def number(value: float | None) -> str:
 
 
 def quoted_number(value: float | None) -> str:
-    """A published number with the decimals it was given."""
+    """A published number: not rounded, without zeros at its end."""
     return "–" if value is None else f"{value:g}"
 
 
