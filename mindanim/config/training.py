@@ -236,3 +236,11 @@ class TrainMotionConfig(TrainConfig):
         "Factor on the decoded motion field; none takes the one with the best cross-validated difference r.",
         gt=0,
     )
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        for decoder, width, heads in (("cmg", "width", "heads"), ("cmg-patches", "patch_width", "patch_heads")):
+            wide, many = getattr(self, width), getattr(self, heads)
+            if self.decoder == decoder and wide % many:
+                raise ValueError(f"{heads} is {many}, which does not divide {width}, {wide}")
+        return self

@@ -130,4 +130,6 @@ class Stepper:
         """Take over what `state_dict` gave."""
         for parameter, steps, moments in zip(self.parameters, state["steps"], state["moments"], strict=True):
             self._give(parameter, steps, *moments)
-        self.scaler.load_state_dict(state["scaler"])
+        # Empty where the training began in another precision: then the scale is found anew.
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])

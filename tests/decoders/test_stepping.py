@@ -115,6 +115,20 @@ def test_a_state_serves_blocks_and_wholes() -> None:
         stepper.load_state_dict(kept)
 
 
+@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float16), (torch.float16, torch.bfloat16)])
+def test_a_training_goes_on_in_another_precision(dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    """A cluster may give the second half of a training to a GPU without bfloat16."""
+    network = Network(once)
+    for dtype, begin in zip(dtypes, (0, 2), strict=True):
+        stepper = Stepper([*network.parameters()], TrainConfig(), CPU, dtype)
+        if begin:
+            stepper.load_state_dict(kept)
+        train(stepper, network, range(begin, begin + 2), dtype)
+        kept = copy.deepcopy(stepper.state_dict())
+        stepper.close()
+    assert kept["steps"] == [4.0] * len(kept["steps"])
+
+
 def test_only_the_gradients_of_one_block_are_there() -> None:
     network = Network(once)
     stepper = Stepper([*network.parameters()], TrainConfig(), CPU, torch.float32)
