@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from mindanim import console
 from mindanim.artifacts import Artifact
@@ -152,6 +153,22 @@ class TestErrors:
         assert result.code == 1 and "ZeroDivisionError: oops" in result.err
         assert str(log) in result.err and "--debug" in result.err and "Traceback" not in result.err
         assert "Traceback" in call(*RUN, "--debug").err
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError("Unable to allocate 2 TiB"),
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        ],
+    )
+    def test_too_little_memory_is_no_fault_of_the_program(
+        self, call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        monkeypatch.setattr("tests.ground.toy.toy", raising(error))
+        result = call(*RUN)
+        assert result.code == 1 and str(error) in result.err
+        assert "too small" in result.err and "batch_size" in result.err and "fault of" not in result.err
 
     def test_a_full_disk_is_no_fault_of_the_program(
         self, call: Call, monkeypatch: pytest.MonkeyPatch
