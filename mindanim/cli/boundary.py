@@ -43,6 +43,10 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
     except KeyboardInterrupt:
         _print("\nInterrupted. The same command continues where it stopped.")
         raise SystemExit(INTERRUPTED) from None
+    except SystemExit as leaving:
+        if leaving.code == TERMINATED:
+            _print("\nTerminated. The same command continues where it stopped.")
+        raise
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -88,7 +88,14 @@ class TrainConfig(StageConfig):
     tensorboard: bool = opt(
         False, "Write the course for TensorBoard too, into <work>/tensorboard.", identity=False
     )
-    checkpoint_s: float = opt(60.0, "Seconds between checkpoints.", unit="s", identity=False, ge=0)
+    checkpoint_s: float = opt(
+        60.0,
+        "Seconds between checkpoints, more where writing one takes over a twentieth of that; 0 writes one "
+        "after every step.",
+        unit="s",
+        identity=False,
+        ge=0,
+    )
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:

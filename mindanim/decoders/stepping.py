@@ -75,8 +75,9 @@ class Stepper:
         if not self.at_once:
             return
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
-        self.scaler.unscale_(self.adam)
+        # Summed first: what overflows in one process is then seen, and the step left out, by all of them.
         sum_gradients(moved)
+        self.scaler.unscale_(self.adam)
         add_l1_gradient(moved, penalty)
         if self.clip_norm:
             nn.utils.clip_grad_norm_(moved, self.clip_norm)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mindanim.config.training import TrainConfig
-from mindanim.decoders import blockwise
+from mindanim.decoders import blockwise, stepping
 from mindanim.decoders.blockwise import Linear, row_blocks
 from mindanim.decoders.parallel import ShareDropout
 from mindanim.decoders.stepping import Stepper
@@ -127,6 +127,21 @@ def test_a_training_goes_on_in_another_precision(dtypes: tuple[torch.dtype, torc
         kept = copy.deepcopy(stepper.state_dict())
         stepper.close()
     assert kept["steps"] == [4.0] * len(kept["steps"])
+
+
+def test_an_overflow_in_another_process_skips_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(once)
+    before = copy.deepcopy(network.state_dict())
+    stepper = Stepper([*network.parameters()], TrainConfig(), CPU, torch.float16)
+
+    def with_infinity(parameters: list[nn.Parameter]) -> None:
+        for parameter in parameters:
+            assert parameter.grad is not None and bool(parameter.grad.isfinite().all())
+            parameter.grad += torch.inf
+
+    monkeypatch.setattr(stepping, "sum_gradients", with_infinity)
+    train(stepper, network, range(1), torch.float16)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_only_the_gradients_of_one_block_are_there() -> None:
