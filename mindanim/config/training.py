@@ -246,8 +246,9 @@ class TrainMotionConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
-        for decoder, width, heads in (("cmg", "width", "heads"), ("cmg-patches", "patch_width", "patch_heads")):
+        width, heads = ("patch_width", "patch_heads") if self.decoder == "cmg-patches" else ("width", "heads")
+        if self.decoder in ("cmg", "cmg-patches"):
             wide, many = getattr(self, width), getattr(self, heads)
-            if self.decoder == decoder and wide % many:
+            if wide % many:
                 raise ValueError(f"{heads} is {many}, which does not divide {width}, {wide}")
         return self

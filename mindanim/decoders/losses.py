@@ -29,8 +29,8 @@ def info_nce(
     """
     # Autocast would round the cosines, which the scale then multiplies.
     with torch.autocast(predicted.device.type, enabled=False):
-        cosine = functional.normalize(predicted.float(), dim=1) @ functional.normalize(target.float(), dim=1).T
-        logits = cosine * logit_scale.exp()
+        one, other = (functional.normalize(vectors.float(), dim=1) for vectors in (predicted, target))
+        logits = (one @ other.T) * logit_scale.exp()
     weight = positives.to(logits.dtype)
     rows, columns = (
         functional.cross_entropy(scores[own], (wanted / wanted.sum(1, keepdim=True))[own])

@@ -119,14 +119,15 @@ def test_a_state_serves_blocks_and_wholes() -> None:
 def test_a_training_goes_on_in_another_precision(dtypes: tuple[torch.dtype, torch.dtype]) -> None:
     """A cluster may give the second half of a training to a GPU without bfloat16."""
     network = Network(once)
-    for dtype, begin in zip(dtypes, (0, 2), strict=True):
-        stepper = Stepper([*network.parameters()], TrainConfig(), CPU, dtype)
-        if begin:
-            stepper.load_state_dict(kept)
-        train(stepper, network, range(begin, begin + 2), dtype)
-        kept = copy.deepcopy(stepper.state_dict())
-        stepper.close()
-    assert kept["steps"] == [4.0] * len(kept["steps"])
+    before, after = dtypes
+    first = Stepper([*network.parameters()], TrainConfig(), CPU, before)
+    train(first, network, range(2), before)
+    kept = copy.deepcopy(first.state_dict())
+    first.close()
+    second = Stepper([*network.parameters()], TrainConfig(), CPU, after)
+    second.load_state_dict(kept)
+    train(second, network, range(2, 4), after)
+    assert second.state_dict()["steps"] == [4.0] * len(kept["steps"])
 
 
 def test_an_overflow_in_another_process_skips_the_step(monkeypatch: pytest.MonkeyPatch) -> None:

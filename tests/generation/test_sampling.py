@@ -253,13 +253,12 @@ def test_the_schedule_of_stable_diffusion_is_read_without_a_warning(
     config = CONFIG | {"_class_name": name, "skip_prk_steps": True, "trained_betas": None}
     del config["prediction_type"]  # SD-1.5 leaves it out; the default is epsilon
     logging.enable_propagation()
+    rest = draw(1), TEXT, EMPTY, EMPTY, draw(2)
     try:
-        found = released(
-            GaussianNetwork(), config, draw(1), TEXT, EMPTY, EMPTY, draw(2), steps=5, guidance=1.0
-        )
+        found = released(GaussianNetwork(), config, *rest, steps=5, guidance=1.0)
         steps = karras_schedule(config, 10).timesteps
     finally:
         logging.disable_propagation()
     assert not caplog.records
-    expected = released(GaussianNetwork(), CONFIG, draw(1), TEXT, EMPTY, EMPTY, draw(2), steps=5, guidance=1.0)
+    expected = released(GaussianNetwork(), CONFIG, *rest, steps=5, guidance=1.0)
     assert torch.equal(found, expected) and torch.equal(steps, karras_schedule(CONFIG, 10).timesteps)
