@@ -146,7 +146,8 @@ def released(
     guidance: float = 12.5,
     together: bool = True,
 ) -> Tensor:
-    """The paper's published procedure: DDIM inversion, then noise of one fixed level, then DDIM from the top.
+    """The procedure published with Mind-Animator (arXiv 2405.03280): DDIM inversion (Song et al. 2021, arXiv
+    2010.02502, section 4.3), then noise of one fixed level, then DDIM from the top.
 
     Inversion and sampling follow different equations and the added noise is never removed as such, so nothing
     returns to where it came from; it is here for comparison with published numbers. 3 * `steps` evaluations.
