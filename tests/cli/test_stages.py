@@ -185,7 +185,9 @@ class TestErrors:
                 signal.raise_signal(signal.SIGTERM)
 
         monkeypatch.setattr("tests.ground.toy.toy", stage)
-        assert call(*RUN).code == 143 and not Path("x.lock").exists()
+        result = call(*RUN)
+        assert result.code == 143 and not Path("x.lock").exists()
+        assert "Terminated. The same command continues" in result.err
 
     def test_offline_is_told_to_the_libraries(self, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
