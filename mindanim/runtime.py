@@ -25,6 +25,8 @@ _RECORDED = (
     + ("av", "decord")
 )
 
+_ON_CPU = "ACCELERATE_USE_CPU"
+
 
 def pick_device(name: str) -> torch.device:
     """The device called `name`: auto (the best there is), cpu, cuda, cuda:N or mps.
@@ -168,6 +170,12 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def join_on(device: str) -> None:
+    """Let the processes of a launch meet where they compute: on a CPU also where GPUs are there."""
+    if device == "cpu" and world_size() > 1:
+        os.environ[_ON_CPU] = "true"
+
+
 def wait_for_all() -> None:
     """Return when every process of the run has come here; at once in a run of one."""
     if world_size() > 1:
@@ -175,7 +183,8 @@ def wait_for_all() -> None:
         from accelerate import PartialState
 
         # One process may hash or draw for long while the others wait; the usual limit is ten minutes.
-        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
+        on_cpu = not torch.cuda.is_available() or os.environ.get(_ON_CPU, "").lower() in ("1", "true", "yes")
+        state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))
         state.wait_for_everyone()
 
 

@@ -127,3 +127,28 @@ def test_the_limit_of_a_job_bounds_the_memory(version: int, tmp_path: Path) -> N
         | {f"{job}/memory.stat": f"anon 0\n{files} {GIB}\n"},
     )
     assert runtime.main_memory_bytes(tmp_path) == 11 * GIB
+
+
+@pytest.mark.parametrize(("device", "on_cpu"), [("cpu", True), ("auto", False), ("cuda", False)])
+def test_processes_meet_where_they_compute(
+    device: str, on_cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with GPUs nccl would join processes whose tensors are in main memory."""
+    import accelerate
+
+    asked: list[bool] = []
+
+    class State:
+        def __init__(self, cpu: bool, **_: object) -> None:
+            asked.append(cpu)
+
+        def wait_for_everyone(self) -> None:
+            return None
+
+    monkeypatch.setattr(accelerate, "PartialState", State)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
+    runtime.join_on(device)
+    runtime.wait_for_all()
+    assert asked == [on_cpu]
