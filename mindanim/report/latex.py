@@ -23,7 +23,7 @@ _SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%_#${}"},
 }
 _TABLE = str.maketrans(_SIGNS)
-_COLOURS = {"above": "green!40!black", "not above": "red!70!black", "no value": "gray", "not judged": "gray"}
+_COLOURS = {"above": "green!40!black", "not above": "red!70!black"} | dict.fromkeys(words.UNJUDGED, "gray")
 _WINS = "orange!60!black"
 _HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
 
@@ -101,8 +101,9 @@ def standing(score: dict[str, Any]) -> str:
 
 
 def named(score: dict[str, Any]) -> str:
-    """The name of a score, with an arrow where lower is better."""
-    return escape(score["name"]) + (r" $\downarrow$" if score["direction"] == "lower" else "")
+    """The name of a score, with an arrow where lower is better, and the identifier of its definition."""
+    arrow = r" $\downarrow$" if score["direction"] == "lower" else ""
+    return rf"{escape(score['name'])}{arrow} \texttt{{\scriptsize {escape(score['id'])}}}"
 
 
 def escape(text: str) -> str:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH, NARROW = 100, 80
-_TOLD = ("Order of frames", "Beaten without a brain", "Beaten without a generator")
-_STYLES = {"above": "green", "not above": "red", "no value": "dim", "not judged": "dim"}
+_TOLD = ("Not judged", "Order of frames", "Beaten without a brain", "Beaten without a generator")
+_STYLES = {"above": "green", "not above": "red"} | dict.fromkeys(words.UNJUDGED, "dim")
 
 
 _COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
@@ -26,6 +26,7 @@ _COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
     ("Oracle", 7, lambda score: words.number(score["ceiling"].get("oracle"))),
 )
 _SPARED = ("Chance", "Oracle")
+_LONGEST_VERDICT = len("no-brain wins")
 
 
 def fitting(columns: int) -> int:
@@ -45,12 +46,12 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
     from rich.text import Text
 
     words.check_version(metrics)
-    table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=0)
     table.add_column("Metric", ratio=1, no_wrap=True)
     shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _SPARED]
     for name, wide, _ in shown:
         table.add_column(name, justify="right", width=wide, no_wrap=True)
-    table.add_column("Floor", width=12, no_wrap=True)
+    table.add_column(" Floor", width=1 + _LONGEST_VERDICT, no_wrap=True)
     for title, scores in words.grouped(metrics["scores"]):
         table.add_row(Text(title, style="bold"))
         for score in scores:
@@ -81,7 +82,7 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
         width=width,
         pad_edge=False,
         show_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
         title=title,
         title_justify="left",
     )
@@ -116,4 +117,4 @@ def _standing(score: dict[str, Any]) -> Text:
     from rich.text import Text
 
     found = words.standing(score)
-    return Text(found, style=_STYLES.get(found, "yellow"))
+    return Text(f" {found}", style=_STYLES.get(found, "yellow"))
