@@ -18,7 +18,7 @@ def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
         f"{versions}.",
         f"Every score stands beside these floors, computed by the same code on the same clips: "
         f"{', '.join(floors)}. The shuffled floor pairs each ground truth with reconstructions of other "
-        f"captions after up to {config.shuffles} circular shifts within its film segment.",
+        f"captions after up to {data['shuffles']} circular shifts within its film segment.",
         f"Intervals (95 %) are symmetric studentised bootstraps over {data['blocks']} blocks "
         f"({data['block_rule']}; Student's t below twelve blocks; {config.bootstraps} resamples), corrected "
         f"for what touching blocks share; p values against the shuffled floor come from independent circular "

@@ -108,6 +108,7 @@ def assess(
         "resolution": [height, width],
         "subset": test.subset,
         "truth_sha256": _hash_of_truth(test),
+        "shuffles": shuffles.shifted.shape[1],
         "ranked_by": first[0].id if first else None,
         "scores": entries,
         "motion_test": None if orders is None else motion_test(orders, scored.recognised, resampling),
