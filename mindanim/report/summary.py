@@ -48,6 +48,7 @@ def write_summary(path: Path, summary: Summary) -> None:
         counts=[(name, *words.counts(data["scores"])) for name, data in summary.runs],
         provenance=summary.provenance,
         differences=_records(summary.differences),
+        tests=words.tests(summary.differences["p_by"]),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},
         first=summary.runs[0][1],
@@ -108,6 +109,7 @@ def markdown(summary: Summary) -> str:
         for row in _records(summary.differences)
     ]
     parts += [f"## Differences from {names[0]}, positive is better", grid(head, body)]
+    parts.append(f"p: {words.tests(summary.differences['p_by'])} over blocks, two-sided.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -75,7 +75,7 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
     from rich.text import Text
 
     first = compared["reference"].iloc[0] if len(compared) else ""
-    title = f"Against {first}, positive is better"
+    title = f"Against {first}, positive is better; p: {words.tests(compared['p_by'])} over blocks"
     table = Table(
         box=SIMPLE_HEAD,
         width=width,

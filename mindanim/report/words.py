@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mindanim.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUPS = {
     "semantic": "What was seen",
     "pixel": "How it looked",
@@ -72,7 +72,7 @@ def basis(metrics: dict[str, Any]) -> str:
     rule = f" ({metrics['block_rule']})" if metrics.get("block_rule") else ""
     return (
         f"{metrics['clips']} clips of {metrics['frames']} frames, {height} × {width} px. "
-        f"Intervals are bootstrapped over {metrics['blocks']} blocks{rule}."
+        f"Intervals rest on {metrics['blocks']} blocks{rule}."
     )
 
 
@@ -259,6 +259,11 @@ def quoted_number(value: float | None) -> str:
 def p_value(value: float | None) -> str:
     """A p value to two significant digits."""
     return "–" if value is None else f"{value:.2g}"
+
+
+def tests(found: Iterable[str | None]) -> str:
+    """Which tests gave p values, in the order of their names."""
+    return " or ".join(sorted({name for name in found if isinstance(name, str)})) or "no test"
 
 
 def interval(ends: Sequence[float] | None) -> str:
