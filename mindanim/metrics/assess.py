@@ -141,7 +141,8 @@ def _notes(material: Material, scored: Scored) -> dict[str, str]:
         if (pool := material.features.pool) is not None:
             text = (
                 f"Median rank {material.features.median_rank(large=True):g} of {pool.clips}; left out for "
-                f"looking like another clip of the pool: {pool.duplicates}."
+                f"looking like another clip of the pool: {pool.duplicates} ({pool.by_hash} by perceptual "
+                f"hash, {pool.by_clip} by CLIP)."
             )
             notes |= {f"retrieval.top{top}.large": text for top in RETRIEVED}
     if GRAY_TRUTH in scored.own:

@@ -202,6 +202,7 @@ class _Work:
             captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
             encoding.write_texts(captions, self._synonyms)
             encoding.write_mean()
+            encoding.write_hashes()
             hashes = encoding.hashes(train), encoding.hashes(test)
             vectors = dict(zip([*train, *test], encoding.first_views()[0], strict=True))
             looks = near_duplicates(*hashes, embeddings=vectors)
