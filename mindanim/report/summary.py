@@ -46,6 +46,7 @@ def write_summary(path: Path, summary: Summary) -> None:
         groups=_groups(summary),
         standing=words.standing,
         counts=[(name, *words.counts(data["scores"])) for name, data in summary.runs],
+        by_chance=words.by_chance,
         provenance=summary.provenance,
         differences=_records(summary.differences),
         tests=words.tests(summary.differences["p_by"]),

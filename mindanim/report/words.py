@@ -32,6 +32,8 @@ FLOORS = {
 }
 _FREE = ("gray", "mean-image", "frozen", "no-brain")
 _LOOKED_UP = "nearest-train"
+_LIFTED = 0.025
+"""Share of scores that chance lifts above the floor: the upper half of what intervals of 95 % miss."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +104,27 @@ def counts(scores: Sequence[dict[str, Any]]) -> tuple[int, int]:
     return sum(bool(score["above_floor"]) for score in judged), len(judged)
 
 
+def by_chance(judged: int) -> str:
+    """How many of so many scores lie above their floor by chance, on average."""
+    return f"{_LIFTED * judged:.1f}"
+
+
 def headline(scores: Sequence[dict[str, Any]]) -> str:
-    """The summary in one sentence."""
+    """The summary in a sentence or two: how many are above, how many would be by chance, and whether any is
+    left when corrected for their number."""
     above, judged = counts(scores)
     if not judged:
         return "No score here has a floor to stand against."
     floor = "what the same videos reach when they are paired with other clips"
     if not above:
         return f"None of the {judged} scores lies reliably above {floor}."
-    if above == judged:
-        return f"All {judged} scores lie reliably above {floor}."
-    return f"{above} of {judged} scores lie reliably above {floor}."
+    counted = f"All {judged} scores" if above == judged else f"{above} of {judged} scores"
+    lifted = f"chance alone lifts {by_chance(judged)} of {judged} on average"
+    corrected = [one["floors"]["shuffled"]["p_holm"] for one in judged_scores(scores)]
+    known = [p for p in corrected if p is not None]
+    none = " No p value stays below .05 when corrected for their number (Holm)."
+    verb = "lies" if above == 1 else "lie"
+    return f"{counted} {verb} reliably above {floor}; {lifted}.{none if known and min(known) > 0.05 else ''}"
 
 
 def summary(metrics: dict[str, Any]) -> list[Line]:
@@ -182,7 +194,8 @@ def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
         what = "the only score is not" if len(scores) == 1 else f"none of {len(scores)} scores is"
         return Line("bad", name, f"{what} above the floor.")
     above = len(scores) - len(below)
-    return Line("plain", name, f"{above} of {len(scores)} scores are above the floor; not {_listed(below)}.")
+    counted = f"{above} of {len(scores)} scores are above the floor (by chance {by_chance(len(scores))})"
+    return Line("plain", name, f"{counted}; not {_listed(below)}.")
 
 
 def _order_line(metrics: dict[str, Any]) -> Line | None:
