@@ -157,8 +157,16 @@ def set_test(
     `p_reversed_by` (the test).
     """
     kept = np.array([not np.isnan(clip[metric]).any() for clip in clips], np.bool_)
-    names = ("value", "null", "p_set", "p_median", "share_below_05", "reversed", "p_reversed")
-    names += ("p_reversed_by",)
+    names = (
+        "value",
+        "null",
+        "p_set",
+        "p_median",
+        "share_below_05",
+        "reversed",
+        "p_reversed",
+        "p_reversed_by",
+    )
     if not kept.any():
         return {"clips": 0} | dict.fromkeys(names)
     scores = [clip[metric] for clip, defined in zip(clips, kept, strict=True) if defined]

@@ -135,7 +135,7 @@ def read_pool(
             earlier = np.tril(looks.alike(looks), -1)
             for row in range(len(some)):
                 found[:, row] |= earlier[:, row, ~found.any(axis=0)].any(axis=1)
-            new = ~found.any(axis=0)
+            new: NDArray[np.bool_] = ~found.any(axis=0)
             held.append(looks.take(new))
             kept += some[new].tolist()
             found_by += [int((~new).sum()), *found.sum(axis=1).tolist()]
@@ -150,7 +150,8 @@ def read_pool(
     for part in parts:
         similarities[:, start : start + part.shape[1]] = part
         start += part.shape[1]
-    return Pool(similarities, len(rows) + count, *found_by.tolist(), digest.hexdigest())
+    duplicates, by_hash, by_clip = (int(number) for number in found_by)
+    return Pool(similarities, len(rows) + count, duplicates, by_hash, by_clip, digest.hexdigest())
 
 
 def _clip_model(stimuli: Artifact) -> str | None:
