@@ -135,7 +135,7 @@ def read_pool(
             earlier = np.tril(looks.alike(looks), -1)
             for row in range(len(some)):
                 found[:, row] |= earlier[:, row, ~found.any(axis=0)].any(axis=1)
-            new: NDArray[np.bool_] = ~found.any(axis=0)
+            new = np.logical_not(found.any(axis=0))
             held.append(looks.take(new))
             kept += some[new].tolist()
             found_by += [int((~new).sum()), *found.sum(axis=1).tolist()]
