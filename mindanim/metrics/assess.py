@@ -129,12 +129,18 @@ def _hash_of_truth(test: TestSet) -> str:
 
 
 def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
-    """Which tests cannot find anything at 5 %, for want of shifts or blocks."""
+    """Which tests cannot find anything at 5 %, for want of shifts, permutations or blocks."""
     said = []
     if (pairings := null.shape[1]) > 1 and pairings * SIGNIFICANT < 1:
         said.append(
             f"p against the shuffled floor cannot be below {1 / pairings:.2g}: the clips allow {pairings} "
             "pairings only. More shifts (--set shuffles=N) or more film segments make it finer."
+        )
+    elif 1 < pairings < len(null) / SIGNIFICANT:
+        said.append(
+            f"Corrected for {len(null)} metrics (Holm), the smallest p against the shuffled floor can hardly "
+            f"be below {len(null) / pairings:.2g}: {pairings} pairings were scored. More permutations (--set "
+            "permutations=N), more shifts (--set shuffles=N) or more film segments make it finer."
         )
     if blocks == 1:
         said.append("p against the other floors cannot be below .5: the clips make one block only.")
