@@ -6,8 +6,11 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim.errors import MissingError, UsageError
@@ -21,6 +24,8 @@ _RECORDED = (
     + ("pandas", "nibabel", "nilearn", "scikit-learn", "scikit-image", "opencv-python-headless")
     + ("av", "decord")
 )
+
+_ON_CPU = "ACCELERATE_USE_CPU"
 
 
 def pick_device(name: str) -> torch.device:
@@ -84,7 +89,45 @@ def free_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return main_memory_bytes()
+
+
+def main_memory_bytes(root: Path = Path("/")) -> int:
+    """Main memory that can still be taken: on Linux what the kernel calls available, which counts the files'
+    cache, and no more than the limit of a cluster's job or a container leaves.
+
+    root: of the file system that holds /proc and /sys.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        kilobytes = {name: amount.split()[0] for name, _, amount in (line.partition(":") for line in lines)}
+        available = 1024 * int(kilobytes["MemAvailable"])
+    except (OSError, KeyError):  # not Linux
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return max(0, min([available, *_left_by_limits(root)]))
+
+
+def _left_by_limits(root: Path) -> Iterator[int]:
+    """What each control group of this process, and those above it, may still take; both versions of them."""
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, place = line.split(":", 2)
+            if controllers not in ("", "memory"):
+                continue
+            top = root / "sys/fs/cgroup" / controllers
+            most, used = (
+                ("memory.limit_in_bytes", "memory.usage_in_bytes")
+                if controllers
+                else ("memory.max", "memory.current")
+            )
+            folder = top / place.lstrip("/")
+            for group in (folder, *folder.parents):
+                with suppress(OSError, ValueError, KeyError):  # no such file, or "max": no limit here
+                    limit, taken = (int((group / name).read_text()) for name in (most, used))
+                    stat = dict(entry.split() for entry in (group / "memory.stat").read_text().splitlines())
+                    yield limit - taken + int(stat["total_inactive_file" if controllers else "inactive_file"])
+                if group == top:
+                    break
 
 
 def threads() -> int:
@@ -127,6 +170,12 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def join_on(device: str) -> None:
+    """Let the processes of a launch meet where they compute: on a CPU also where GPUs are there."""
+    if device == "cpu" and world_size() > 1:
+        os.environ[_ON_CPU] = "true"
+
+
 def wait_for_all() -> None:
     """Return when every process of the run has come here; at once in a run of one."""
     if world_size() > 1:
@@ -134,7 +183,8 @@ def wait_for_all() -> None:
         from accelerate import PartialState
 
         # One process may hash or draw for long while the others wait; the usual limit is ten minutes.
-        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
+        on_cpu = not torch.cuda.is_available() or os.environ.get(_ON_CPU, "").lower() in ("1", "true", "yes")
+        state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))
         state.wait_for_everyone()
 
 

@@ -39,6 +39,7 @@ class Artifact:
             raise InputError(
                 f"There is no artifact in {path}.",
                 why="A folder without manifest.json was not made, or not finished, by mindanim.",
+                mend="Name a folder that a stage wrote; `mindanim show` lists them.",
             ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file} is not a manifest.", why=f"{type(error).__name__}: {error}") from error

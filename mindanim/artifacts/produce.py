@@ -59,6 +59,7 @@ def produce(
     Planned: run.dry_run is set; it carries the plan.
     ShareDone: run.shard is set, the share is done, and others are not yet.
     """
+    runtime.join_on(run.device)
     arguments = (kind, path, config, inputs, run, seed)
     plan = make_plan(*arguments)
     _check_room(plan, expected_bytes)

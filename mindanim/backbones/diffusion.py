@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mindanim.backbones.pretrained import load_network
+from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadable
 from mindanim.errors import ConfigError, InputError
 from mindanim.runtime import free_bytes
 
@@ -114,7 +114,11 @@ class StableDiffusion:
         """The text encoder's tokenizer."""
         from transformers import CLIPTokenizer
 
-        return CLIPTokenizer.from_pretrained(self.weights.path / "tokenizer", local_files_only=True)
+        place = self.weights.path / "tokenizer"
+        try:
+            return CLIPTokenizer.from_pretrained(place, local_files_only=True)
+        except READING_FAILED as error:  # a vocab.json without its merges.txt, among others
+            raise unreadable(self.weights, place, "tokenizer", error) from error
 
     @torch.inference_mode()
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from mindanim.backbones.catalogue import (
     Kind,
 )
 from mindanim.backbones.hashing import file_sha256
-from mindanim.errors import ConfigError, MissingError
+from mindanim.errors import ConfigError, InputError, MissingError
 
 Finder = Callable[[str], Path | None]
 
@@ -76,6 +76,7 @@ def locate(name: str, kind: Kind, offline: bool = True) -> Weights:
     Raises
     ------
     ConfigError: `name` or `kind` is nothing of the sort.
+    InputError: `name` is a file where a folder should be.
     MissingError: files are missing; lists each one and the command that fetches them.
     """
     if kind not in get_args(Kind):
@@ -89,6 +90,13 @@ def locate(name: str, kind: Kind, offline: bool = True) -> Weights:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _from_folder(name, kind, folder)
+    if kind == "diffusion" and folder.is_file():
+        raise InputError(
+            f"{folder} is a file; a diffusion model is a folder in the diffusers layout.",
+            why="A checkpoint in one file holds neither the tokenizer nor the noise schedule.",
+            mend="On a machine with a network, in Python: diffusers.StableDiffusionPipeline.from_single_file("
+            f"{str(folder)!r}).save_pretrained('FOLDER'); then name that folder.",
+        )
     if kind == "clip" and "@" in name:
         return _clip_file(name)
     if kind == "clip" and (tagged := _clip_tag(name, offline)):

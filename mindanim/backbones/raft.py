@@ -32,8 +32,11 @@ class Raft:
             self.model = raft_large(weights=None) if large else raft_small(weights=None)
             self.model.load_state_dict(state)
         except (*READING_FAILED, AttributeError, EOFError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{file} is no checkpoint of torchvision's RAFT.", why=reason) from error
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            mend = "Name a state dictionary of raft_small or raft_large, as torchvision publishes them."
+            raise InputError(
+                f"{file} is no checkpoint of torchvision's RAFT.", why=reason, mend=mend
+            ) from error
         self.model = self.model.to(self.device).eval().requires_grad_(False)
 
     @torch.inference_mode()

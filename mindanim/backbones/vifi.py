@@ -12,6 +12,7 @@ from mindanim.backbones.pretrained import READING_FAILED
 from mindanim.errors import InputError
 
 _TOWER = "image_encoder."
+_MEND = "Name a checkpoint as its authors publish it (k400, ViT-B/16)."
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HEAD = 64
 """Features per attention head in all ViT towers of CLIP."""
@@ -53,12 +54,13 @@ def _tower(file: Path) -> dict[str, torch.Tensor]:
             if name.startswith(_TOWER)
         }
     except (*READING_FAILED, AttributeError, EOFError) as error:
-        raise InputError(f"{file} is not a readable checkpoint.", why=str(error)[:300]) from error
+        reason = f"{type(error).__name__}: {str(error)[:300]}"
+        raise InputError(f"{file} is not a readable checkpoint.", why=reason, mend=_MEND) from error
     if "conv1.weight" not in found:
         raise InputError(
             f"{file} holds no image tower of ViFi-CLIP.",
             why=f"No parameter is called {_TOWER}conv1.weight.",
-            mend="Name a checkpoint as its authors publish it (k400, ViT-B/16).",
+            mend=_MEND,
         )
     return found
 

@@ -17,6 +17,12 @@ T = TypeVar("T")
 
 TERMINATED = 143
 
+_LACKING = "The memory is too small for this."
+_MORE = (
+    "Use a machine or GPU with more, or need less: --batch 1 or --low-memory where a command has them, a "
+    "smaller batch_size in training. What is done is kept; the same command continues where it stopped."
+)
+
 _AGAIN = "Make room and run the same command again; it continues where it stopped."
 _OF_THE_SYSTEM = {
     errno.EACCES: "Check the permissions, or choose another folder with --work.",
@@ -37,6 +43,10 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
     except KeyboardInterrupt:
         _print("\nInterrupted. The same command continues where it stopped.")
         raise SystemExit(INTERRUPTED) from None
+    except SystemExit as leaving:
+        if leaving.code == TERMINATED:
+            _print("\nTerminated. The same command continues where it stopped.")
+        raise
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,8 +58,21 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
         _show(InputError(str(error), mend=_OF_THE_SYSTEM[error.errno]), debug)
         raise SystemExit(InputError.exit_code) from None
     except Exception as error:
-        _show_unexpected(error, debug)
+        if _lacks_memory(error):
+            _show(MindanimError(_LACKING, " ".join(str(error).split())[:300], _MORE), debug)
+        else:
+            _show_unexpected(error, debug)
         raise SystemExit(1) from None
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether numpy, or torch on a CPU or a GPU, was refused memory."""
+    torch = sys.modules.get("torch")
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

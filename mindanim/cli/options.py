@@ -61,7 +61,8 @@ def _input_names(stage: Stage) -> list[str]:
 
 
 def _run_names(stage: Stage) -> list[str]:
-    networks = ["device", "precision", "batch", "offline"] if stage.networks else []
+    batched = ["batch"] if stage.batched else []
+    networks = ["device", "precision", *batched, "offline"] if stage.networks else []
     shares = ["low_memory", "shard"] if stage.shares else []
     reads = ["allow_partial"] if stage.data == "reads" else []
     return [*networks, *shares, *reads, "force", "dry_run"]

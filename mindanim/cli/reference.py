@@ -31,7 +31,7 @@ _NOTE = "<!-- Made by `python -m mindanim.cli.reference`; change the code, not t
 
 _EXIT_CODES = (
     ("0", "done, or nothing to do"),
-    ("1", "a fault of the program"),
+    ("1", "a fault of the program, or too little memory"),
     ("2", "the command line makes no sense"),
     ("3", "a configuration value or recipe is wrong"),
     ("4", "input data or an artifact is missing, malformed, stale or in the way"),

@@ -75,7 +75,11 @@ class EvaluateConfig(StageConfig):
     fvd: bool = opt(False, "Also compute the Frechet distance of the video classifier's features.")
     released: bool = opt(False, "Also score N-way classification by drawn trials, as the released code does.")
     shuffles: int = opt(
-        9, "Circular shifts per segment for the shuffled floor and its test.", unit="shifts", ge=1
+        0,
+        "Circular shifts per segment for the shuffled floor and its test; 0 is 9, or 39 where all clips are "
+        "one segment.",
+        unit="shifts",
+        ge=0,
     )
     block_clips: int = opt(
         0,

@@ -72,8 +72,10 @@ class GenerateConfig(StageConfig):
     )
     seed: int = opt(0, "Seed of all noise; each clip derives its own.", ge=0)
     diffusion: str = opt("demo", "Diffusion model: demo, a local folder, or a hub id.", identity=False)
-    released_steps: int = opt(50, "DDIM steps of the released sampler, down and up again.", ge=1)
-    released_noise_timestep: int = opt(200, "Level of the noise that the released sampler adds.", ge=0)
+    released_steps: int = opt(50, "DDIM steps of the released sampler, down and up again.", ge=1, le=999)
+    released_noise_timestep: int = opt(
+        200, "Level of the noise that the released sampler adds.", ge=0, le=999
+    )
     released_guidance: float = opt(12.5, "Guidance of the released sampler.", ge=0)
     released_negative_prompt: str = opt(
         "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured",

@@ -54,7 +54,7 @@ class TrainConfig(StageConfig):
         0.1, "Share of the training segments held out for choosing the epoch.", flag=True, gt=0, le=0.5
     )
     purge_s: float = opt(
-        20.0, "Gap left out at the border where training has a single segment.", unit="s", ge=0
+        20.0, "Gap left out between clips of one film that train and that validate.", unit="s", ge=0
     )
     select: Literal["loss", "score", "last"] = opt(
         "loss", "Which epoch is kept: best validation loss or score, or the last."
@@ -88,7 +88,14 @@ class TrainConfig(StageConfig):
     tensorboard: bool = opt(
         False, "Write the course for TensorBoard too, into <work>/tensorboard.", identity=False
     )
-    checkpoint_s: float = opt(60.0, "Seconds between checkpoints.", unit="s", identity=False, ge=0)
+    checkpoint_s: float = opt(
+        60.0,
+        "Seconds between checkpoints, more where writing one takes over a twentieth of that; 0 writes one "
+        "after every step.",
+        unit="s",
+        identity=False,
+        ge=0,
+    )
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -236,3 +243,12 @@ class TrainMotionConfig(TrainConfig):
         "Factor on the decoded motion field; none takes the one with the best cross-validated difference r.",
         gt=0,
     )
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        width, heads = ("patch_width", "patch_heads") if self.decoder == "cmg-patches" else ("width", "heads")
+        if self.decoder in ("cmg", "cmg-patches"):
+            wide, many = getattr(self, width), getattr(self, heads)
+            if wide % many:
+                raise ValueError(f"{heads} is {many}, which does not divide {width}, {wide}")
+        return self

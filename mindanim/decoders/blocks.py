@@ -93,5 +93,6 @@ class DeviationNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, values: Tensor) -> Tensor:
+        values = values.float()  # as torch's own layer norm has it under autocast
         deviation, mean = torch.std_mean(values, dim=-1, keepdim=True)
         return self.weight * (values - mean) / (deviation + self.epsilon) + self.bias

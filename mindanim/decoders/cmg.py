@@ -15,6 +15,7 @@ from mindanim.decoders.blocks import DeviationNorm, response_trunk, xavier
 from mindanim.decoders.blockwise import Linear
 from mindanim.decoders.motion import MotionNetwork
 from mindanim.decoders.parallel import ShareDropout
+from mindanim.errors import ConfigError
 
 Norm = Literal["layer", "deviation"]
 
@@ -89,7 +90,7 @@ class FrameTokenCmg(MotionNetwork):
     With ``target="difference"`` one more linear layer follows the last norm: differences, unlike the
     frames, may be near zero, which a normalised vector never is.
     norm: "layer" is torch's LayerNorm; "deviation" is that of the published checkpoints.
-    rest: as in `MotionNetwork`.
+    rest: as in `MotionNetwork`. Raises ConfigError when the heads cannot share the width.
     """
 
     def __init__(
@@ -110,6 +111,11 @@ class FrameTokenCmg(MotionNetwork):
         **rest: Any,
     ) -> None:
         super().__init__(shapes, **rest)
+        if width % heads:
+            raise ConfigError(
+                f"{heads} attention heads cannot share a width of {width}.",
+                mend="Choose a number of heads that divides it, e.g. --set heads=4.",
+            )
         token = shapes.latent_size
         self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
         self.to_memory = nn.Sequential(

@@ -35,9 +35,10 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
     """Hold out whole segments for validation, the same ones for every decoder and seed.
 
     clips: rows in array order with columns clip_id, segment, film, onset_s. fraction: share of the
-    segments, at least one of them; the held-out ones are spread evenly over the study. With a single
-    segment its last clips validate, after a gap of ``purge_s`` seconds within a film, and the rest is cut
-    into ``blocks`` stretches for cross-validation. Raises InputError when there are too few clips to split.
+    segments, at least one of them; the held-out ones are spread evenly over the study. With one segment or
+    two the last clips validate, and the rest is cut into ``blocks`` stretches for cross-validation. Clips of
+    the same film that begin less than ``purge_s`` seconds from one that validates are used by neither.
+    Raises InputError when there are too few clips to split.
     """
     names = list(dict.fromkeys(clips["segment"].astype(str)))
     segment = clips["segment"].astype(str).to_numpy(dtype=np.str_)
@@ -45,7 +46,17 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
         count = max(1, round(fraction * len(names)))
         chosen = [names[int((place + 0.5) * len(names) / count)] for place in range(count)]
         held = np.isin(segment, chosen)
-        return Split(_rows(~held), _rows(held), _rows(held & ~held), segment, f"segments {', '.join(chosen)}")
+        gap = _near(clips, held, purge_s)
+        said = f"segments {', '.join(chosen)}"
+        if gap.any():
+            said += f", with a gap of {int(gap.sum())} clips around them"
+        if (held | gap).all():
+            raise InputError(
+                f"No training clip is {purge_s:g} s away from the clips of {said}.",
+                "Segments of one film that touch are kept apart by that gap.",
+                "Set a smaller purge_s.",
+            )
+        return Split(_rows(~held & ~gap), _rows(held), _rows(gap), segment, said)
     total, count = len(clips), max(1, round(fraction * len(clips)))
     if total - count < 2 * blocks:
         raise InputError(
@@ -54,11 +65,7 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
             "Use more of the study.",
         )
     held = np.arange(total) >= total - count
-    border = clips.iloc[total - count]
-    near = (clips["film"] == border["film"]).to_numpy() & (
-        (border["onset_s"] - clips["onset_s"]).abs().to_numpy() < purge_s
-    )
-    gap = near & ~held
+    gap = _near(clips, held, purge_s)
     stretch = np.minimum(np.arange(total) * blocks // (total - count), blocks)
     return Split(
         _rows(~held & ~gap),
@@ -67,6 +74,16 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
         np.array([f"{name}/{part}" for name, part in zip(segment, stretch, strict=True)]),
         f"the last {count} clips, after a gap of {int(gap.sum())}",
     )
+
+
+def _near(clips: pd.DataFrame, held: NDArray[np.bool_], purge_s: float) -> NDArray[np.bool_]:
+    """Which of the other clips begin less than ``purge_s`` seconds from a held-out one of the same film."""
+    near, onsets = np.zeros(len(clips), np.bool_), clips["onset_s"].to_numpy(np.float64)
+    for film in clips.loc[held, "film"].unique():
+        rows = np.flatnonzero((clips["film"] == film).to_numpy())
+        apart = abs(onsets[rows, None] - onsets[rows[held[rows]]])
+        near[rows] = apart.min(axis=1) < purge_s
+    return near & ~held
 
 
 def _rows(chosen: NDArray[np.bool_]) -> Rows:

@@ -27,8 +27,10 @@ def info_nce(
     positives: ``(clip, clip) bool``, true where a prediction and a target belong together; the diagonal is
     true. own: the rows and columns over which the mean is taken, those of one of several processes.
     """
-    cosine = functional.normalize(predicted.float(), dim=1) @ functional.normalize(target.float(), dim=1).T
-    logits = cosine * logit_scale.exp()
+    # Autocast would round the cosines, which the scale then multiplies.
+    with torch.autocast(predicted.device.type, enabled=False):
+        one, other = (functional.normalize(vectors.float(), dim=1) for vectors in (predicted, target))
+        logits = (one @ other.T) * logit_scale.exp()
     weight = positives.to(logits.dtype)
     rows, columns = (
         functional.cross_entropy(scores[own], (wanted / wanted.sum(1, keepdim=True))[own])

@@ -75,8 +75,9 @@ class Stepper:
         if not self.at_once:
             return
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
-        self.scaler.unscale_(self.adam)
+        # Summed first: what overflows in one process is then seen, and the step left out, by all of them.
         sum_gradients(moved)
+        self.scaler.unscale_(self.adam)
         add_l1_gradient(moved, penalty)
         if self.clip_norm:
             nn.utils.clip_grad_norm_(moved, self.clip_norm)
@@ -130,4 +131,6 @@ class Stepper:
         """Take over what `state_dict` gave."""
         for parameter, steps, moments in zip(self.parameters, state["steps"], state["moments"], strict=True):
             self._give(parameter, steps, *moments)
-        self.scaler.load_state_dict(state["scaler"])
+        # Empty where the training began in another precision: then the scale is found anew.
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])

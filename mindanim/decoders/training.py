@@ -34,6 +34,8 @@ from mindanim.decoders.schedules import l1_penalty, learning_rate
 from mindanim.decoders.stepping import Stepper
 from mindanim.errors import ConfigError
 
+_CHECKPOINT_SHARE = 20
+
 D = TypeVar("D", bound=Decoder)
 X = TypeVar("X", bound=Examples)
 
@@ -135,7 +137,7 @@ class _Run:
         self.stepper = Stepper(self.parameters, config, self.device, dtype)
         self.at = Progress()
         self._resume()
-        self.saved_s = time.monotonic()
+        self.due_s = time.monotonic() + config.checkpoint_s
 
     def take(self, step: int, epoch: int) -> None:
         """One optimisation step; a checkpoint when one is due."""
@@ -244,7 +246,8 @@ class _Run:
             parameter.copy_(value)
 
     def _save_when_due(self) -> None:
-        if runtime.rank() == 0 and time.monotonic() - self.saved_s >= self.config.checkpoint_s:
+        begun = time.monotonic()
+        if runtime.rank() == 0 and begun >= self.due_s:
             content = {
                 "progress": vars(self.at),
                 "weights": self.task.state_dict(),
@@ -253,7 +256,9 @@ class _Run:
             }
             with atomic_path(self.checkpoint) as beside:
                 torch.save(content, beside)
-            self.saved_s = time.monotonic()
+            # On a slow disk some GB take long: no more than about a twentieth of the time goes into it.
+            spent, wished = time.monotonic() - begun, self.config.checkpoint_s
+            self.due_s = begun + (max(wished, _CHECKPOINT_SHARE * spent) if wished else 0.0)
 
     def _resume(self) -> None:
         if self.checkpoint.exists():

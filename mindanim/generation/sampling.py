@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Protocol
 
 import torch
@@ -64,9 +65,9 @@ def karras_schedule(scheduler_config: Mapping[str, Any], steps: int) -> Any:
     """
     from diffusers import DPMSolverMultistepScheduler
 
-    make: Any = DPMSolverMultistepScheduler.from_config
-    schedule = make(
-        dict(scheduler_config),
+    schedule = _scheduler(
+        DPMSolverMultistepScheduler,
+        scheduler_config,
         algorithm_type="dpmsolver++",
         solver_order=2,
         solver_type="midpoint",
@@ -145,7 +146,8 @@ def released(
     guidance: float = 12.5,
     together: bool = True,
 ) -> Tensor:
-    """The paper's published procedure: DDIM inversion, then noise of one fixed level, then DDIM from the top.
+    """The procedure published with Mind-Animator (arXiv 2405.03280): DDIM inversion (Song et al. 2021, arXiv
+    2010.02502, section 4.3), then noise of one fixed level, then DDIM from the top.
 
     Inversion and sampling follow different equations and the added noise is never removed as such, so nothing
     returns to where it came from; it is here for comparison with published numbers. 3 * `steps` evaluations.
@@ -166,8 +168,9 @@ def released(
         "steps_offset": scheduler_config.get("steps_offset", 0),
         "set_alpha_to_one": scheduler_config.get("set_alpha_to_one", True),
     }
-    makers: tuple[Any, Any] = (DDIMInverseScheduler.from_config, DDIMScheduler.from_config)
-    inverse, forward = (make(dict(scheduler_config), **spacing) for make in makers)
+    inverse, forward = (
+        _scheduler(kind, scheduler_config, **spacing) for kind in (DDIMInverseScheduler, DDIMScheduler)
+    )
     inverse.set_timesteps(steps)
     forward.set_timesteps(steps)
     current: Tensor = latents.float()
@@ -180,6 +183,17 @@ def released(
         predicted = _guided(network, current, timestep.to(latents.device), text, negative, guidance, together)
         current = forward.step(predicted, timestep, current, return_dict=False)[0]
     return current
+
+
+def _scheduler(kind: Any, config: Mapping[str, Any], **stated: Any) -> Any:
+    """A scheduler of the class ``kind`` on the noise schedule of another's configuration.
+
+    What the class does not know (``skip_prk_steps`` in Stable Diffusion 2.1's file) is left out: diffusers
+    would warn of it, in every batch.
+    """
+    known = signature(kind.__init__).parameters
+    given = {name: value for name, value in config.items() if name in known or name.startswith("_")}
+    return kind.from_config(given, **{name: value for name, value in stated.items() if name in known})
 
 
 def _guided(

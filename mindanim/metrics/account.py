@@ -19,12 +19,12 @@ def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
         f"{versions}.",
         f"Every score stands beside these floors, computed by the same code on the same clips: "
         f"{', '.join(floors)}. The shuffled floor pairs each ground truth with reconstructions of other "
-        f"captions after up to {config.shuffles} circular shifts within its film segment.",
+        f"captions after up to {data['shuffles']} circular shifts within its film segment.",
         f"Intervals (95 %) are studentised bootstraps over {data['blocks']} blocks ({data['block_rule']}; "
         f"Student's t below twelve blocks; {config.bootstraps} resamples), corrected for what touching "
         f"blocks share and for skewness (Johnson 1978); p values against the shuffled floor come from "
-        f"independent circular shifts of each segment, all others from {_over_blocks(data)} (up to "
-        f"{config.permutations} permutations).",
+        f"independent circular shifts of each segment, all others from {_over_blocks(data)}. Permutations "
+        f"are up to {config.permutations}.",
     ]
     if data["motion_test"] is not None:
         sentences.append(

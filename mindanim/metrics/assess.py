@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +107,8 @@ def assess(
         "frames": frames,
         "resolution": [height, width],
         "subset": test.subset,
+        "truth_sha256": _hash_of_truth(test),
+        "shuffles": shuffles.shifted.shape[1],
         "ranked_by": first[0].id if first else None,
         "scores": entries,
         "motion_test": None if orders is None else motion_test(orders, scored.recognised, resampling),
@@ -116,13 +119,28 @@ def assess(
     return Assessment(data, table, _units(table, metrics), null, _coarse(null, data["blocks"]))
 
 
+def _hash_of_truth(test: TestSet) -> str:
+    """SHA-256 over the ground truths in the order of their names: scores against others are not comparable,
+    even of the same films read from compressed files."""
+    digest = hashlib.sha256()
+    for row in sorted(range(len(test.clip_ids)), key=test.clip_ids.__getitem__):
+        digest.update(np.ascontiguousarray(test.truth[row]).data)
+    return digest.hexdigest()
+
+
 def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
-    """Which tests cannot find anything at 5 %, for want of shifts or blocks."""
+    """Which tests cannot find anything at 5 %, for want of shifts, permutations or blocks."""
     said = []
     if (pairings := null.shape[1]) > 1 and pairings * SIGNIFICANT < 1:
         said.append(
             f"p against the shuffled floor cannot be below {1 / pairings:.2g}: the clips allow {pairings} "
             "pairings only. More shifts (--set shuffles=N) or more film segments make it finer."
+        )
+    elif 1 < pairings < len(null) / SIGNIFICANT:
+        said.append(
+            f"Corrected for {len(null)} metrics (Holm), the smallest p against the shuffled floor can hardly "
+            f"be below {len(null) / pairings:.2g}: {pairings} pairings were scored. More permutations (--set "
+            "permutations=N), more shifts (--set shuffles=N) or more film segments make it finer."
         )
     if blocks == 1:
         said.append("p against the other floors cannot be below .5: the clips make one block only.")

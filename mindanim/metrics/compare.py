@@ -73,8 +73,8 @@ def compare(
     (two-sided, over blocks), `p_by` (the test, see `paired_test`), `p_holm` (over all rows) and `effect_size`
     (mean of block means over their standard deviation). NaN where something cannot be computed.
 
-    Raises InputError naming every difference in dataset, clips, frames, resolution, subset, metric versions
-    or backbones; UsageError for fewer than two evaluations.
+    Raises InputError naming every difference in dataset, clips, ground truth, frames, resolution, subset,
+    metric versions or backbones; UsageError for fewer than two evaluations.
     """
     if len(evaluations) < 2:
         raise UsageError("A comparison needs two evaluations or more.")
@@ -197,6 +197,9 @@ def _differences(
         for name, words in _SHARED.items()
         if first[name] != second[name]
     ]
+    truths = [data["truth_sha256"] for data in (first, second) if "truth_sha256" in data]
+    if len(set(truths)) > 1:
+        found.append(f"the frames of the ground truth ({truths[0][:8]} and {truths[1][:8]})")
     ids, other_ids = set(clips["clip_id"]), set(others["clip_id"])
     if strangers := sorted(ids ^ other_ids):
         found.append(f"{len(strangers)} clips ({', '.join(strangers[:5])}{', ...' * (len(strangers) > 5)})")

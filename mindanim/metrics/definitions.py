@@ -199,7 +199,7 @@ def motion(setting: Setting) -> Entries:
             name="CLIP consistency, gated",
             group="motion",
             bounds=_SIGNED,
-            needs=("clip", "vifi"),
+            needs=("vifi", "clip"),  # the first one's hash stands beside it; CLIP's beside the ungated form
             reference=_ANIMATOR,
             note=f"The same, but 0 for clips whose VIFI is {VIFI_GATE} or less: a share of clips more than a "
             "measure of motion. A still clip of the right content is perfect.",

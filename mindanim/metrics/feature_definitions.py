@@ -21,12 +21,7 @@ def feature(setting: Setting) -> Iterator[tuple[Metric, str]]:
     no_latents = "" if "latents" in setting.decoded else "the videos hold no decoded latents"
     for kind, title in (("clip_text", "Decoded CLIP text"), ("clip_image", "Decoded CLIP image")):
         yield _correlation(kind, title, "decoded_clip", "CLIP vectors less the training mean."), no_vectors
-        for ways in WAYS:
-            few = f"{ways}-way needs {ways - 1} clips of another caption, a clip has {setting.distractors}"
-            yield (
-                _identification(kind, title, ways),
-                no_vectors or (few if setting.distractors < ways - 1 else ""),
-            )
+        yield from _identifications(kind, title, "decoded_clip", setting, no_vectors)
     for top in RETRIEVED:
         small = f"the pool has only {setting.clips} clips" if setting.clips <= top else ""
         yield _retrieval(top, setting.clips, None), no_vectors or small
@@ -37,11 +32,15 @@ def feature(setting: Setting) -> Iterator[tuple[Metric, str]]:
         yield _retrieval(top, pool.clips if pool else 1, pool, "large"), no_vectors or unnamed or small
     first = "First frames less the training mean."
     yield _correlation("latent", "Decoded first latent", "decoded_latents", first), no_latents
+    yield from _identifications("latent", "Decoded first latent", "decoded_latents", setting, no_latents)
     still = f"differences need 2 frames, the clips have {setting.frames}" if setting.frames < 2 else ""
     later = "Later frames' differences to the first: the ceiling of every motion metric."
     yield (
-        _correlation("latent_diff", "Decoded latent difference", "decoded_latents", later),
+        _correlation("latent_diff", "Latent difference", "decoded_latents", later),
         no_latents or still,
+    )
+    yield from _identifications(
+        "latent_diff", "Latent difference", "decoded_latents", setting, no_latents or still
     )
 
 
@@ -49,7 +48,7 @@ def _retrieval(top: int, clips: int, pool: PoolSize | None, which: str = "") -> 
     whose = "those of all captions" if not which else "those of all captions, other studies' among them"
     return Metric(
         id=f"retrieval.top{top}" + (f".{which}" if which else ""),
-        name=f"Retrieval, top {top}" + (f", {which} pool" if which else ""),
+        name=f"Retrieval, top {top}" + (f", {which}" if which else ""),
         group="feature",
         bounds=_UNIT,
         needs=("decoded_clip",),
@@ -74,15 +73,20 @@ def _correlation(kind: str, title: str, need: str, note: str) -> Metric:
     )
 
 
-def _identification(kind: str, title: str, ways: int) -> Metric:
-    return Metric(
-        id=f"feature.{kind}.{ways}way",
-        name=f"{title}, {ways}-way",
-        group="feature",
-        bounds=_UNIT,
-        needs=("decoded_clip",),
-        chance=1 / ways,
-        chance_source=f"exchangeable similarities: 1/{ways}",
-        note=f"Probability that the decoded vector is nearer to its own clip than to {ways - 1} of other "
-        "captions, drawn from the test set; exact, not drawn.",
-    )
+def _identifications(
+    kind: str, title: str, need: str, setting: Setting, lacking: str
+) -> Iterator[tuple[Metric, str]]:
+    for ways in WAYS:
+        few = f"{ways}-way needs {ways - 1} clips of another caption, a clip has {setting.distractors}"
+        metric = Metric(
+            id=f"feature.{kind}.{ways}way",
+            name=f"{title}, {ways}-way",
+            group="feature",
+            bounds=_UNIT,
+            needs=(need,),
+            chance=1 / ways,
+            chance_source=f"exchangeable similarities: 1/{ways}",
+            note=f"Probability that what was decoded is nearer to its own clip than to {ways - 1} of other "
+            "captions, drawn from the test set; exact, not drawn.",
+        )
+        yield metric, lacking or (few if setting.distractors < ways - 1 else "")

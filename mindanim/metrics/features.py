@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -43,11 +44,29 @@ class Rows(Protocol):
 @dataclass(frozen=True)
 class Latents:
     """Decoded and true latents, (clip, frame, channel, height, width), and the training clips' mean first
-    frame."""
+    frame. Their correlations lie in `scratch`."""
 
     decoded: LatentRows
     true: LatentRows
     mean_first: NDArray[np.float64]
+    scratch: Scratch = IN_TEMPORARY
+
+    def similarity(self, kind: str, clips: int) -> NDArray[np.float64]:
+        """`correlations` of the first frames less the mean (`latent`) or of the later frames' differences to
+        the first (`latent_diff`), (decoded, target)."""
+        result: NDArray[np.float64] = self.scratch.array((clips, clips), np.float64)
+        for rows in _parts(np.arange(clips)):
+            found = self._views(self.decoded, rows, kind)
+            for columns in _parts(np.arange(clips)):
+                result[np.ix_(rows, columns)] = correlations(found, self._views(self.true, columns, kind))
+        return result
+
+    def _views(self, latents: LatentRows, rows: NDArray[np.intp], kind: str) -> NDArray[np.float64]:
+        clips = (latents[row].astype(np.float64) for row in rows)
+        first = kind == "latent"
+        return np.stack(
+            [(clip[0] - self.mean_first if first else clip[1:] - clip[:1]).ravel() for clip in clips]
+        )
 
 
 @dataclass(frozen=True)
@@ -82,25 +101,18 @@ class FeatureScorer:
             near = self.similarities["clip_text"]
             return np.concatenate([retrieval_hits(near, part, top, beside) for part in _parts(pairs)])
         kind, _, detail = rest.partition(".")
-        if kind not in self.similarities:
-            return self._latent_correlation(kind, pairs)
-        similarity = self.similarities[kind]
+        similarity = self.similarities[kind] if kind in self.similarities else self._of_latents[kind]
         if detail == "r":
             return similarity[pairs[:, 1], pairs[:, 0]]
         ways = int(detail.removesuffix("way"))
         parts = [identification_hits(similarity, self.captions, part, ways) for part in _parts(pairs)]
         return np.concatenate(parts)
 
-    def _latent_correlation(self, kind: str, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+    @cached_property
+    def _of_latents(self) -> dict[str, NDArray[np.float64]]:
         if self.latents is None:
-            raise ValueError(f"feature.{kind}.r needs decoded latents")
-        decoded, true, mean = self.latents.decoded, self.latents.true, self.latents.mean_first
-        result = np.empty(len(pairs))
-        for row, (target, other) in enumerate(pairs):
-            both = decoded[other].astype(np.float64), true[target].astype(np.float64)
-            views = [clip[0] - mean if kind == "latent" else clip[1:] - clip[:1] for clip in both]
-            result[row] = correlations(*(view.reshape(1, -1) for view in views)).item()
-        return result
+            raise ValueError("the latents' scores need decoded latents")
+        return {kind: self.latents.similarity(kind, len(self.captions)) for kind in ("latent", "latent_diff")}
 
     def _beside(self) -> NDArray[np.float64]:
         if self.pool is None:

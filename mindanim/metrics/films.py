@@ -5,6 +5,7 @@ both ground truth and reconstruction.
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,12 @@ LOSSY = {
 }
 """What to say of scores of such files."""
 
+_UNREADABLE = (OSError, ValueError, EOFError)
+_MEND = (
+    "Write the clip again: .npy as (frame, height, width, 3), uint8 or floats in [0, 1]; .webp and .gif "
+    "without transparency; .mp4."
+)
+
 
 def read_film(path: Path) -> Frames:
     """All frames of a film, (frame, height, width, rgb) uint8.
@@ -37,20 +44,25 @@ def read_film(path: Path) -> Frames:
     kinds = {".npy": _read_npy, ".mp4": _read_mp4, ".gif": _read_pillow, ".webp": _read_pillow}
     try:
         frames = kinds[path.suffix.lower()](path)
-    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read.", why=f"{type(error).__name__}: {error}") from error
+    except _UNREADABLE as error:
+        raise InputError(f"{path} cannot be read.", why=str(error), mend=_MEND) from error
+    except (SyntaxError, IndexError, TokenError, Image.DecompressionBombError) as error:
+        # Damaged files: Pillow has an IndexError for a GIF that ends early, numpy a TokenError for a header.
+        raise InputError(f"{path} is damaged.", why=f"{type(error).__name__}: {error}", mend=_MEND) from error
     if frames.size == 0:
-        raise InputError(f"{path} has no frames.")
+        raise InputError(f"{path} has no frames.", mend=_MEND)
     return frames
 
 
 def _read_npy(path: Path) -> Frames:
     array = np.load(path, allow_pickle=False)
+    if isinstance(array, np.lib.npyio.NpzFile):
+        raise ValueError("it is an archive of several arrays, as .npz is")
     if array.ndim != 4 or 3 not in (array.shape[1], array.shape[3]):
         raise ValueError(f"its shape is {array.shape}, not (frame, height, width, 3)")
     if array.shape[3] != 3:
         array = array.transpose(0, 2, 3, 1)
-    if array.dtype == np.uint8:
+    if array.dtype == np.uint8 or array.size == 0:
         return np.ascontiguousarray(array)
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"its type is {array.dtype}, not uint8 or a float in [0, 1]")
@@ -66,6 +78,8 @@ def _read_pillow(path: Path) -> Frames:
     frames, durations = [], []
     with Image.open(path) as image:
         for frame in ImageSequence.Iterator(image):
+            if frame.has_transparency_data and np.asarray(frame.convert("RGBA"))[..., 3].min() < 255:
+                raise ValueError("some of its pixels are transparent: they have no colour")
             frames.append(np.asarray(frame.convert("RGB")))
             durations.append(float(frame.info.get("duration", 0)))
     shortest = min(durations)

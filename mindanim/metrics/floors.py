@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 Frames = NDArray[np.uint8]
 
 GRAY = 128
+SHIFTS, SHIFTS_OF_ONE = 9, 39
+"""Circular shifts per segment, and where there is one segment: its pairings are all there are, and p is at
+least 1 / (1 + shifts), while several segments combine theirs."""
 SHORT_SEGMENT = 4
 """With a shorter segment among them, the whole test set is shifted as if it were one segment."""
 
@@ -77,16 +80,17 @@ class Shuffles:
 def plan_shuffles(segments: Sequence[str], captions: Sequence[str], shifts: int) -> Shuffles:
     """Evenly spaced circular shifts within each film segment.
 
-    segments, captions: one per clip, in film order. shifts: per segment, at most its clips less one. A
-    circular shift keeps each segment's own autocorrelation, in the truths and in the reconstructions, and
-    breaks only their pairing.
+    segments, captions: one per clip, in film order. shifts: per segment, at most its clips less one; 0 takes
+    `SHIFTS`, or `SHIFTS_OF_ONE` where all clips are shifted together. A circular shift keeps each segment's
+    own autocorrelation, in the truths and in the reconstructions, and breaks only their pairing.
     """
     names, runs = np.unique(np.asarray(segments, dtype=object), return_inverse=True)
     sizes = np.bincount(runs, minlength=len(names))
     if len(names) > 1 and sizes.min() < SHORT_SEGMENT:
         runs = np.zeros(len(runs), dtype=np.intp)
         sizes = np.array([len(runs)])
-    most = int(min(shifts, sizes.max() - 1))
+    wanted = shifts or (SHIFTS if len(sizes) > 1 else SHIFTS_OF_ONE)
+    most = int(min(wanted, sizes.max() - 1))
     shifted = np.full((len(runs), most), -1, dtype=np.intp)
     for run, size in enumerate(sizes):
         members = np.flatnonzero(runs == run)

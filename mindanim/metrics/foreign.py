@@ -174,6 +174,8 @@ def _part(part: Part, border: int | None) -> Frames:
             raise InputError(
                 f"{part.unlike} does not have the size of either half of {part.file}.",
                 why=f"It is {_size(known.shape)}, the halves are {_size(left.shape)}.",
+                mend="Say how wide the border is with --set border=PX, or put truth and reconstruction into "
+                "two folders and use --layout plain.",
             )
         errors = [np.abs(half.astype(np.int16) - known).mean() for half in (left, right)]
         return right if errors[0] < errors[1] else left
@@ -193,7 +195,8 @@ def _resized(film: Frames, size: int) -> Frames:
 def _films(folder: Path) -> dict[str, Path]:
     """The films right in a folder, by their names without the suffix."""
     if not folder.is_dir():
-        raise InputError(f"The folder {folder} does not exist.")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {what}.", mend="Name a folder of clips, one file per clip.")
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
     found: dict[str, Path] = {}
     for file in files:
@@ -262,7 +265,7 @@ WORDS: dict[Layout, str] = {
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that puts clip 9 before clip 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _some(names: list[str]) -> str:

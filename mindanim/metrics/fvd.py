@@ -52,8 +52,8 @@ def describe_distance(
 ) -> dict[str, Any]:
     """One entry of `distribution` in metrics.json.
 
-    floor: the distance between the two halves of the ground truths themselves (every second clip), which is
-    what so few clips of the same kind give.
+    `halves` is the distance between the two halves of the ground truths themselves (every second clip): what
+    so few clips of the same kind give.
     """
     clips, features = truth.shape
     needed = max(ENOUGH_CLIPS, 2 * features)

@@ -30,6 +30,7 @@ from mindanim.metrics.statistics import numbered
 from mindanim.metrics.vectors import Vectors
 
 _NAMED = 10
+_CLIP_TABLE = "Write it as text separated by tabs, with a header: clip_id, and segment or caption or both."
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def read_foreign(
 
     table: TSV with a column clip_id and, where they are known, segment and caption. Without segments the
     clips are taken as one stretch of film, without captions as all different.
-    Raises InputError when the table lacks a clip.
+    Raises InputError when the table lacks a clip, or something of one.
     """
     names = list(found.pairs)
     if table is None:
@@ -145,12 +146,21 @@ def read_foreign(
     else:
         given = _clip_table(table)
         if strangers := [name for name in names if name not in set(given["clip_id"])]:
-            raise InputError(f"{table} lacks {len(strangers)} of the clips: {_some(strangers)}.")
+            raise InputError(
+                f"{table} lacks {len(strangers)} of the clips: {_some(strangers)}.",
+                mend="Add a row for each; clip_id is the file's name without its suffix.",
+            )
         clips = given.set_index("clip_id").loc[names].reset_index()
     unknown = {"segment": ["all"] * len(names), "caption": names}
     for column, values in unknown.items():
         if column not in clips:
             clips[column] = values
+        elif empty := [name for name, text in zip(names, clips[column], strict=True) if not text.strip()]:
+            raise InputError(
+                f"{table} has no {column} for {len(empty)} of the clips: {_some(empty)}.",
+                why=f"Clips without one would count as clips of the same {column}.",
+                mend=f"Fill the column, or leave it out if no {column} is known.",
+            )
     return TestSet(clips[["clip_id", "segment", "caption"]], truth, shape, part)
 
 
@@ -167,11 +177,12 @@ def _clip_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a table of clips.", why=str(error)) from error
-    if "clip_id" not in table or table["clip_id"].duplicated().any():
-        raise InputError(
-            f"{path} needs a column clip_id without repetitions.", why=f"It has {', '.join(map(str, table))}."
-        )
+        raise InputError(f"{path} is not a table of clips.", why=str(error), mend=_CLIP_TABLE) from error
+    if "clip_id" not in table:
+        why = f"Its columns are: {', '.join(map(str, table))}."
+        raise InputError(f"{path} has no column clip_id.", why=why, mend=_CLIP_TABLE)
+    if twice := sorted(set(table.loc[table["clip_id"].duplicated(), "clip_id"])):
+        raise InputError(f"{path} has clips more than once: {_some(twice)}.", mend="Keep one row of each.")
     return table
 
 
@@ -268,6 +279,7 @@ def read_features(
         _Rows(videos.array("decoded_latents.npy"), rows),
         _Rows(true, stimulus),
         mean_first_latent(true, train),
+        scratch,
     )
     return FeatureScorer(similarities, numbered(test.captions), latents, pool)
 

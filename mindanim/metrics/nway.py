@@ -101,13 +101,15 @@ def identification_hits(
 ) -> NDArray[np.float64]:
     """Probability that a decoded vector is nearer to its target than to all distractors of a trial.
 
-    similarity: (decoded, target). captions: (target,), a number for each caption; targets of another caption
-    may be drawn. pairs: (pair, 2), the target's and the decoded vector's row. Returns (pair,).
+    similarity: (decoded, target), NaN for targets that are constant. captions: (target,), a number for each
+    caption; targets of another caption may be drawn. pairs: (pair, 2), the target's and the decoded vector's
+    row. Returns (pair,), NaN where the target is constant; as a distractor such a one counts as unrelated.
     """
     targets, decoded = pairs.T
-    rows = similarity[decoded]
+    rows = np.nan_to_num(similarity[decoded], nan=0.0)
     own = similarity[decoded, targets][:, None]
     allowed = captions[targets][:, None] != captions
     higher = ((rows > own) & allowed).sum(axis=1)
     ties = ((rows == own) & allowed).sum(axis=1)
-    return hit_probability(higher, ties, allowed.sum(axis=1), ways)
+    hits = hit_probability(higher, ties, allowed.sum(axis=1), ways)
+    return np.where(np.isnan(own[:, 0]), np.nan, hits)

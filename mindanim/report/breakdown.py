@@ -37,17 +37,24 @@ _EMPTY_WORDS = frozenset(
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The mean score of some clips and the mean of their shuffled floors, None where undefined."""
+
+    score: float | None
+    floor: float | None
+
+
+@dataclass(frozen=True)
 class Breakdown:
     """One table: rows are groups of clips.
 
-    about: what the groups are. names: of the scores. rows: group, clips, mean scores (None where undefined).
-    overall: the mean scores of all clips.
+    about: what the groups are. names: of the scores. rows: group, clips, means. overall: the means of all.
     """
 
     about: str
     names: list[str]
-    rows: list[tuple[str, int, list[float | None]]]
-    overall: list[float | None]
+    rows: list[tuple[str, int, list[Mean]]]
+    overall: list[Mean]
 
 
 def breakdowns(
@@ -64,14 +71,14 @@ def breakdowns(
         return []
     ids, names = [score["id"] for score in scores], [score["name"] for score in scores]
 
-    def means(rows: Any) -> list[float | None]:
-        found = per_clip.loc[rows, ids].mean()
-        return [None if np.isnan(found[name]) else float(found[name]) for name in ids]
+    def means(rows: Any) -> list[Mean]:
+        found = per_clip[rows].mean(numeric_only=True)
+        return [Mean(_known(found[name]), _known(found.get(f"shuffled:{name}", np.nan))) for name in ids]
 
     everything = means(np.ones(len(per_clip), bool))
     tables = []
     segments = list(dict.fromkeys(per_clip["segment"]))
-    if len(segments) > 1:
+    if 1 < len(segments) < len(per_clip):
         rows = [(str(one), per_clip["segment"] == one) for one in segments]
         tables.append(
             Breakdown("Film segment", names, [(n, int(k.sum()), means(k)) for n, k in rows], everything)
@@ -82,6 +89,10 @@ def breakdowns(
         words = [(word, int(rows.sum()), means(rows)) for word, rows in said]
         tables.append(Breakdown("Word of the caption", names, words, everything))
     return tables
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _sets(captions: Sequence[str]) -> list[set[str]]:

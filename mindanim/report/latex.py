@@ -23,7 +23,7 @@ _SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%_#${}"},
 }
 _TABLE = str.maketrans(_SIGNS)
-_COLOURS = {"above": "green!40!black", "not above": "red!70!black", "no value": "gray", "not judged": "gray"}
+_COLOURS = {"above": "green!40!black", "not above": "red!70!black"} | dict.fromkeys(words.UNJUDGED, "gray")
 _WINS = "orange!60!black"
 _HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
 
@@ -31,7 +31,7 @@ _HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
 def table_latex(data: dict[str, Any]) -> str:
     """The whole of table.tex, from the content of metrics.json."""
     floors, ceilings = words.floors_there(data["scores"]), words.ceilings_there(data["scores"])
-    head = ["", "Score", r"95\,\% interval", "Chance", "Shuffled"]
+    head = ["", "Score", r"95\,\% interval", "$n$", "Chance", "Shuffled"]
     head += [_HEADS.get(name, name.capitalize()) for name in (*floors, *ceilings)]
     rows = [
         (title, [_row(score, floors, ceilings) for score in scores])
@@ -40,6 +40,7 @@ def table_latex(data: dict[str, Any]) -> str:
     subset = rf" \textbf{{Subset: {escape(data['subset'])}.}}" if data["subset"] else ""
     caption = (
         escape(f"{words.title(data)}: {words.basis(data)}") + subset + r" $\downarrow$: lower is better. "
+        "$n$: clips in which the score is defined. "
         "The last column says in words and colour whether a score clears its shuffled floor, or which floor "
         "is reliably better."
     )
@@ -101,8 +102,9 @@ def standing(score: dict[str, Any]) -> str:
 
 
 def named(score: dict[str, Any]) -> str:
-    """The name of a score, with an arrow where lower is better."""
-    return escape(score["name"]) + (r" $\downarrow$" if score["direction"] == "lower" else "")
+    """The name of a score, with an arrow where lower is better, and the identifier of its definition."""
+    arrow = r" $\downarrow$" if score["direction"] == "lower" else ""
+    return rf"{escape(score['name'])}{arrow} \texttt{{\scriptsize {escape(score['id'])}}}"
 
 
 def escape(text: str) -> str:
@@ -116,6 +118,7 @@ def _row(score: dict[str, Any], floors: Sequence[str], ceilings: Sequence[str]) 
         named(score),
         _value(score["value"]),
         escape(words.interval(score["ci"])),
+        str(score["n"]),
         _value(score["chance"]),
         *(_value(floor["value"] if floor else None) for floor in found),
         *(_value(score["ceiling"].get(name)) for name in ceilings),

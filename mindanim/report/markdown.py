@@ -66,7 +66,8 @@ def _floor(score: dict[str, Any], name: str) -> str:
     floor = score["floors"].get(name)
     if floor is None or floor["value"] is None:
         return "–"
-    return words.number(floor["value"]) + ("" if floor["above"] else " (not beaten)")
+    beaten = floor["above"] or floor["ci"] is None  # without an interval nothing is said
+    return words.number(floor["value"]) + ("" if beaten else " (not beaten)")
 
 
 def _standing(score: dict[str, Any]) -> str:

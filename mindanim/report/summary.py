@@ -54,6 +54,7 @@ def write_summary(path: Path, summary: Summary) -> None:
         across={label: _records(table) for label, table in summary.across.items()},
         first=summary.runs[0][1],
         ends=_ends,
+        coarse=coarse(summary),
     )
     path.write_text(page, encoding="utf-8")
 
@@ -71,11 +72,16 @@ def markdown(summary: Summary) -> str:
         parts.append(f"**Subset: {part}.**")
     for heading, rows in _groups(summary):
         body = [
-            [f"{first['name']} `{first['id']}`", *(_cell(score) for score in scores)]
+            [
+                f"{first['name']} `{first['id']}`",
+                words.number(first["chance"]),
+                *(_cell(score) for score in scores),
+            ]
             for first, scores in rows
         ]
-        parts += [f"## {heading}", grid(["Metric", *names], body)]
+        parts += [f"## {heading}", grid(["Metric", "Chance", *names], body)]
     parts.append(
+        "In parentheses: 95 % interval, and the shuffled floor. "
         "*Not above*: the score does not clear its shuffled floor. *Gray wins*: it does, and yet a gray "
         "image is reliably better; so with the other floors."
     )
@@ -109,16 +115,30 @@ def markdown(summary: Summary) -> str:
         ]
         for row in _records(summary.differences)
     ]
-    parts += [f"## Differences from {names[0]}, positive is better", grid(head, body)]
-    parts.append(f"p: {words.tests(summary.differences['p_by'])} over blocks, two-sided.")
+    parts += [
+        f"## Differences from {names[0]}, positive is better",
+        grid(head, body),
+        f"p: {words.tests(summary.differences['p_by'])} over blocks, two-sided. {coarse(summary)}".rstrip(),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
+def coarse(summary: Summary) -> str:
+    """What keeps the p values of the differences from being small; empty where nothing does."""
+    return "With one block no p value can be below 1." if summary.runs[0][1]["blocks"] == 1 else ""
+
+
 def latex(summary: Summary) -> str:
-    """The scores of all runs as a booktabs table; each says whether it clears its floor."""
-    names = [rf"\multicolumn{{2}}{{c}}{{{escape(name)}}}" for name, _ in summary.runs]
+    """The scores of all runs as a booktabs table; each with its floor, and whether it clears it."""
+    names = [rf"\multicolumn{{3}}{{c}}{{{escape(name)}}}" for name, _ in summary.runs]
     groups = [
-        (heading, [[named(first), *map(_tex_cells, scores)] for first, scores in rows])
+        (
+            heading,
+            [
+                [named(one), escape(words.number(one["chance"])), *map(_tex_cells, scores)]
+                for one, scores in rows
+            ],
+        )
         for heading, rows in _groups(summary)
     ]
     first = summary.runs[0][1]
@@ -126,16 +146,19 @@ def latex(summary: Summary) -> str:
     if first["subset"]:
         caption += rf" \textbf{{Subset: {escape(first['subset'])}.}}"
     caption += (
-        r" $\downarrow$: lower is better. In words and colour: whether a score clears its shuffled floor."
+        r" $\downarrow$: lower is better. $\pm$: standard error. In parentheses: the shuffled floor. "
+        "In words and colour: whether a score clears it."
     )
-    columns = "l" + r"r@{\ }l" * len(names)
-    return table(caption, title(summary), [tabular(columns, ["", *names], groups)])
+    columns = "lr" + r"r@{\ }r@{\ }l" * len(names)
+    return table(caption, title(summary), [tabular(columns, ["", "Chance", *names], groups)])
 
 
 def _tex_cells(score: dict[str, Any]) -> str:
-    """Two cells: the value, so that values stand below each other, and what there is to say of it."""
-    said = "" if words.standing(score) in ("above", "no value") else standing(score)
-    return f"{escape(words.number(score['value']))} & {said}"
+    """Three cells, so that values stand below each other: the value, its floor, and what there is to say."""
+    error = "" if score["se"] is None else rf" $\pm$ {escape(words.number(score['se']))}"
+    floor = escape(words.number(score["floors"]["shuffled"]["value"]))
+    said = "" if words.standing(score) in ("above", words.NO_VALUE) else standing(score)
+    return f"{escape(words.number(score['value']))}{error} & ({floor}) & {said}"
 
 
 def _groups(summary: Summary) -> list[tuple[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]]]:
@@ -161,10 +184,11 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _cell(score: dict[str, Any]) -> str:
     standing = words.standing(score)
-    if standing == "no value":
+    if standing == words.NO_VALUE:
         return words.number(None)
     mark = "" if standing == "above" else f", *{standing}*"
-    return f"{words.number(score['value'])} ({words.interval(score['ci'])}){mark}"
+    floor = words.number(score["floors"]["shuffled"]["value"])
+    return f"{words.number(score['value'])} ({words.interval(score['ci'])}; {floor}){mark}"
 
 
 def _ends(row: dict[str, Any]) -> tuple[float, float] | None:

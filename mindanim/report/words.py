@@ -30,6 +30,9 @@ FLOORS = {
     "nearest-train": "the training clip whose features are nearest",
     "no-brain": "the video generated from noise instead of responses",
 }
+NO_VALUE, SELF_ONLY, NO_FLOOR, NO_INTERVAL = UNJUDGED = ("no value", "not judged", "no floor", "no interval")
+"""Verdicts on scores that are neither above their floor nor not: undefined, blind to the truth, without
+another clip to pair with, or of clips in a single block."""
 _FREE = ("gray", "mean-image", "frozen", "no-brain")
 _LOOKED_UP = "nearest-train"
 _LIFTED = 0.025
@@ -113,6 +116,8 @@ def headline(scores: Sequence[dict[str, Any]]) -> str:
     """The summary in a sentence or two: how many are above, how many would be by chance, and whether any is
     left when corrected for their number."""
     above, judged = counts(scores)
+    if not judged and any(verdict(score) == NO_INTERVAL for score in scores):
+        return "No score here can be judged: the clips are one block, and an interval needs two or more."
     if not judged:
         return "No score here has a floor to stand against."
     floor = "what the same videos reach when they are paired with other clips"
@@ -136,6 +141,7 @@ def summary(metrics: dict[str, Any]) -> list[Line]:
             lines.append(_group_line(name, scores))
     found = (_order_line(metrics), _free_line(metrics["scores"]), _lookup_line(metrics["scores"]))
     lines += [line for line in found if line is not None]
+    lines += _unjudged_lines(metrics["scores"])
     if metrics["subset"]:
         text = f"Only a part of the test set was scored ({metrics['subset']}); the whole may score otherwise."
         lines.append(Line("bad", "A subset", text))
@@ -143,8 +149,9 @@ def summary(metrics: dict[str, Any]) -> list[Line]:
 
 
 def judged_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Scores that compare with the truth; a video's consistency with itself says nothing about the brain."""
-    return [score for score in scores if score["value"] is not None and looks_at_the_truth(score)]
+    """Scores that compare with the truth and have a floor with an interval; a video's consistency with itself
+    says nothing about the brain."""
+    return [score for score in scores if verdict(score) not in UNJUDGED]
 
 
 def looks_at_the_truth(score: dict[str, Any]) -> bool:
@@ -158,11 +165,14 @@ def short(floor: str) -> str:
 
 
 def verdict(score: dict[str, Any]) -> str:
-    """Whether a score is above its shuffled floor, in a word or two."""
+    """Whether a score is above its shuffled floor, in a word or two, or why that cannot be said."""
+    shuffled = score["floors"]["shuffled"]
     if score["value"] is None:
-        return "no value"
+        return NO_VALUE
     if not looks_at_the_truth(score):
-        return "not judged"
+        return SELF_ONLY
+    if shuffled["ci"] is None:
+        return NO_FLOOR if shuffled["value"] is None else NO_INTERVAL
     return "above" if score["above_floor"] else "not above"
 
 
@@ -196,6 +206,20 @@ def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
     above = len(scores) - len(below)
     counted = f"{above} of {len(scores)} scores are above the floor (by chance {by_chance(len(scores))})"
     return Line("plain", name, f"{counted}; not {_listed(below)}.")
+
+
+def _unjudged_lines(scores: Sequence[dict[str, Any]]) -> list[Line]:
+    """What keeps scores that have a value from being judged, and the way out."""
+    reasons = {
+        NO_FLOOR: "there is no clip of another caption to pair them with",
+        NO_INTERVAL: "the clips are one block, and an interval needs two or more. If they are of several "
+        "films, a table of clips that says so makes more blocks; --set block_clips=N makes shorter ones",
+    }
+    lines = []
+    for kind, reason in reasons.items():
+        if names := [score["name"] for score in scores if verdict(score) == kind]:
+            lines.append(Line("bad", "Not judged", f"{_listed(names)}: {reason}."))
+    return lines
 
 
 def _order_line(metrics: dict[str, Any]) -> Line | None:
@@ -265,7 +289,7 @@ def number(value: float | None) -> str:
 
 
 def quoted_number(value: float | None) -> str:
-    """A published number with the decimals it was given."""
+    """A published number: not rounded, without zeros at its end."""
     return "–" if value is None else f"{value:g}"
 
 

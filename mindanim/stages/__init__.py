@@ -22,6 +22,7 @@ class Stage:
     per_subject: whether it works on one subject. reads_artifacts: whether it builds on other stages'
     artifacts.
     networks: whether it computes with torch, so that device and precision mean something.
+    batched: whether it computes clips by the batch, whose size is no part of the result.
     data: whether it reads the raw study, writes it, or neither.
     dataset: the dataset it is about when none is named; empty asks the user.
     shares: whether several independent processes may share the work on one artifact, and whether it can do
@@ -37,6 +38,7 @@ class Stage:
     per_subject: bool = True
     reads_artifacts: bool = True
     networks: bool = True
+    batched: bool = True
     data: Literal["reads", "writes", "neither"] = "neither"
     dataset: str = ""
     shares: bool = False
@@ -80,18 +82,21 @@ STAGES = {
             "Responses and features -> semantic decoder (what is seen).",
             "mindanim.config.training:TrainSemanticConfig",
             "mindanim.stages.train:train_semantic",
+            batched=False,
         ),
         Stage(
             "train-structure",
             "Responses and latents -> structure decoder (first frame's layout and colour).",
             "mindanim.config.training:TrainStructureConfig",
             "mindanim.stages.train:train_structure",
+            batched=False,
         ),
         Stage(
             "train-motion",
             "Responses and latents -> motion decoder (how the frames evolve).",
             "mindanim.config.training:TrainMotionConfig",
             "mindanim.stages.train:train_motion",
+            batched=False,
         ),
         Stage(
             "generate",

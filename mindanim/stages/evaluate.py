@@ -41,7 +41,8 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
     """Write the ``evaluation`` artifact of ``run.subject``, or of ``config.videos``.
 
     Raises InputError when reconstructions are missing, do not belong to the test clips or differ in size from
-    the ground truth; MissingError without a network's weights.
+    the ground truth, or when an evaluation to compare with is not there; MissingError without a network's
+    weights.
     """
     scene = scene_of(config, run)
     problems: list[MindanimError] = []
@@ -51,6 +52,13 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
         except MindanimError as error:
             problems.append(error)
             break
+    if config.compare:  # the table comes last, a label that is not there is told first
+        from mindanim.stages.report import compared_with
+
+        try:
+            compared_with(_place(config, run), config.compare)
+        except MindanimError as error:
+            problems.append(error)
     weights = _locate(config, run, scene, problems)
     raise_together(problems)
     work = _Work(config, run, scene, weights)
@@ -235,10 +243,10 @@ class _Work:
         draft.save_bytes("table.md", table_markdown(data).encode())
         draft.save_bytes("table.tex", table_latex(data).encode())
         with draft.write("figures/scores.png") as path:
-            draw_differences(path, data["scores"])
+            draw_differences(path, data)
         if data["motion_test"] is not None:
             with draft.write("figures/motion_test.png") as path:
-                draw_motion_test(path, data["motion_test"])
+                draw_motion_test(path, data)
         said = methods(data, self.config)
         for sentence in said:
             draft.methods(sentence)

@@ -25,7 +25,11 @@ class FolderScene:
     videos: Path
 
     lineage: list[Artifact] = field(default_factory=list)
-    contenders: dict[str, Contender | str] = field(default_factory=dict)
+    contenders: dict[str, Contender | str] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("oracle", "no-brain", "odd repeats"), "the generator of these clips is not known."
+        )
+    )
     features: None = None
     fps: None = None
     mean_frames: str = "the training clips are not known."

@@ -124,5 +124,10 @@ def _judged(decoder: Decoder, given: Given) -> dict[str, float]:
     if not isinstance(decoder, Motion):
         raise TypeError(f"no examples for a {decoder.kind} decoder")
     motion = motion_examples(given, TrainMotionConfig())
+
+    def follow(part: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        return decoder.follow(motion.responses[part], first)
+
     with torch.no_grad():
-        return motion.judge(lambda part, first: decoder.follow(motion.responses[part], first))
+        figures = motion.judge(follow)
+        return figures | {"p": motion.response_p(follow)}

@@ -74,18 +74,33 @@ def evaluations_of(run: RunOptions) -> list[Path]:
 def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
     """An evaluation against others of the same subject; see `metrics.compare.compare`.
 
-    labels: theirs; "all" takes every one that is there. Raises InputError when one is missing or cannot be
-    compared.
+    labels: as in `compared_with`. Raises InputError when one is missing or cannot be compared.
     """
     from mindanim.metrics.compare import Evaluated, compare
 
-    others = siblings_of(evaluation.path) if _ALL in labels else []
-    for label in labels:
-        if label != _ALL:
-            others.append(evaluation.path.with_name(f"evaluation-{label}"))
-    if not others:
-        raise InputError(f"There is no other evaluation beside {evaluation.path}.")
+    others = compared_with(evaluation.path, labels)
     return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])
+
+
+def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
+    """The folders of the evaluations of some labels that lie beside the one in `place`, which need not be
+    there yet.
+
+    labels: theirs; "all" takes every one that is there. Raises InputError naming those that are not.
+    """
+    there = {path.name.removeprefix("evaluation").removeprefix("-"): path for path in siblings_of(place)}
+    chosen = there if _ALL in labels else {label: there[label] for label in labels if label in there}
+    missing = [label for label in labels if label not in there and label != _ALL]
+    if missing or not chosen:
+        known = ", ".join(label or "one without a label" for label in there)
+        raise InputError(
+            f"There is no other evaluation labelled {', '.join(missing)} beside {place}."
+            if missing
+            else f"There is no other evaluation beside {place}.",
+            why=f"There are: {known}." if there else "It would be the only one there.",
+            mend="Evaluate the other results first, or leave out --compare.",
+        )
+    return list(chosen.values())
 
 
 def score_tables(evaluation: Artifact, compared: pd.DataFrame | None, columns: int) -> tuple[list[Any], int]:

@@ -187,3 +187,19 @@ def test_loads_without_the_preferred_file_names(diffusion_folder: Path, tmp_path
     new, old = load_diffusion(str(diffusion_folder)), load_diffusion(str(older))
     torch.testing.assert_close(old.encode_frames(frames(1)), new.encode_frames(frames(1)))
     torch.testing.assert_close(old.encode_text(["a ball"], 20), new.encode_text(["a ball"], 20))
+
+
+def test_a_tokenizer_without_its_merges_is_refused(diffusion_folder: Path, tmp_path: Path) -> None:
+    """Stable Diffusion's own folders have vocab.json and merges.txt in the place of tokenizer.json."""
+    folder = tmp_path / "sd"
+    shutil.copytree(diffusion_folder, folder)
+    whole = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())["model"]
+    merges = "\n".join(" ".join(pair) for pair in whole["merges"])
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(whole["vocab"]))
+    (folder / "tokenizer" / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    expected = load_diffusion(str(diffusion_folder)).encode_text(["a large red ball"], 20)
+    torch.testing.assert_close(load_diffusion(str(folder)).encode_text(["a large red ball"], 20), expected)
+    (folder / "tokenizer" / "merges.txt").unlink()
+    with pytest.raises(InputError, match="does not hold a readable tokenizer"):
+        load_diffusion(str(folder)).encode_text(["a large red ball"], 20)

@@ -10,7 +10,7 @@ import pytest
 
 from mindanim.backbones import hashing, locate
 from mindanim.backbones.catalogue import FETCH, NEEDED
-from mindanim.errors import ConfigError, MissingError
+from mindanim.errors import ConfigError, InputError, MissingError
 
 
 def fill_cache(root: Path, repository: str, files: dict[str, str]) -> None:
@@ -144,3 +144,11 @@ def test_names_that_lead_nowhere(name: str, error: type[Exception], text: str) -
 def test_unknown_kind() -> None:
     with pytest.raises(ConfigError, match="image_classifier"):
         locate("demo", "classifier")  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_in_one_file_is_told_from_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "v1-5-pruned.safetensors"
+    file.write_bytes(b"weights")
+    with pytest.raises(InputError, match=r"v1-5-pruned.safetensors is a file") as caught:
+        locate(str(file), "diffusion")
+    assert "from_single_file" in caught.value.mend

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from mindanim import console
 from mindanim.artifacts import Artifact
@@ -153,6 +154,22 @@ class TestErrors:
         assert str(log) in result.err and "--debug" in result.err and "Traceback" not in result.err
         assert "Traceback" in call(*RUN, "--debug").err
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError("Unable to allocate 2 TiB"),
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        ],
+    )
+    def test_too_little_memory_is_no_fault_of_the_program(
+        self, call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        monkeypatch.setattr("tests.ground.toy.toy", raising(error))
+        result = call(*RUN)
+        assert result.code == 1 and str(error) in result.err
+        assert "too small" in result.err and "batch_size" in result.err and "fault of" not in result.err
+
     def test_a_full_disk_is_no_fault_of_the_program(
         self, call: Call, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -168,7 +185,9 @@ class TestErrors:
                 signal.raise_signal(signal.SIGTERM)
 
         monkeypatch.setattr("tests.ground.toy.toy", stage)
-        assert call(*RUN).code == 143 and not Path("x.lock").exists()
+        result = call(*RUN)
+        assert result.code == 143 and not Path("x.lock").exists()
+        assert "Terminated. The same command continues" in result.err
 
     def test_offline_is_told_to_the_libraries(self, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

@@ -39,6 +39,19 @@ def test_single_segment_leaves_a_gap() -> None:
     assert not set(split.segments[split.fit]) & set(split.segments[split.validation])
 
 
+def test_segments_of_one_film_leave_a_gap_on_both_sides() -> None:
+    """A film shown in five runs of 20 clips: the third validates, and its neighbours in time do not train."""
+    table = clips_table(5, 20).assign(film="film.mp4", onset_s=2.0 * np.arange(100))
+    split = blocked_split(table, 0.1, 9.0, 4)
+    assert split.validation.tolist() == list(range(40, 60))
+    assert split.purged.tolist() == [36, 37, 38, 39, 60, 61, 62, 63]
+    assert not set(split.fit) & {*split.validation, *split.purged} and len(split.fit) == 72
+    assert split.held_out == "segments seg03, with a gap of 8 clips around them"
+    assert len(blocked_split(clips_table(5, 20), 0.1, 9.0, 4).purged) == 0, "films of their own"
+    with pytest.raises(InputError, match="No training clip is 500 s away"):
+        blocked_split(table, 0.1, 500.0, 4)
+
+
 def test_clips_of_their_own_films_need_no_gap() -> None:
     table = clips_table(1, 100).assign(film=[f"{row}.mp4" for row in range(100)], onset_s=0.0)
     assert len(blocked_split(table, 0.2, 9.0, 4).purged) == 0

@@ -114,3 +114,15 @@ def test_l1_penalty_decays_or_compounds() -> None:
         compounded *= math.exp(-0.1 * epoch)
         assert l1_penalty(plain, epoch) == pytest.approx(math.exp(-0.1 * epoch))
         assert l1_penalty(released, epoch) == pytest.approx(compounded)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_info_nce_is_exact_under_autocast(dtype: torch.dtype) -> None:
+    """Cosines rounded to bfloat16 and multiplied by 1 / 0.07 would be off by some hundredths."""
+    torch.manual_seed(4)
+    target = torch.randn(16, 64)
+    predicted, positives = target + 0.5 * torch.randn(16, 64), torch.eye(16, dtype=torch.bool)
+    expected = info_nce(predicted, target, initial_logit_scale(0.07), positives)
+    with torch.autocast("cpu", dtype):
+        found = info_nce(predicted, target, initial_logit_scale(0.07), positives)
+    assert torch.equal(found, expected)

@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders import SPEC, WEIGHTS, Shapes, build, describe, load, save_weights
+from mindanim.decoders.blocks import DeviationNorm
 from mindanim.decoders.cmg import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
 from mindanim.decoders.masks import causal, first_only, sparse_causal
 from mindanim.decoders.motion import MotionNetwork
@@ -263,3 +265,19 @@ def test_broken_decoder_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / SPEC).write_text(json.dumps(wrong | {"format": 99}))
     with pytest.raises(InputError, match="format 99"):
         load(tmp_path)
+
+
+def test_heads_must_share_the_width() -> None:
+    with pytest.raises(ConfigError, match="3 attention heads cannot share a width of 8"):
+        build("motion", {"decoder": "cmg", **SMALL_CMG, "heads": 3}, SHAPES)
+    with pytest.raises(ValidationError, match="heads is 3, which does not divide width, 1024"):
+        TrainMotionConfig(heads=3)
+    with pytest.raises(ValidationError, match="patch_heads is 5, which does not divide patch_width, 512"):
+        TrainMotionConfig(decoder="cmg-patches", patch_heads=5)
+
+
+def test_the_published_norm_is_computed_in_float32() -> None:
+    values = (torch.randn(5, 4096, generator=torch.Generator().manual_seed(0)) + 30).bfloat16()
+    exact = values.double()
+    expected = (exact - exact.mean(-1, keepdim=True)) / (exact.std(-1, keepdim=True) + 1e-6)
+    torch.testing.assert_close(DeviationNorm(4096)(values).double(), expected, rtol=0, atol=1e-4)

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from mindanim.decoders.scores import element_correlation, identification, pooled_correlation, shift_p_value
+from tests.decoders.planted import planted
 
 
 def test_element_correlation_is_numpys() -> None:
@@ -57,3 +60,20 @@ def test_shift_p_value() -> None:
     assert shift_p_value(true + torch.randn(30, 50), true) == pytest.approx(1 / 30)
     values = [shift_p_value(torch.randn(30, 50), true) for _ in range(200)]
     assert np.mean(np.array(values) <= 0.1) == pytest.approx(0.1, abs=0.06)
+
+
+def test_motion_that_follows_from_the_first_frame_alone_is_chance() -> None:
+    """The decoded first frame tells of the motion here, and a decoder that uses nothing else is at chance."""
+    data = planted().motion
+    change = data.latents[:, 1:] - data.latents[:, :1]
+    told = data.decoded + 0.3 * change.mean(1)
+    data = dataclasses.replace(data, decoded=told)
+
+    def from_frame(rows: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        return (1.5 * first)[:, None].expand(-1, change.shape[1], -1)
+
+    def from_response(rows: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        return first[:, None] + change[rows] + 0.1 * from_frame(rows, first)
+
+    assert data.judge(from_frame)["p"] <= 0.05 and data.response_p(from_frame) == 1
+    assert data.response_p(from_response) == pytest.approx(0.05)

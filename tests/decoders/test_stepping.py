@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mindanim.config.training import TrainConfig
-from mindanim.decoders import blockwise
+from mindanim.decoders import blockwise, stepping
 from mindanim.decoders.blockwise import Linear, row_blocks
 from mindanim.decoders.parallel import ShareDropout
 from mindanim.decoders.stepping import Stepper
@@ -113,6 +113,36 @@ def test_a_state_serves_blocks_and_wholes() -> None:
         limits = limits[::-1]
         stepper = Stepper([*network.parameters()], TrainConfig(clip_norm=limits[0]), CPU, torch.float32)
         stepper.load_state_dict(kept)
+
+
+@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float16), (torch.float16, torch.bfloat16)])
+def test_a_training_goes_on_in_another_precision(dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    """A cluster may give the second half of a training to a GPU without bfloat16."""
+    network = Network(once)
+    before, after = dtypes
+    first = Stepper([*network.parameters()], TrainConfig(), CPU, before)
+    train(first, network, range(2), before)
+    kept = copy.deepcopy(first.state_dict())
+    first.close()
+    second = Stepper([*network.parameters()], TrainConfig(), CPU, after)
+    second.load_state_dict(kept)
+    train(second, network, range(2, 4), after)
+    assert second.state_dict()["steps"] == [4.0] * len(kept["steps"])
+
+
+def test_an_overflow_in_another_process_skips_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(once)
+    before = copy.deepcopy(network.state_dict())
+    stepper = Stepper([*network.parameters()], TrainConfig(), CPU, torch.float16)
+
+    def with_infinity(parameters: list[nn.Parameter]) -> None:
+        for parameter in parameters:
+            assert parameter.grad is not None and bool(parameter.grad.isfinite().all())
+            parameter.grad += torch.inf
+
+    monkeypatch.setattr(stepping, "sum_gradients", with_infinity)
+    train(stepper, network, range(1), torch.float16)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_only_the_gradients_of_one_block_are_there() -> None:

@@ -220,6 +220,40 @@ def test_last_epoch_and_sparse_validation(tmp_path: Path) -> None:
     assert course.best_epoch == 5 and task.count.item() == pytest.approx(10.0, abs=0.01)
 
 
+@pytest.mark.parametrize(("wished", "expected"), [(5.0, [5, 205]), (30.0, [30, 230]), (0.0, None)])
+def test_checkpoints_do_not_take_over(
+    wished: float, expected: list[int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a second, writing a checkpoint ten: the next one is due 200 s after that."""
+    clock, begun, save = [0.0], list[float](), torch.save
+
+    def slow(content: object, place: Path) -> None:
+        begun.append(clock[0])
+        save(content, place)
+        clock[0] += 10
+
+    monkeypatch.setattr("mindanim.decoders.training.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(torch, "save", slow)
+    config = TrainConfig(epochs=100, batch_size=1, checkpoint_s=wished)
+    place = machine(tmp_path)
+
+    def tick(_: int) -> None:
+        clock[0] += 1
+
+    train(
+        _Scripted([1.0] * 100),
+        config,
+        device=place.device,
+        dtype=place.dtype,
+        checkpoint=place.checkpoint,
+        after_step=tick,
+    )
+    if expected is None:
+        assert len(begun) == 400
+    else:
+        assert begun[:2] == pytest.approx(expected, abs=2)
+
+
 def test_divergence_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nan in epoch 1"):
         run(_Scripted([1.0], loss=float("nan")), tmp_path, epochs=2)

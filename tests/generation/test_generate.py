@@ -498,6 +498,12 @@ def test_a_model_of_the_second_generation(work: Path, tmp_path: Path, sampler: s
     assert np.abs(epsilon.frames(given, ["one", "two"]).astype(int) - frames).max() > 3
 
 
+@pytest.mark.parametrize("option", ["released_steps", "released_noise_timestep"])
+def test_levels_beyond_the_schedule_are_refused(option: str) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 999"):
+        GenerateConfig.model_validate({option: 1000})
+
+
 def test_how_the_work_is_shared_is_checked() -> None:
     assert RunOptions.model_validate({"batch": "auto"}).batch is None
     assert RunOptions(shard="2/8").share == (2, 8) and RunOptions().share is None

@@ -241,3 +241,24 @@ def test_sdedit_equals_its_equations_written_out(kind: str, strength: float) -> 
         down = sigmas[i + 1] / sigmas[i]
         x, before = down * x + (1 - down) * (clean + slope), clean
     torch.testing.assert_close(got.double(), x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["PNDMScheduler", "DDIMScheduler"])
+def test_the_schedule_of_stable_diffusion_is_read_without_a_warning(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SD-1.5's file is that of PNDM, SD-2.1's that of DDIM with an option which DDIM does not have."""
+    from diffusers.utils import logging
+
+    config = CONFIG | {"_class_name": name, "skip_prk_steps": True, "trained_betas": None}
+    del config["prediction_type"]  # SD-1.5 leaves it out; the default is epsilon
+    logging.enable_propagation()
+    rest = draw(1), TEXT, EMPTY, EMPTY, draw(2)
+    try:
+        found = released(GaussianNetwork(), config, *rest, steps=5, guidance=1.0)
+        steps = karras_schedule(config, 10).timesteps
+    finally:
+        logging.disable_propagation()
+    assert not caplog.records
+    expected = released(GaussianNetwork(), CONFIG, *rest, steps=5, guidance=1.0)
+    assert torch.equal(found, expected) and torch.equal(steps, karras_schedule(CONFIG, 10).timesteps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,3 +91,64 @@ def test_the_environment_is_recorded_without_importing_anything() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     record, imported = json.loads(done.stdout)
     assert not imported and record["packages"]["torch"] and record["python"] and record["processes"] == 1
+
+
+GIB = 1 << 30
+MEMINFO = f"MemTotal: {64 << 20} kB\nMemFree: {2 << 20} kB\nMemAvailable: {40 << 20} kB\nHugePages_Total: 0\n"
+
+
+def fill(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def test_the_files_cache_counts_as_free_memory(tmp_path: Path) -> None:
+    fill(tmp_path, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/\n"})
+    assert runtime.main_memory_bytes(tmp_path) == 40 * GIB
+    assert runtime.main_memory_bytes(tmp_path / "nowhere") > 0
+    assert runtime.free_bytes(torch.device("cpu")) > 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_job_bounds_the_memory(version: int, tmp_path: Path) -> None:
+    """A job of 16 GiB that has taken 6, of which 1 are files it could give back; its step has no limit."""
+    fill(tmp_path, {"proc/meminfo": MEMINFO})
+    if version == 2:
+        job, most, used, files = "sys/fs/cgroup/job", "memory.max", "memory.current", "inactive_file"
+        fill(tmp_path, {"proc/self/cgroup": "0::/job/step\n", f"{job}/step/{most}": "max\n"})
+    else:
+        job, most, used = "sys/fs/cgroup/memory/job", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        files, none = "total_inactive_file", str((1 << 63) - 4096)
+        fill(tmp_path, {"proc/self/cgroup": "9:cpu:/\n4:memory:/job/step\n", f"{job}/step/{most}": none})
+    fill(
+        tmp_path,
+        {f"{job}/{most}": f"{16 * GIB}\n", f"{job}/{used}": f"{6 * GIB}\n"}
+        | {f"{job}/memory.stat": f"anon 0\n{files} {GIB}\n"},
+    )
+    assert runtime.main_memory_bytes(tmp_path) == 11 * GIB
+
+
+@pytest.mark.parametrize(("device", "on_cpu"), [("cpu", True), ("auto", False), ("cuda", False)])
+def test_processes_meet_where_they_compute(
+    device: str, on_cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with GPUs nccl would join processes whose tensors are in main memory."""
+    import accelerate
+
+    asked: list[bool] = []
+
+    class State:
+        def __init__(self, cpu: bool, **_: object) -> None:
+            asked.append(cpu)
+
+        def wait_for_everyone(self) -> None:
+            return None
+
+    monkeypatch.setattr(accelerate, "PartialState", State)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
+    runtime.join_on(device)
+    runtime.wait_for_all()
+    assert asked == [on_cpu]

@@ -34,6 +34,7 @@ def write(folder, per_clip, **changes):
         "frames": 8,
         "resolution": [64, 64],
         "subset": None,
+        "truth_sha256": "d" * 64,
         "scores": [
             {
                 "id": "ssim.rgb7",
@@ -99,6 +100,7 @@ def test_every_difference_is_named(tmp_path):
         ({"frames": 6}, "frames per clip"),
         ({"subset": "10 of 120"}, "part of the test set"),
         ({"dataset": "cc2017"}, "dataset"),
+        ({"truth_sha256": "e" * 64}, r"frames of the ground truth \(dddddddd and eeeeeeee\)"),
         ({"version": 2}, r"the version of ssim.rgb7 \(1 and 2\)"),
         ({"backbone": "b" * 64}, r"the backbone of ssim.rgb7 \(aaaaaaaa and bbbbbbbb\)"),
         ({"pool": {"clips": 90, "sha256": "c" * 64}}, r"pool of ssim.rgb7 \(none and 90 clips, cccccccc\)"),

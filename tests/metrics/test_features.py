@@ -109,3 +109,23 @@ def test_latent_scores_see_first_frames_and_differences_apart():
     assert scored(frozen) == pytest.approx([1, 0])
     first, difference = scored(wrong_first)
     assert first < 0.7 and difference == pytest.approx(1, abs=1e-4)
+
+
+def test_latents_are_identified_among_those_of_other_captions():
+    rng = np.random.default_rng(7)
+    count = 70  # more than are looked at together
+    true = rng.standard_normal((count, 3, 2, 4, 4)).astype(np.float16)
+    true[5, 1:] = true[5, 0]  # this clip stands still
+    pairs, captions = own(count), np.arange(count) // 2
+    names = [f"feature.{kind}.{ways}way" for kind in ("latent", "latent_diff") for ways in (2, 50)]
+
+    def scored(decoded):
+        found = FeatureScorer({}, captions, Latents(decoded, true, np.zeros((2, 4, 4)))).score(pairs, names)
+        assert all(np.isnan(found[name][5]) == ("diff" in name) for name in names)
+        return [float(np.nanmean(found[name])) for name in names]
+
+    assert scored(true) == pytest.approx([1, 1, 1, 1])
+    unrelated = rng.standard_normal(true.shape)
+    assert scored(unrelated) == pytest.approx([0.5, 0.02, 0.5, 0.02], abs=0.12)
+    frozen = np.broadcast_to(true[:, :1], true.shape)
+    assert scored(frozen) == pytest.approx([1, 1, 0.5, 0.02]), "no difference is as near to all"

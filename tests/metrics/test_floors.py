@@ -40,6 +40,14 @@ def test_short_segments_are_shifted_as_one():
     assert plan.shifted.shape == (5, 4) and np.all(plan.runs == 0)
 
 
+def test_a_single_segment_is_shifted_more_often():
+    """So that p against the shuffled floor can fall below .05."""
+    captions = [str(clip) for clip in range(80)]
+    assert plan_shuffles(["a"] * 80, captions, 0).shifted.shape == (80, 39)
+    assert plan_shuffles(["a"] * 40 + ["b"] * 40, captions, 0).shifted.shape == (80, 9)
+    assert plan_shuffles(["a"] * 12, captions[:12], 0).shifted.shape == (12, 11)
+
+
 def test_no_partner_when_all_captions_agree():
     plan = plan_shuffles(["a"] * 6, ["same"] * 6, 2)
     assert np.all(plan.partners == -1) and np.all(plan.shifted >= 0)

@@ -102,6 +102,39 @@ def test_a_broken_file_is_named(tmp_path, name, content):
         read_film(tmp_path / name)
 
 
+def test_a_damaged_file_is_named_however_its_decoder_complains(tmp_path):
+    np.save(tmp_path / "header.npy", clip(3))
+    header = (tmp_path / "header.npy").read_bytes()
+    (tmp_path / "header.npy").write_bytes(header.replace(b"), }", b"(, }", 1))
+    np.savez(tmp_path / "several.npz", clip(3))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    for name in ("header.npy", "several.npy"):
+        with pytest.raises(InputError, match=rf"{name} (.|\n)*Write the clip again"):
+            read_film(tmp_path / name)
+
+
+def test_a_gif_that_ends_anywhere_is_refused_or_shorter(tmp_path):
+    save(tmp_path / "whole.gif", clip(3))
+    whole = (tmp_path / "whole.gif").read_bytes()
+    for end in range(20, len(whole) - 1, 97):
+        (tmp_path / "cut.gif").write_bytes(whole[:end])
+        try:
+            assert len(read_film(tmp_path / "cut.gif")) < FRAMES, end
+        except InputError as error:
+            assert "cut.gif" in error.what and error.why and error.mend
+
+
+def test_transparent_pixels_have_no_colour_to_score(tmp_path):
+    frames = clip(4)
+    for opacity in (255, 254):
+        alpha = np.full((*frames.shape[:3], 1), 255, np.uint8)
+        alpha[1, 5, 7] = opacity
+        save(tmp_path / f"{opacity}.webp", np.concatenate([frames, alpha], axis=3), lossless=True, exact=True)
+    np.testing.assert_array_equal(read_film(tmp_path / "255.webp"), frames)
+    with pytest.raises(InputError, match=r"254\.webp(.|\n)*transparent(.|\n)*without transparency"):
+        read_film(tmp_path / "254.webp")
+
+
 def test_arrays_of_another_kind_are_refused_and_pickles_never_opened(tmp_path):
     for number, array in enumerate(
         (np.zeros((4, 8, 8)), np.full((2, 8, 8, 3), 7.0), np.zeros((2, 8, 8, 3), np.int64))
@@ -117,17 +150,17 @@ def test_arrays_of_another_kind_are_refused_and_pickles_never_opened(tmp_path):
 def test_plain_folders_are_paired_by_name_in_natural_order(tmp_path):
     for folder in ("made", "true"):
         (tmp_path / folder).mkdir()
-        for number in (10, 9, 1):
-            np.save(tmp_path / folder / f"clip{number}.npy", clip(number))
+        for number, name in ((10, "clip10"), (9, "clip9"), (1, "clip1"), (2, "²")):
+            np.save(tmp_path / folder / f"{name}.npy", clip(number))
     found = find_clips(tmp_path / "made", tmp_path / "true", "plain")
-    assert list(found.pairs) == ["clip1", "clip9", "clip10"] and check_complete(found, False) is None
+    assert list(found.pairs) == ["clip1", "clip9", "clip10", "²"] and check_complete(found, False) is None
     assert found.pairs["clip9"][0].file == tmp_path / "true" / "clip9.npy"
     (tmp_path / "made" / "clip9.npy").unlink()
     np.save(tmp_path / "made" / "clip77.npy", clip(0))
     found = find_clips(tmp_path / "made", tmp_path / "true", "plain")
-    with pytest.raises(InputError, match="1 of 3 clips have no reconstruction: clip9(.|\n)*clip77"):
+    with pytest.raises(InputError, match="1 of 4 clips have no reconstruction: clip9(.|\n)*clip77"):
         check_complete(found, False)
-    assert check_complete(found, True) == "2 of 3 clips; 1 reconstructions without ground truth"
+    assert check_complete(found, True) == "3 of 4 clips; 1 reconstructions without ground truth"
 
 
 def test_the_published_layouts(tmp_path):

@@ -128,7 +128,8 @@ FIRM = [
     "hue.cosine", "hue.pearson", "hue.circular", "clip_pcc.gated", "clip_pcc.adjacent",
     "epe.farneback512", "epe.raft", "ae.farneback512", "flow.corr", "feature.clip_image.r",
     "feature.clip_image.2way", "feature.clip_text.r", "feature.clip_text.2way", "feature.latent.r",
-    "feature.latent_diff.r",
+    "feature.latent_diff.r", "feature.latent.2way", "feature.latent.50way", "feature.latent_diff.2way",
+    "feature.latent_diff.50way",
 ]  # fmt: skip
 
 
@@ -136,6 +137,8 @@ def test_every_published_identifier_is_registered_with_all_that_is_to_be_known_o
     setting = replace(FULL, height=512, width=512, raft=True, clip_name="ViT-B-16")
     found = {metric.id: metric for metric in catalogue(setting)[0]}
     assert set(FIRM) <= set(found)
+    gates = found["clip_pcc.gated"].backbone, found["clip_pcc.adjacent"].backbone
+    assert gates == ("vifi", "clip"), "a comparison sees the hash of either"
     for metric in found.values():
         low, high = metric.bounds
         assert metric.version >= 1 and metric.direction in ("higher", "lower") and low is not None

@@ -60,22 +60,42 @@ def test_the_same_in_markdown_and_latex() -> None:
     begun = re.findall(r"\\begin\{(\w+)\}", tables[1])
     assert begun == ["table", "tabular"] and tables[1].count(r"\end{") == 2
     head = next(line for line in tables[1].splitlines() if "sub-01" in line)
-    assert head.count("&") == 2 and head.count(r"\multicolumn{2}{c}") == 2
+    assert head.count("&") == 3 and head.count(r"\multicolumn{3}{c}") == 2
     row = next(line for line in tables[1].splitlines() if line.startswith("50-way video class"))
-    assert row.count("&") == 4, "the value and its verdict are cells of their own"
+    assert row.count("&") == 7, "the value, its floor and its verdict are cells of their own"
+
+
+def test_no_score_stands_without_its_chance_floor_and_uncertainty(tmp_path: Path) -> None:
+    write_summary(tmp_path / "summary.html", summary())
+    page = (tmp_path / "summary.html").read_text()
+    assert page.count("shuffled 0.740</span>") == 2 and 'data-value="0.75">0.750</td>' in page
+    text, tex = markdown(summary()), latex(summary())
+    row = next(line for line in text.splitlines() if "`2way.image`" in line)
+    assert row.split(" | ")[1:3] == ["0.750", "0.890 (0.870 to 0.910; 0.740)"]
+    assert (
+        r"2-way image class \texttt{\scriptsize 2way.image} & 0.750 & 0.890 $\pm$ 0.010 & (0.740) & " in tex
+    )
+    few = Summary([("a", metrics(blocks=1))] * 2, summary().differences, {})
+    assert "With one block no p value can be below 1." in markdown(few)
+    assert "no p value" not in text, "twelve blocks are enough"
 
 
 def test_breakdowns_are_means_of_the_clips_they_name() -> None:
     table = per_clip(12)
+    table["shuffled:ssim.rgb7"] = table["ssim.rgb7"] - 0.1
     captions = ["a red ball over the sea"] * 5 + ["a blue ball over the land"] * 7
     found = breakdowns(metrics(), table, captions)
     assert [one.about for one in found] == ["Word of the caption"], "one segment is no breakdown"
+    alone = breakdowns(metrics(), table.assign(segment=table["clip_id"]), captions)
+    assert [one.about for one in alone] == ["Word of the caption"], "nor is one for each clip"
     words = {name: (count, values) for name, count, values in found[0].rows}
     assert set(words) == {"red", "sea", "blue", "land"}, "ball stands everywhere, the rest says nothing"
     place = found[0].names.index("SSIM")
     assert words["red"][0] == 5
-    assert words["red"][1][place] == pytest.approx(table["ssim.rgb7"][:5].mean())
-    assert found[0].overall[place] == pytest.approx(table["ssim.rgb7"].mean())
+    mean = table["ssim.rgb7"][:5].mean()
+    assert (words["red"][1][place].score, words["red"][1][place].floor) == pytest.approx((mean, mean - 0.1))
+    assert found[0].overall[place].score == pytest.approx(table["ssim.rgb7"].mean())
+    assert found[0].overall[1 - place].floor is None, "no floor was scored"
 
 
 @pytest.mark.browser

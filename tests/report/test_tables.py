@@ -36,6 +36,8 @@ def test_what_does_not_clear_its_floor_is_said_in_words_and_colour() -> None:
     assert text.count("| **not above** |") == tex.count(r"\textcolor{red!70!black}{not above} \\") == 1
     (row,) = [line for line in tex.splitlines() if line.startswith("50-way video class")]
     assert row.endswith(r"\textcolor{red!70!black}{not above} \\")
+    for entry in data["scores"]:
+        assert f"`{entry['id']}`" in text and rf"\texttt{{\scriptsize {escape(entry['id'])}}}" in tex
     assert "| not judged |" in text, "a score that never looks at the truth"
     for winner in ("gray wins", "frozen wins"):
         assert f"| {winner} |" in text and rf"\textcolor{{orange!60!black}}{{{winner}}}" in tex
@@ -90,6 +92,15 @@ def test_published_rows_are_marked_as_quoted() -> None:
     assert tex.count(", quoted &") == 5 and "Quoted, definitions differ" in tex
     assert "& 6.125 " in tex and "| 6.125 |" in text, "as published, not rounded"
     assert quoted("simulated") == []
+
+
+def test_without_an_interval_no_floor_is_said_to_be_unbeaten() -> None:
+    data = metrics()
+    assert " (not beaten) |" in table_markdown(data)
+    for entry in data["scores"]:
+        for floor in entry["floors"].values():
+            floor |= {"ci": None, "above": False}
+    assert "not beaten" not in table_markdown(data) and "no interval |" in table_markdown(data)
 
 
 def test_an_unreliable_distance_is_said_to_be_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mindanim.errors import InputError
+from mindanim.metrics.registry import catalogue
 from mindanim.report import words
-from mindanim.report.terminal import WIDTH, fitting, score_table
+from mindanim.report.terminal import WIDE, fitting, score_table
+from tests.metrics.test_registry import FULL
 from tests.report.inputs import floor, metrics, score
 
 
@@ -48,6 +51,17 @@ def test_the_headline_says_how_many_are_above_by_chance_and_whether_any_is_left_
     for one in null:
         one["floors"]["shuffled"]["p_holm"] = None
     assert words.headline(null).endswith("on average."), "what was not tested is not said to have failed"
+
+
+def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
+    alone = score("ssim.rgb7", "SSIM", "pixel", 0.7, 0.2)
+    alone["floors"]["shuffled"] |= {"ci": None, "above": False}
+    unpaired = score("psnr.db", "PSNR", "pixel", 20.0, None)
+    assert [words.standing(one) for one in (alone, unpaired)] == ["no interval", "no floor"]
+    assert "the clips are one block" in words.headline([alone])
+    assert words.counts([alone, unpaired, *metrics()["scores"]]) == (7, 8)
+    said = [line.text for line in words.summary(metrics(scores=[alone, unpaired])) if line.tone == "bad"]
+    assert "--set block_clips=N" in said[-1] and "to pair them with" in said[-2]
 
 
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
@@ -132,21 +146,37 @@ def test_a_printed_number_is_the_number(value: float) -> None:
     assert shown == pytest.approx(value, rel=5.1e-3, abs=5.1e-4)
 
 
-@pytest.mark.parametrize("columns", [200, 100, 80])
+@pytest.mark.parametrize("columns", [200, 126, 100, 80])
 def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     out, width = io.StringIO(), fitting(columns)
     data = metrics(subset="12 of 120 clips")
     data["scores"][0]["name"] = "A metric with quite a long name that must not break the line"
     data["scores"][0]["floors"]["shuffled"] = floor(None, None)
+    data["scores"][1]["floors"]["no-brain"] = floor(0.9, -0.1)
+    assert words.standing(data["scores"][1]) == "no-brain wins", "the longest there is"
     Console(file=out, width=width, color_system=None).print(score_table(data, width))
     lines = out.getvalue().splitlines()
-    assert max(map(len, lines)) <= min(columns, WIDTH)
+    assert max(map(len, lines)) <= min(columns, WIDE)
+    for entry in data["scores"]:
+        assert (entry["id"] in out.getvalue()) == (columns >= WIDE)
     assert "Subset: 12 of 120 clips" in lines
     for entry in data["scores"][1:]:
         (line,) = [line for line in lines if line.strip().startswith(entry["name"])]
         assert words.number(entry["value"]) in line
         assert words.interval(entry["ci"]) in line
         assert line.rstrip().endswith(words.standing(entry))
+
+
+@pytest.mark.parametrize("width", [100, 80])
+def test_every_metric_there_is_has_a_name_that_stands_whole_in_the_table(width: int) -> None:
+    large = replace(FULL, height=512, width=512, raft=True, released=True)
+    known = catalogue(large)[0]
+    scores = [score(one.id, one.name, one.group, 1234.5, -123.4, chance=-0.5, oracle=100.0) for one in known]
+    for entry, one in zip(scores, known, strict=True):
+        entry["direction"] = one.direction
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(score_table(metrics(scores=scores), width))
+    assert len({one.name for one in known}) == len(known) and "…" not in out.getvalue()
 
 
 def test_the_nearest_training_clip_needs_a_brain_but_no_generator() -> None:

@@ -165,6 +165,9 @@ def test_perfect_videos_are_above_every_floor(tmp_path):
     # Four scenes' hues are too few for an interval, not for the test.
     assert scores["hue.circular"]["floors"]["shuffled"]["p"] < 0.05
     data = found.json("metrics.json")
+    # Two segments under eight shifts each: 64 pairings, enough for one metric and too few for all.
+    assert [finding["code"] for finding in data["audit"]][-1] == "coarse-p"
+    assert f"Corrected for {len(scores)} metrics (Holm)" in data["audit"][-1]["text"]
     assert data["motion_test"]["flow.corr"]["p_set"] == pytest.approx(1 / 50)
     # Scenes of two clips fill the blocks of two, but as if AR(1) what they share is taken to last beyond.
     assert data["motion_test"]["flow.corr"]["p_reversed"] < 0.1

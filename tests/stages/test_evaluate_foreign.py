@@ -14,7 +14,7 @@ import pytest
 
 import mindanim
 from mindanim.errors import InputError, MissingError, UsageError
-from mindanim.stages.report import report, scores_of, shown_clips
+from mindanim.stages.report import comparison, report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
 from tests.tiny import tiny_video_classifier_folder
@@ -56,7 +56,9 @@ def test_no_dataset_subject_or_artifact_is_needed(folders):
     assert scores["ssim.rgb7"]["value"] == pytest.approx(1) and scores["ssim.rgb7"]["above_floor"]
     assert not any(name.startswith("feature") for name in scores)
     missing = {entry["floor"] for entry in data["floors_missing"]}
-    assert missing == {"mean-image", "nearest-train"} and data["ceilings_missing"] == []
+    assert missing == {"mean-image", "nearest-train", "no-brain"}
+    ceilings = {entry["ceiling"]: entry["reason"] for entry in data["ceilings_missing"]}
+    assert ceilings == dict.fromkeys(("oracle", "repeat"), "the generator of these clips is not known.")
     assert any("one stretch of film" in finding["text"] for finding in data["audit"])
     page = found.file("report.html").read_text()
     assert page.count('<article class="clip">') == 6
@@ -131,6 +133,39 @@ def test_a_table_of_clips_gives_segments_captions_and_order(folders, tmp_path):
     table.write_text("clip_id\n0\n")
     with pytest.raises(InputError, match="lacks 15 of the clips"):
         mindanim.evaluate(**folders, **QUICK, clip_table=table, label="short")
+    rows = [f"{clip}\tscene {clip // 2}" for clip in range(15)]
+    for content, words in (
+        (["clip_id\tcaption", *rows, "15\t "], "no caption for 1 of the clips: 15(.|\n)*leave it out"),
+        (["clip_id\tcaption", *rows, rows[3]], "more than once: 3\\.(.|\n)*one row"),
+        (["clip_id,caption"], "no column clip_id(.|\n)*separated by tabs"),
+        ([], "not a table of clips(.|\n)*with a header"),
+    ):
+        table.write_text("\n".join(content))
+        with pytest.raises(InputError, match=words):
+            mindanim.evaluate(**folders, **QUICK, clip_table=table, label="short")
+
+
+@pytest.mark.parametrize(
+    ("column", "of_each", "verdict"),
+    [
+        ("segment", "one film", "no interval"),
+        ("caption", "one scene", "no floor"),
+        ("segment", None, "above"),
+    ],
+)
+def test_what_cannot_be_judged_is_not_said_to_have_failed(folders, tmp_path, column, of_each, verdict):
+    for name in ("made", "true"):
+        for clip in range(9, 16):
+            (tmp_path / name / f"{clip}.npy").unlink()
+    table = tmp_path / "clips.tsv"
+    rows = [f"{clip}\t{of_each or clip}" for clip in range(9)]
+    table.write_text("\n".join([f"clip_id\t{column}", *rows]) + "\n")
+    found = mindanim.evaluate(**folders, **QUICK, clip_table=table)
+    said = {score["id"]: score["standing"] for score in scores_of(found)}
+    assert said["ssim.rgb7"] == said["psnr.db"] == verdict
+    texts = [found.file(name).read_text() for name in ("report.html", "table.md", "table.tex")]
+    assert all(verdict in text for text in texts) and "not above" not in texts[1].partition("Differences")[0]
+    assert ("Not judged" in texts[0]) == (verdict != "above")
 
 
 def test_a_subset_says_so_everywhere(folders):
@@ -165,6 +200,25 @@ def test_several_subjects_are_put_on_one_page_and_others_refused(folders, tmp_pa
     other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=3, size=24)
     with pytest.raises(InputError, match="resolution"):
         report([made[0].path, other.path], None)
+    np.save(folders["truth"] / "7.npy", unrelated(7))
+    other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=4)
+    with pytest.raises(InputError, match=r"differ in the frames of the ground truth"):
+        report([made[0].path, other.path], None)
+
+
+def test_others_to_compare_with_are_looked_for_before_anything_is_scored(folders):
+    with pytest.raises(InputError, match="no other evaluation beside(.|\n)*leave out --compare"):
+        mindanim.evaluate(**folders, **QUICK, compare="all")
+    first = mindanim.evaluate(**folders, **QUICK)
+    with pytest.raises(InputError, match="labelled second beside(.|\n)*There are: one without a label"):
+        mindanim.evaluate(**folders, **QUICK, compare="second", label="third")
+    assert not (folders["work"] / "foreign" / "evaluation-third").exists()
+    other = mindanim.evaluate(**folders, **QUICK, label="second", compare="all")
+    table = comparison(first, ["second"])
+    assert set(table["other"]) == {"second"} and (table["difference"] == 0).all()
+    assert set(comparison(other, ["all"])["other"]) == {"foreign"}
+    with pytest.raises(InputError, match="labelled second"):
+        mindanim.evaluate(**folders, **QUICK, label="second", compare="second")
 
 
 def test_missing_weights_come_with_a_way_to_do_without(folders):

@@ -90,6 +90,16 @@ def test_semantic_and_motion(run: RunOptions, tmp_path: Path) -> None:
     assert decoders.load(artifact.path).spec["rollout_mask"] == "first"
 
 
+def test_motion_without_a_use_for_the_responses_is_at_chance(run: RunOptions, tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    motion = PublishedMotion(SHAPES.features, SHAPES.latent_size, fmri=20, width=16, inner=12)
+    torch.nn.init.zeros_(motion.encoder.lin1.weight)
+    torch.save(motion.state_dict(), tmp_path / "deaf.pth")
+    artifact = imported("motion", tmp_path / "deaf.pth", run)
+    assert artifact.facts["train_p"] == 1
+    assert [finding["code"] for finding in artifact.findings] == ["imported-at-chance"]
+
+
 def test_a_file_that_does_not_fit_is_refused_before_anything_is_written(
     run: RunOptions, tmp_path: Path
 ) -> None:
