@@ -176,6 +176,17 @@ def join_on(device: str) -> None:
         os.environ[_ON_CPU] = "true"
 
 
+def launched_alone() -> bool:
+    """Whether `accelerate launch` was asked for several processes and started only this one.
+
+    Where it finds fewer than two GPUs and was not told --multi_gpu it does so without a word: it names a
+    place for the processes to meet, but gives none of them a rank. Ranks may also come from MPI.
+    """
+    sizes = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ
+    return launched and not any(os.environ.get(size, "1") != "1" for size in sizes)
+
+
 def wait_for_all() -> None:
     """Return when every process of the run has come here; at once in a run of one."""
     if world_size() > 1:

@@ -165,19 +165,21 @@ class TrainMotionConfig(TrainConfig):
     """Stage 1c: first frame and responses to the following frames' latents (how things move)."""
 
     _rolled: ClassVar = ("target", "rollout_mask", "difference_gain")
-    _encoder: ClassVar = ("memory_tokens", "fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout")
+    _trunk: ClassVar = ("fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout")
+    _encoder: ClassVar = ("memory_tokens", *_trunk)
     arguments_of = {
         "cmg": ("width", "layers", "heads", "feedforward", "dropout", "norm", *_rolled, *_encoder),
         "cmg-patches": ("patch_size", "patch_width", "patch_layers", "patch_heads", "mlp_ratio", "dropout")
         + (*_rolled, *_encoder),
+        "mlp": ("target", "difference_gain", *_trunk),
         "ridge": ("target", "difference_gain"),
     }
 
-    decoder: Literal["cmg", "cmg-patches", "ridge", "transport"] | ImportPath = opt(
+    decoder: Literal["cmg", "cmg-patches", "mlp", "ridge", "transport"] | ImportPath = opt(
         "cmg",
-        "The paper's consistency motion generator with frames or patches for tokens, ridge on latents, "
-        "ridge on the latents' optical flow, by which the first frame is carried along, or a class of your "
-        "own.",
+        "The paper's consistency motion generator with frames or patches for tokens, a network that reads "
+        "each frame off the response alone, ridge on latents, ridge on the latents' optical flow, by which "
+        "the first frame is carried along, or a class of your own.",
         flag=True,
     )
     epochs: int = opt(300, "Passes over the training clips.", flag=True, ge=1)

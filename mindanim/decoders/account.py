@@ -113,6 +113,11 @@ def _network(config: TrainConfig) -> str:
         side = config.patch_size
         tokens = "frames" if config.decoder == "cmg" else f"patches of {side} x {side} latent pixels"
         of = "latents" if config.target == "frame" else "scaled differences of latents to the first frame"
+        if config.decoder == "mlp":
+            return (
+                "The motion decoder is a residual network that reads each later frame off the response "
+                f"without any other frame, trained on the squared error of {of}."
+            )
         return (
             f"The motion decoder is a consistency motion generator {paper}, a causal transformer over "
             f"{tokens} guided by the responses, trained on the squared error of {of}."

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-Matrix = NDArray[np.float64]
+from mindanim.decoders.targets import Components, Matrix
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def relevance(x: Matrix, y: Matrix, power: float) -> Matrix:
     number per feature: voxels that know nothing of the target are left out without a mask. All ones when
     nothing is above chance.
     """
-    variance = np.maximum((x**2).sum(0), 1e-12) * np.maximum((y**2).sum(), 1e-12)
+    variance = np.maximum(np.einsum("ij,ij->j", x, x), 1e-12) * np.maximum((y**2).sum(), 1e-12)
     excess = np.maximum(((x.T @ y) ** 2).sum(1) / variance - 1 / len(x), 0)
     if power == 0 or not excess.any():
         return np.ones(x.shape[1])
@@ -108,9 +108,9 @@ class _Solver:
 
     def __init__(self, x: Matrix, y: Matrix, power: float) -> None:
         self.x_mean, self.y_mean = x.mean(0), y.mean(0)
-        centred, target = x - self.x_mean, y - self.y_mean
-        self.scale = relevance(centred, target, power)
-        self.scaled = centred * self.scale
+        self.scaled, target = x - self.x_mean, y - self.y_mean
+        self.scale = relevance(self.scaled, target, power)
+        self.scaled *= self.scale
         gram = self.scaled @ self.scaled.T
         self.unit = max(float(np.trace(gram)) / len(x), 1e-12)
         values, self.vectors = np.linalg.eigh(gram)
@@ -128,50 +128,6 @@ class _Solver:
 
     def _shrunk(self, alpha: float) -> Matrix:
         return np.asarray(self.rotated / (self.values + alpha * self.unit)[:, None])
-
-
-@dataclass(frozen=True)
-class Components:
-    """Principal components of a target, ``y = scores @ basis + mean``.
-
-    scores ``(clip, component)``; basis ``(component, target)``, or None where the components are the
-    target's elements.
-    """
-
-    scores: Matrix
-    basis: NDArray[np.float32] | None
-    mean: NDArray[np.float32]
-
-    @property
-    def rank(self) -> int | None:
-        """Number of components; None where nothing was reduced."""
-        return None if self.basis is None else len(self.basis)
-
-    def restore(self, scores: Matrix) -> NDArray[np.float32]:
-        """Scores ``(clip, component)`` back to the target ``(clip, target)``."""
-        values = scores.astype(np.float32)
-        return (values if self.basis is None else values @ self.basis) + self.mean
-
-
-def reduce(y: NDArray[np.floating], components: int) -> Components:
-    """The leading principal components of ``(clip, target)``, exactly, through the clips' Gram matrix.
-
-    Targets with no more elements than ``components`` are only centred.
-    """
-    y = np.asarray(y, np.float32)
-    mean = y.mean(0)
-    centred = y - mean
-    if y.shape[1] <= components:
-        return Components(centred.astype(np.float64), None, mean)
-    # Columns in turn, so that only one block at a time is held in double precision.
-    blocks = np.array_split(centred, -(-y.shape[1] // 16384), axis=1)
-    gram = sum((block.astype(np.float64) @ block.T for block in blocks), np.zeros((len(y), len(y))))
-    values, vectors = np.linalg.eigh(gram)
-    keep = min(components, len(y) - 1)
-    vectors = vectors[:, ::-1][:, :keep]
-    norms = np.sqrt(np.maximum(values[::-1][:keep], 1e-12))
-    to_basis = (vectors.T / norms[:, None]).astype(np.float32)
-    return Components(vectors * norms, to_basis @ centred, mean)
 
 
 class LinearMap(nn.Module):

@@ -14,6 +14,7 @@ CMG = NETWORK | {"width": 16, "heads": 2, "feedforward": 16, "fmri_width": 24, "
 CMG |= {"schedule": "exponential"}
 PATCHES = NETWORK | {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 16, "patch_layers": 2}
 PATCHES |= {"patch_heads": 2, "fmri_width": 24, "schedule": "exponential", "select": "score", "epochs": 50}
+FRAMEWISE = NETWORK | {"decoder": "mlp", "fmri_width": 24, "schedule": "exponential", "select": "score"}
 
 
 def fit(kind: str, options: dict[str, object], folder: Path, signal: float) -> Fitted:
@@ -39,6 +40,8 @@ CASES = [
     ("motion", CMG),
     ("motion", CMG | {"target": "difference", "memory_tokens": 2, "first_frames": "both"}),
     ("motion", PATCHES | {"target": "difference", "first_frames": "both"}),
+    ("motion", FRAMEWISE),
+    ("motion", FRAMEWISE | {"target": "difference"}),
     ("motion", {"decoder": "ridge", "target": "difference"}),
     ("motion", {"decoder": "ridge", "target": "frame"}),
 ]

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,12 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
-from mindanim.decoders.ridge import LinearMap, assign_folds, fit_ridge, reduce, relevance, solve
+from mindanim.config.training import TrainMotionConfig
+from mindanim.decoders import fitting, targets
+from mindanim.decoders.fit import _later
+from mindanim.decoders.ridge import LinearMap, assign_folds, fit_ridge, relevance, solve
+from mindanim.decoders.targets import Components, Reduction, Target
+from tests.decoders.planted import planted
 
 ALPHAS = (0.01, 0.1, 1.0, 10.0)
 
@@ -74,21 +82,56 @@ def test_relevance_finds_the_voxels_that_know() -> None:
     assert weighted.errors.min() < 0.8 * plain.errors.min()
 
 
-def test_components_are_sklearns() -> None:
+def reduced(y: np.ndarray, components: int, rows: np.ndarray | None = None) -> Components:
+    reduction = Reduction(Target.of(torch.from_numpy(y)), components)
+    return reduction.over(np.arange(len(y)) if rows is None else rows)
+
+
+@pytest.mark.parametrize("columns", [7, 4096])
+def test_components_are_sklearns(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "_COLUMNS", columns)
     rng = np.random.default_rng(5)
-    y = (rng.standard_normal((30, 8)) @ rng.standard_normal((8, 50)) + 1).astype(np.float32)
-    reduced = reduce(y, 4)
-    reference = PCA(4, svd_solver="full").fit(y)
-    restored = reference.inverse_transform(reference.transform(y))
-    np.testing.assert_allclose(reduced.restore(reduced.scores), restored, atol=1e-4)
-    assert reduced.rank == 4 and reduce(y, 50).rank is None
-    np.testing.assert_allclose(reduce(y, 50).restore(reduce(y, 50).scores), y, atol=1e-6)
+    y = (rng.standard_normal((40, 8)) @ rng.standard_normal((8, 50)) + 1).astype(np.float32)
+    # Of some clips, whose mean is not that of all of them.
+    rows = np.r_[2:20, 25:37]
+    y[:10] += 3
+    found = reduced(y, 4, rows)
+    reference = PCA(4, svd_solver="full").fit(y[rows])
+    restored = reference.inverse_transform(reference.transform(y[rows]))
+    np.testing.assert_allclose(found.restore(found.scores), restored, atol=1e-4)
+    np.testing.assert_allclose(found.restore(found.scores, slice(11, 30)), restored[:, 11:30], atol=1e-4)
+    assert found.rank == 4 and reduced(y, 50).rank is None
+    np.testing.assert_allclose(reduced(y, 50).restore(reduced(y, 50).scores), y, atol=1e-6)
+
+
+@pytest.mark.parametrize("choice", ["frame", "difference"])
+@pytest.mark.parametrize("components", [5, 200])
+def test_large_targets_are_read_some_columns_at_a_time(
+    choice: Literal["frame", "difference"], components: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, config = planted(), TrainMotionConfig(ridge_components=components)
+    latents = data.motion.latents
+    whole = latents[:, 1:] - (latents[:, :1] if choice == "difference" else 0)
+    ridge = fitting.Ridge(data.motion.responses, data.split, config)
+    expected = ridge.regress("whole", Target.of(whole.flatten(1)))
+    monkeypatch.setattr(targets, "_COLUMNS", 20)  # of 32 per frame
+    target, widths = _later(latents, choice), []
+
+    def read(columns: slice) -> np.ndarray:
+        widths.append(columns.stop - columns.start)
+        return target.read(columns)
+
+    found = ridge.regress("parts", replace(target, read=read))
+    assert max(widths) <= (20 if components == 5 else target.elements)
+    torch.testing.assert_close(found.predicted(), expected.predicted(), rtol=1e-4, atol=1e-4)
+    error = (found.predicted(data.split.fit) - whole.flatten(1)[data.split.fit]).square().mean()
+    assert found.losses["train_loss"] == pytest.approx(float(error), rel=1e-4)
 
 
 @pytest.mark.parametrize("components", [3, 100])
 def test_linear_map_predicts_as_the_fit(components: int) -> None:
     x, y, _ = problem(20)
-    target = reduce(y.astype(np.float32), components)
+    target = reduced(y.astype(np.float32), components)
     fit = solve(x, target.scores, 0.1)
     linear = LinearMap(20, 4, target.rank)
     linear.set(fit, target)
