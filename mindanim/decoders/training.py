@@ -196,6 +196,8 @@ class _Run:
         value = (
             float(epoch) if choice == "last" else figures["score"] if choice == "score" else -figures["loss"]
         )
+        if math.isnan(value):
+            value = -math.inf  # nothing compares with NaN, which would be kept for good where it came first
         if not at.best or value > at.best_value:
             at.best_value, at.best_epoch, at.waited = value, epoch, 0
             at.best = {name: tensor.detach().cpu().clone() for name, tensor in self.task.state_dict().items()}
