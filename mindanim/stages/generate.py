@@ -44,7 +44,9 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
             f"features = {config.features} names the very videos that are to be made.",
             mend="Give the new ones a name of their own: --label NAME.",
         )
-    earlier = workspace.load(place.with_name(config.features)) if config.features else None
+    earlier = None
+    if config.features:
+        earlier = workspace.load(place.with_name(config.features), choice="--set features=NAME")
     device = runtime.pick_device(run.device)
     precision = runtime.pick_dtype(run.precision, device)
     backbone = load_diffusion(config.diffusion, device, precision, run.offline)
