@@ -20,7 +20,8 @@ _TARGETS = {
     "motion": "the latents of the later frames",
 }
 CHANCE = 0.05
-"""Probability under shifted pairings above which a decoder's score counts as chance."""
+"""Probability under shifted pairings (for motion: with other clips' responses) above which a decoder's score
+counts as chance."""
 
 
 def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
@@ -128,11 +129,14 @@ def _network(config: TrainConfig) -> str:
 def findings(kind: str, fitted: Fitted) -> list[tuple[str, str]]:
     """Code and text of what a user of the decoder must know."""
     found = list(fitted.warnings)
-    facts = fitted.facts
-    if facts["val_p"] > CHANCE or facts["val_score"] <= 0:
-        found.append((
-            f"{kind}-at-chance",
-            f"On the validation clips the {kind} decoder does no better than chance (score "
-            f"{facts['val_score']:.3f}, p {facts['val_p']:.3f} against shifted pairings of clips).",
-        ))  # fmt: skip
+    if chance := at_chance(kind, fitted.facts["val_score"], fitted.facts["val_p"]):
+        found.append((f"{kind}-at-chance", f"On the validation clips the {kind} decoder {chance}."))
     return found
+
+
+def at_chance(kind: str, score: float, p: float) -> str:
+    """That a decoder does no better than chance, in words; empty when it does better."""
+    if p <= CHANCE and score > 0:
+        return ""
+    against = "the responses of other clips" if kind == "motion" else "shifted pairings of clips"
+    return f"does no better than chance (score {score:.3f}, p {p:.3f} against {against})"

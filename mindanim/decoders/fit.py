@@ -145,7 +145,11 @@ def _motion_ridge(
     found = Ridge(examples.responses, split, config).regress("later_frames", later)
     decoder = cast(MotionRidge, build("motion", config.spec() | {"rank": found.components.rank}, shapes))
     found.fill(decoder.later_map)
-    figures = examples.judge(lambda rows, first: decoder.place(found.predicted(rows.numpy()), first))
+
+    def follow(rows: Tensor, first: Tensor) -> Tensor:
+        return decoder.place(found.predicted(rows.numpy()), first)
+
+    figures = examples.judge(follow) | {"p": examples.response_p(follow)}
     return report_ridge(decoder, [found], found.losses, figures)
 
 
@@ -189,7 +193,11 @@ def _motion_transport(
     }
     decoder = cast(MotionTransport, build("motion", spec, shapes))
     found.fill(decoder.field_map)
-    figures = examples.judge(lambda rows, first: follow(rows, first, gain))
+
+    def move(rows: Tensor, first: Tensor) -> Tensor:
+        return follow(rows, first, gain)
+
+    figures = examples.judge(move) | {"p": examples.response_p(move)}
     figures["field_r"] = pooled_correlation(predicted[examples.validation], fields[examples.validation])
     fitted = report_ridge(decoder, [found], found.losses, figures)
     fitted.facts["gain"] = gain

@@ -56,6 +56,9 @@ def fit_network(task: Task[Any, Any], config: TrainConfig, machine: Machine) -> 
     best = history.loc[history["epoch"] == course.best_epoch].iloc[0]
     facts: dict[str, Any] = {"best_epoch": course.best_epoch, "epochs": int(history["epoch"].iloc[-1])}
     facts |= {name: float(best[name]) for name in history.columns if name.startswith(("train_", "val_"))}
+    task.eval()
+    with torch.no_grad():
+        facts |= {f"val_{name}": value for name, value in task.conclude().items()}
     facts["parameters"] = sum(parameter.numel() for parameter in task.decoder.parameters())
     warnings = []
     # A cosine schedule comes to rest at its last epoch, which says nothing about a longer one.

@@ -65,6 +65,10 @@ class Task(nn.Module, Generic[D, X]):
         """Figures on the validation clips: "loss" comparable with training's, "score" the higher the
         better."""
 
+    def conclude(self) -> dict[str, float]:
+        """Figures on the validation clips that are too costly for every epoch; asked for at the end."""
+        return {}
+
 
 @dataclass
 class Progress:

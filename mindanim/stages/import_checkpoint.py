@@ -50,6 +50,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
 
     def build(draft: Draft) -> None:
         from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
+        from mindanim.decoders.account import at_chance
 
         figures = _look(decoder, fmri, stimuli, draft.scratch("clips").parent)
         if not draft.main:
@@ -61,11 +62,10 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
             f"The {config.kind} decoder is the one published with Mind-Animator (arXiv 2405.03280), imported "
             f"from {config.file.name}."
         )
-        if figures["p"] > 0.05 or figures["score"] <= 0:
+        if chance := at_chance(config.kind, figures["score"], figures["p"]):
             draft.finding(
                 "imported-at-chance",
-                f"On the training clips the imported {config.kind} decoder does no better than chance "
-                f"(score {figures['score']:.3f}, p {figures['p']:.3f} against shifted pairings of clips). "
+                f"On the training clips the imported {config.kind} decoder {chance}. "
                 "Its voxels are probably not these ones, or not in this order: a file tells only how many.",
             )
         draft.fact(
