@@ -16,7 +16,7 @@ from torch import Tensor
 from mindanim import runtime
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
-from mindanim.decoders.data import Split
+from mindanim.decoders.data import Mask, Split
 from mindanim.decoders.ridge import LinearFit, LinearMap, RidgeFit, fit_ridge, solve
 from mindanim.decoders.targets import Components, Matrix, Reduction, Rows, Target, numpy
 from mindanim.decoders.training import Task, train
@@ -123,6 +123,12 @@ class Ridge:
         split, config, x = self.split, self.config, self.responses
         reduction = Reduction(target, config.ridge_components)
         seen = reduction.over(split.fit)
+
+        def near(out: Mask) -> Mask:
+            held = np.zeros(len(split.segments), np.bool_)
+            held[split.fit[out]] = True
+            return split.near(held)[split.fit]
+
         choice = fit_ridge(
             x[split.fit],
             seen.scores,
@@ -130,10 +136,11 @@ class Ridge:
             alphas=config.ridge_alphas,
             folds=config.ridge_folds,
             relevance_power=config.ridge_relevance,
+            near=near,
         )
         scores = np.zeros((target.clips, seen.scores.shape[1]))
-        scores[split.fit] = choice.out_of_fold
         scores[split.validation] = choice.linear.predict(x[split.validation])
+        scores[split.fit] = choice.out_of_fold  # last: an import is judged on clips that fit, too
         losses = {
             f"{part}_loss": _error(target, seen, scores, rows)
             for part, rows in (("train", split.fit), ("val", split.validation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,12 +97,13 @@ def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact, scratch: Path) ->
     """
     import numpy as np
 
-    from mindanim.decoders.data import Split
+    from mindanim.decoders.data import blocked_split
 
-    clips = training_clips(fmri)
+    clips, config = training_clips(fmri), TrainMotionConfig()
     rows = np.unique(np.linspace(0, len(clips) - 1, _LOOKED_AT).round().astype(np.int64))
-    segments = clips["segment"].astype(str).to_numpy(dtype=np.str_)
-    split = Split(np.arange(len(clips)), rows, rows[:0], segments, "clips of the training")
+    # First frames are decoded across the folds of an ordinary training, of which all clips are part here.
+    split = blocked_split(clips, config.validation_fraction, config.purge_s, config.ridge_folds)
+    split = replace(split, fit=np.arange(len(clips)), validation=rows, purged=rows[:0])
     return _judged(decoder, load_given(fmri, stimuli, clips, split, scratch))
 
 

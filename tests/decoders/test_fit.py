@@ -147,12 +147,15 @@ def test_refit_uses_the_validation_clips_too(tmp_path: Path) -> None:
     assert error(kept) == pytest.approx(kept.facts["val_loss"], rel=1e-3)
 
 
-def test_decoded_first_frames_are_out_of_sample() -> None:
+@pytest.mark.parametrize("all_fit", [False, True])
+def test_decoded_first_frames_are_out_of_sample(all_fit: bool) -> None:
+    """Also where all clips fit, those that validate among them, as for an imported decoder."""
     data = planted(signal=0.0)
-    latents = data.structure.latents
-    decoded = decode_first_frames(TrainMotionConfig(), data.structure.responses, latents, data.split)
+    latents, split = data.structure.latents, data.split
+    split = replace(split, fit=np.arange(len(latents))) if all_fit else split
+    decoded = decode_first_frames(TrainMotionConfig(), data.structure.responses, latents, split)
     assert decoded.shape == latents.shape
-    rows = torch.from_numpy(data.split.fit)
+    rows = torch.from_numpy(split.validation if all_fit else split.fit)
     error = float((decoded[rows] - latents[rows]).square().mean())
     # From noise nothing better than the mean can be decoded, unless a clip's own latent leaks in.
     assert error > 0.98 * float((latents[rows] - latents[rows].mean(0)).square().mean())

@@ -45,13 +45,13 @@ def make(kind: str, run: RunOptions, build: object) -> Artifact:
     return produce(kind, path, config=StageConfig(), inputs=sources, run=run, seed=None, build=build)  # type: ignore[arg-type]
 
 
-def make_fmri(run: RunOptions, broken: int | None = None) -> None:
+def make_fmri(run: RunOptions, broken: int | None = None, **columns: object) -> None:
     responses = planted().semantic.responses.numpy().reshape(-1, *SHAPES.response).copy()
     if broken is not None:
         responses[broken] = np.nan
 
     def build(draft: Draft) -> None:
-        draft.save_table("clips.tsv", table(), units={})
+        draft.save_table("clips.tsv", table().assign(**columns), units={})
         draft.save_array("train_responses.npy", responses, axes="clip lag voxel")
 
     make("fmri", run, build)
