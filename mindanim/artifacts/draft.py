@@ -164,6 +164,14 @@ class Draft:
         if self.main:
             self._record("facts", facts=facts)
 
+    def computes_in(self, precision: str) -> None:
+        """That networks compute in this precision from here on; the fact `precision` names all there were.
+
+        It is not part of the identity, which no machine decides, but the numbers differ with it.
+        """
+        if self.main:
+            self._record("precision", precision=precision)
+
     def complete(self) -> dict[str, Any]:
         """Flush, hash and list all outputs; the parts of the manifest that are known here."""
         entries = self._entries()
@@ -171,6 +179,8 @@ class Draft:
         facts: dict[str, Any] = {}
         for entry in entries:
             facts |= entry.get("facts", {})
+        if names := _unique(entry["precision"] for entry in entries if entry["entry"] == "precision"):
+            facts["precision"] = ", ".join(names)
         sessions = [entry for entry in entries if entry["entry"] == "session"]
         return {
             "started": min(session["started"] for session in sessions),

@@ -471,6 +471,7 @@ def test_half_precision_gives_nearly_the_same_frames(work: Path, videos: Artifac
     difference = np.abs(frames_of(videos)[:2].astype(int) - frames_of(half))
     assert 0 < difference.mean() < 8
     assert half.identity == run_stage(work, "single", limit=2).identity
+    assert half.facts["precision"] == precision
 
 
 @pytest.mark.parametrize("sampler", ["sdedit", "released"])

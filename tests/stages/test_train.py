@@ -108,6 +108,7 @@ def test_three_decoders_from_artifacts(run: RunOptions) -> None:
         assert len(artifact.manifest["methods"]) == 3
         assert not list(artifact.path.rglob("*.pt"))
     assert len(semantic.table("history.tsv")) == 40
+    assert semantic.facts["precision"] == "fp32" and "precision" not in structure.facts
     assert semantic.facts["val_identification_chance"] == pytest.approx(1 / 19)
     gained = motion.facts["val_difference_r"] - motion.facts["val_other_responses_difference_r"]
     assert motion.facts["val_score"] == pytest.approx(gained)
