@@ -13,7 +13,7 @@ from rich.console import Console
 from mindanim.errors import InputError
 from mindanim.metrics.registry import catalogue
 from mindanim.report import words
-from mindanim.report.terminal import WIDTH, fitting, score_table
+from mindanim.report.terminal import WIDE, fitting, score_table
 from tests.metrics.test_registry import FULL
 from tests.report.inputs import floor, metrics, score
 
@@ -126,7 +126,7 @@ def test_a_printed_number_is_the_number(value: float) -> None:
     assert shown == pytest.approx(value, rel=5.1e-3, abs=5.1e-4)
 
 
-@pytest.mark.parametrize("columns", [200, 100, 80])
+@pytest.mark.parametrize("columns", [200, 126, 100, 80])
 def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     out, width = io.StringIO(), fitting(columns)
     data = metrics(subset="12 of 120 clips")
@@ -136,7 +136,9 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     assert words.standing(data["scores"][1]) == "no-brain wins", "the longest there is"
     Console(file=out, width=width, color_system=None).print(score_table(data, width))
     lines = out.getvalue().splitlines()
-    assert max(map(len, lines)) <= min(columns, WIDTH)
+    assert max(map(len, lines)) <= min(columns, WIDE)
+    for entry in data["scores"]:
+        assert (entry["id"] in out.getvalue()) == (columns >= WIDE)
     assert "Subset: 12 of 120 clips" in lines
     for entry in data["scores"][1:]:
         (line,) = [line for line in lines if line.strip().startswith(entry["name"])]
