@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -160,9 +161,12 @@ class Draft:
             self._record("finding", finding={"code": code, "text": text, "data": data})
 
     def fact(self, **facts: Any) -> None:
-        """Small JSON facts that `mindanim show` displays, e.g. n_voxels=1500."""
+        """Small JSON facts that `mindanim show` displays, e.g. n_voxels=1500. JSON has no NaN: it is null."""
         if self.main:
-            self._record("facts", facts=facts)
+            absent = {
+                name: None for name, value in facts.items() if isinstance(value, float) and math.isnan(value)
+            }
+            self._record("facts", facts=facts | absent)
 
     def computes_in(self, precision: str) -> None:
         """That networks compute in this precision from here on; the fact `precision` names all there were.

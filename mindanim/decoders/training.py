@@ -102,7 +102,8 @@ def train(
     selected.
 
     dtype: of the forward pass (autocast); weights stay float32. events: folder for TensorBoard, if any.
-    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite.
+    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite,
+    or when no validation gives a number to select by.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         run = _Run(task.to(device), config, dtype, checkpoint)
@@ -124,6 +125,12 @@ def train(
                 progress.advance(1, **run.close(epoch))
                 if run.at.history and run.at.history[-1]["epoch"] == epoch + 1:
                     write(run.at.history[-1])
+    if run.at.best_value == -math.inf:
+        raise ConfigError(
+            f"No epoch of the {task.decoder.kind} decoder has a validation {config.select} that is a number.",
+            "The training has diverged, or the targets of the validation clips are not finite.",
+            "Lower learning_rate (or noam_factor), or set clip_norm, e.g. --set clip_norm=1.",
+        )
     task.load_state_dict(run.at.best)
     return run.at
 

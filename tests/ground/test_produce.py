@@ -77,6 +77,15 @@ def test_the_precision_is_recorded_and_said_where_another_one_is_asked_for(
     assert "precision" not in make(tmp_path, run={"label": "none"}).facts
 
 
+def test_a_fact_that_is_no_number_is_null(tmp_path: Path) -> None:
+    """Identification among clips that all have the same caption, for one."""
+
+    def build(draft: Draft) -> None:
+        draft.fact(accuracy=float("nan"), chance=0.5, name="n")
+
+    assert make(tmp_path, build=build).facts == {"accuracy": None, "chance": 0.5, "name": "n"}
+
+
 def test_other_options_are_refused_with_the_difference(tmp_path: Path) -> None:
     make(tmp_path)
     with pytest.raises(InputError) as caught:
