@@ -53,6 +53,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     for stage in ("train_semantic", "train_structure", "train_motion"):
         artifacts[stage] = call(stage)
     artifacts["generate"] = call("generate", diffusion=names["diffusion"])
+    artifacts["framewise"] = call("train_motion", decoder="mlp", label="framewise")
+    artifacts["framewise videos"] = call("generate", diffusion=names["diffusion"], label="framewise")
     judges = {
         "image_classifier": str(tiny_image_classifier_folder(work / "vit")),
         "video_classifier": str(tiny_video_classifier_folder(work / "videomae", frames=16)),
@@ -71,6 +73,20 @@ def test_every_stage_runs(made: dict[str, Artifact]) -> None:
     assert made["train_semantic"].facts["decoder"] == "mlp"
     motion = decoders.load(made["train_motion"].path)
     assert motion.spec["target"] == "frame" and motion.spec["memory_tokens"] == 1
+
+
+def test_motion_may_be_decoded_frame_by_frame(made: dict[str, Artifact]) -> None:
+    """The paper's ablation, with the recipe's training and the other decoders as they are."""
+    plain, alone = made["train_motion"], made["framewise"]
+    assert alone.facts["decoder"] == "mlp" and alone.facts["epochs"] == plain.facts["epochs"]
+    values = load_recipe("paper").tables["train-motion"]
+    sizes = {"decoder", *SIZES["train_motion"]}
+    assert all(alone.options[option] == value for option, value in values.items() if option not in sizes)
+    inputs = [
+        {name: source["identity"] for name, source in made[videos].manifest["inputs"].items()}
+        for videos in ("generate", "framewise videos")
+    ]
+    assert inputs[1] == inputs[0] | {"motion": alone.identity}
 
 
 def test_values_that_are_not_sizes_are_the_papers(made: dict[str, Artifact]) -> None:

@@ -1,4 +1,4 @@
-"""Which files each kind of backbone consists of, and the licences of well-known ones.
+"""Which files each kind of backbone consists of, and sizes and licences of well-known ones.
 
 `NEEDED` holds one entry per file, with the names it may have, the preferred one first. `OPTIONAL` files are
 used where they are there; they change the result, so they are part of a backbone's identity. `FETCH` holds
@@ -11,10 +11,11 @@ from typing import Literal
 
 Kind = Literal["diffusion", "clip", "captioner", "image_classifier", "video_classifier"]
 
-_UNET = tuple(f"unet/diffusion_pytorch_model.{end}" for end in ("safetensors", "fp16.safetensors", "bin"))
-_VAE = tuple(f"vae/diffusion_pytorch_model.{end}" for end in ("safetensors", "fp16.safetensors", "bin"))
-_TEXT = tuple(
-    f"text_encoder/{name}" for name in ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")
+_SAFE, _PICKLED = ("safetensors", "fp16.safetensors"), ("bin", "fp16.bin")
+_UNET = tuple(f"unet/diffusion_pytorch_model.{end}" for end in _SAFE + _PICKLED)
+_VAE = tuple(f"vae/diffusion_pytorch_model.{end}" for end in _SAFE + _PICKLED)
+_TEXT = tuple(f"text_encoder/model.{end}" for end in _SAFE) + tuple(
+    f"text_encoder/pytorch_model.{end}" for end in _PICKLED
 )
 _TRANSFORMERS = (
     "model.safetensors",
@@ -82,12 +83,34 @@ LICENCES = {
     "timm/vit_base_patch32_clip_224.openai": "MIT",
     "timm/vit_base_patch16_clip_224.openai": "MIT",
 }
-# What a download takes, about, in GB: numbers of parameters times four bytes, in which the files hold them.
-DOWNLOAD_GB = {
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": 4.3,
-    "google/vit-base-patch16-224": 0.35,
-    "MCG-NJU/videomae-base-finetuned-kinetics": 0.35,
-    "Salesforce/blip2-flan-t5-xxl": 49.0,
-    "timm/vit_base_patch32_clip_224.openai": 0.6,
-    "timm/vit_base_patch16_clip_224.openai": 0.6,
+
+# Bytes of the files of the recipes' models, as the hub lists them: stable-diffusion-v1-5 as it was published
+# at runwayml/, which this is a copy of; the CLIP at commit a6f597a3; the image classifier at 3f49326e. Files
+# that are in neither table hold settings and vocabularies, of some kB to a few MB.
+FILE_BYTES = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": {
+        "unet/diffusion_pytorch_model.safetensors": 3_438_167_540,
+        "vae/diffusion_pytorch_model.safetensors": 334_643_276,
+        "text_encoder/model.safetensors": 492_265_874,
+        "tokenizer/vocab.json": 1_059_962,
+    },
+    "timm/vit_base_patch32_clip_224.openai": {"open_clip_model.safetensors": 605_143_284},
+    "google/vit-base-patch16-224": {"model.safetensors": 346_293_852},
 }
+# Not looked up, but reckoned from the architecture: parameters times four bytes, for the weights are float32.
+# A header that names the tensors adds less than a thousandth.
+ABOUT_BYTES = {
+    # 86,534,800 parameters (transformers' VideoMAEForVideoClassification, 400 classes).
+    "MCG-NJU/videomae-base-finetuned-kinetics": {"model.safetensors": 346_139_200},
+    # 12,229,596,672 parameters: 986.0 M of the eye, 105.1 M of the Q-Former, 3.1 M between, 11,135 M of
+    # Flan-T5-XXL with its own output layer. It comes in shards.
+    "Salesforce/blip2-flan-t5-xxl": {"model.safetensors": 48_918_386_688},
+}
+
+
+def file_size(repository: str, file: str) -> tuple[int, bool] | None:
+    """Bytes of a file of a hub model and whether they are exact; None where they are not known."""
+    if size := FILE_BYTES.get(repository, {}).get(file):
+        return size, True
+    size = ABOUT_BYTES.get(repository, {}).get(file)
+    return None if size is None else (size, False)

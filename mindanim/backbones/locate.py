@@ -13,12 +13,12 @@ from typing import get_args
 from mindanim.artifacts import Source
 from mindanim.backbones.catalogue import (
     CLIP_WEIGHTS,
-    DOWNLOAD_GB,
     FETCH,
     LICENCES,
     NEEDED,
     OPTIONAL,
     Kind,
+    file_size,
 )
 from mindanim.backbones.hashing import file_sha256
 from mindanim.errors import ConfigError, InputError, MissingError
@@ -151,11 +151,10 @@ def _from_hub(
         found, missing = _collect(cached, needed, optional)
     if missing:
         command = " ".join([f"hf download {repository}", *(f"--include '{pattern}'" for pattern in patterns)])
-        size = f"about {DOWNLOAD_GB[repository]:g} GB" if repository in DOWNLOAD_GB else "of unknown size"
         licence = LICENCES.get(repository, "see its model card")
         raise MissingError(
             f"The {kind} backbone {name!r} is not complete on this machine.",
-            why=f"Missing: {'; '.join(missing)}. The download is {size}; licence: {licence}. {why}",
+            why=f"Missing: {_with_sizes(repository, missing)}; licence: {licence}. {why}",
             mend=f"On a machine with a network: {command}\n"
             f"Then copy {constants.HF_HUB_CACHE} here; or add --local-dir FOLDER and name that folder.",
         )
@@ -163,6 +162,27 @@ def _from_hub(
     assert anchor is not None, "a file found a moment ago"
     folder = anchor.parents[found[0].count("/")]
     return _weights(name, kind, folder, found, LICENCES.get(repository))
+
+
+def _with_sizes(repository: str, files: Sequence[str]) -> str:
+    """The files in words, the largest first, with the sizes that are known, and what they come to."""
+    sizes = {file: size for file in files if (size := file_size(repository, file))}
+
+    def described(file: str) -> str:
+        if file in sizes:
+            return f"{file} ({_size(*sizes[file])})"
+        return file if file.endswith(".json") else f"{file} (size not known)"
+
+    listed = "; ".join(described(file) for file in sorted(files, key=lambda file: -sizes.get(file, (0,))[0]))
+    if not sizes:
+        return listed
+    together = _size(sum(size for size, _ in sizes.values()), all(exact for _, exact in sizes.values()))
+    return f"{listed}. Together {together}" + (" and a few small files" if len(sizes) < len(files) else "")
+
+
+def _size(size: int, exact: bool) -> str:
+    number = f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+    return number if exact else f"about {number}"
 
 
 def _fetch(repository: str, patterns: Sequence[str]) -> str:

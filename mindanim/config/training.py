@@ -54,7 +54,10 @@ class TrainConfig(StageConfig):
         0.1, "Share of the training segments held out for choosing the epoch.", flag=True, gt=0, le=0.5
     )
     purge_s: float = opt(
-        20.0, "Gap left out between clips of one film that train and that validate.", unit="s", ge=0
+        20.0,
+        "Gap left out between clips of one film that train and that validate, in ridge's folds too.",
+        unit="s",
+        ge=0,
     )
     select: Literal["loss", "score", "last"] = opt(
         "loss", "Which epoch is kept: best validation loss or score, or the last."
@@ -165,19 +168,21 @@ class TrainMotionConfig(TrainConfig):
     """Stage 1c: first frame and responses to the following frames' latents (how things move)."""
 
     _rolled: ClassVar = ("target", "rollout_mask", "difference_gain")
-    _encoder: ClassVar = ("memory_tokens", "fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout")
+    _trunk: ClassVar = ("fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout")
+    _encoder: ClassVar = ("memory_tokens", *_trunk)
     arguments_of = {
         "cmg": ("width", "layers", "heads", "feedforward", "dropout", "norm", *_rolled, *_encoder),
         "cmg-patches": ("patch_size", "patch_width", "patch_layers", "patch_heads", "mlp_ratio", "dropout")
         + (*_rolled, *_encoder),
+        "mlp": ("target", "difference_gain", *_trunk),
         "ridge": ("target", "difference_gain"),
     }
 
-    decoder: Literal["cmg", "cmg-patches", "ridge", "transport"] | ImportPath = opt(
+    decoder: Literal["cmg", "cmg-patches", "mlp", "ridge", "transport"] | ImportPath = opt(
         "cmg",
-        "The paper's consistency motion generator with frames or patches for tokens, ridge on latents, "
-        "ridge on the latents' optical flow, by which the first frame is carried along, or a class of your "
-        "own.",
+        "The paper's consistency motion generator with frames or patches for tokens, a network that reads "
+        "each frame off the response alone, ridge on latents, ridge on the latents' optical flow, by which "
+        "the first frame is carried along, or a class of your own.",
         flag=True,
     )
     epochs: int = opt(300, "Passes over the training clips.", flag=True, ge=1)

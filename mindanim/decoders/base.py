@@ -32,6 +32,7 @@ DECODERS: dict[str, dict[str, tuple[str, str]]] = {
     "motion": {
         "cmg": ("cmg", "FrameTokenCmg"),
         "cmg-patches": ("patches", "PatchCmg"),
+        "mlp": ("framewise", "FramewiseMlp"),
         "ridge": ("transport", "MotionRidge"),
         "transport": ("transport", "MotionTransport"),
     },

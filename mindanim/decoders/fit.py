@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -18,13 +18,13 @@ from mindanim.decoders.fitting import (
     Ridge,
     fit_network,
     fresh_weights,
-    numpy,
     report_ridge,
 )
 from mindanim.decoders.motion import MotionNetwork
 from mindanim.decoders.scores import pooled_correlation
 from mindanim.decoders.semantic import SemanticNetwork, SemanticRidge
 from mindanim.decoders.structure import StructureNetwork, StructureRidge
+from mindanim.decoders.targets import Array, Target, numpy
 from mindanim.decoders.tasks import MotionTask, SemanticTask, StructureTask
 from mindanim.decoders.transport import MotionRidge, MotionTransport, carry, motion_field
 from mindanim.errors import InputError
@@ -35,13 +35,22 @@ _GAIN_CLIPS = 512
 """Clips, spread evenly, on which the gain is chosen."""
 
 
-def _untrainable(decoder: Decoder, needed: str) -> InputError:
-    name = f"mindanim.decoders.{decoder.kind}.{needed}"
-    return InputError(
-        f"The {decoder.kind} decoder {decoder.spec['decoder']} is not trained by gradient descent.",
-        f"It is not derived from {name}.",
-        "Derive it from that class, and give it what the class asks for.",
-    )
+_NETWORKS = {"semantic": SemanticNetwork, "structure": StructureNetwork, "motion": MotionNetwork}
+
+
+def network(kind: str, config: TrainConfig, shapes: Shapes) -> Decoder:
+    """The decoder that is to be trained by gradient descent, with fresh weights.
+
+    Raises InputError where it cannot be built, or is a class that the training loop cannot fit.
+    """
+    decoder, needed = build(kind, config.spec(), shapes), _NETWORKS[kind]
+    if not isinstance(decoder, needed):
+        raise InputError(
+            f"The {kind} decoder {config.decoder} is not trained by gradient descent.",
+            f"It is not derived from {needed.__module__}.{needed.__name__}.",
+            "Derive it from that class, and give it what the class asks for.",
+        )
+    return decoder
 
 
 def fit_semantic(
@@ -51,9 +60,7 @@ def fit_semantic(
     if config.decoder == "ridge":
         return _semantic_ridge(config, examples, shapes, split)
     with fresh_weights(config.seed):
-        decoder = build("semantic", config.spec(), shapes).to(machine.device)
-        if not isinstance(decoder, SemanticNetwork):
-            raise _untrainable(decoder, "SemanticNetwork")
+        decoder = cast(SemanticNetwork, network("semantic", config, shapes)).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     task = SemanticTask(decoder, examples, config)
     decoder.first_token.copy_(examples.first_token)
@@ -68,8 +75,8 @@ def _semantic_ridge(
 ) -> Fitted:
     ridge = Ridge(examples.responses, split, config)
     clip, tokens = (
-        ridge.regress("clip", numpy(examples.text[:, 0])),
-        ridge.regress("tokens", numpy(examples.tokens)),
+        ridge.regress("clip", Target.of(examples.text[:, 0])),
+        ridge.regress("tokens", Target.of(examples.tokens)),
     )
     spec = {"decoder": "ridge", "ranks": {"clip": clip.components.rank, "tokens": tokens.components.rank}}
     decoder = cast(SemanticRidge, build("semantic", spec, shapes))
@@ -78,11 +85,7 @@ def _semantic_ridge(
     tokens.fill(decoder.token_map)
     losses = {name: loss + config.token_weight * tokens.losses[name] for name, loss in clip.losses.items()}
     rows = split.validation
-    figures = examples.judge(
-        torch.from_numpy(clip.predicted[rows]),
-        torch.from_numpy(tokens.predicted[rows]),
-        examples.text_mean(),
-    )
+    figures = examples.judge(clip.predicted(rows), tokens.predicted(rows), examples.text_mean())
     return report_ridge(decoder, [clip, tokens], losses, figures)
 
 
@@ -93,9 +96,7 @@ def fit_structure(
     if config.decoder == "ridge":
         return _structure_ridge(config, examples, shapes, split)
     with fresh_weights(config.seed):
-        decoder = build("structure", config.spec(), shapes).to(machine.device)
-        if not isinstance(decoder, StructureNetwork):
-            raise _untrainable(decoder, "StructureNetwork")
+        decoder = cast(StructureNetwork, network("structure", config, shapes)).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     if config.standardise:
         decoder.scaler.fit(lambda columns: examples.latents[:, columns][examples.fit])
@@ -105,12 +106,12 @@ def fit_structure(
 def _structure_ridge(
     config: TrainStructureConfig, examples: StructureExamples, shapes: Shapes, split: Split
 ) -> Fitted:
-    latent = Ridge(examples.responses, split, config).regress("latent", numpy(examples.latents))
+    latent = Ridge(examples.responses, split, config).regress("latent", Target.of(examples.latents))
     decoder = cast(
         StructureRidge, build("structure", {"decoder": "ridge", "rank": latent.components.rank}, shapes)
     )
     latent.fill(decoder.latent_map)
-    figures = examples.judge(torch.from_numpy(latent.predicted[split.validation]))
+    figures = examples.judge(latent.predicted(split.validation))
     return report_ridge(decoder, [latent], latent.losses, figures)
 
 
@@ -121,7 +122,7 @@ def decode_first_frames(config: TrainConfig, responses: Tensor, latents: Tensor,
     They stand for what a structure decoder makes of clips it has not seen; its predictions of its own
     training clips would be far too good.
     """
-    return torch.from_numpy(Ridge(responses, split, config).regress("first_frame", numpy(latents)).predicted)
+    return Ridge(responses, split, config).regress("first_frame", Target.of(latents)).predicted()
 
 
 def fit_motion(
@@ -133,9 +134,7 @@ def fit_motion(
     if config.decoder == "transport":
         return _motion_transport(config, examples, shapes, split)
     with fresh_weights(config.seed):
-        decoder = build("motion", config.spec(), shapes).to(machine.device)
-        if not isinstance(decoder, MotionNetwork):
-            raise _untrainable(decoder, "MotionNetwork")
+        decoder = cast(MotionNetwork, network("motion", config, shapes)).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     if config.standardise or config.target == "difference":
         decoder.fit_scalers(examples.latents, examples.fit)
@@ -145,15 +144,30 @@ def fit_motion(
 def _motion_ridge(
     config: TrainMotionConfig, examples: MotionExamples, shapes: Shapes, split: Split
 ) -> Fitted:
-    later = examples.latents[:, 1:].float()
-    if config.target == "difference":
-        later = later - examples.latents[:, :1].float()
-    found = Ridge(examples.responses, split, config).regress("later_frames", numpy(later.flatten(1)))
+    later = _later(examples.latents, config.target)
+    found = Ridge(examples.responses, split, config).regress("later_frames", later)
     decoder = cast(MotionRidge, build("motion", config.spec() | {"rank": found.components.rank}, shapes))
     found.fill(decoder.later_map)
-    predicted = torch.from_numpy(found.predicted)
-    figures = examples.judge(lambda rows, first: decoder.place(predicted[rows], first))
+
+    def follow(rows: Tensor, first: Tensor) -> Tensor:
+        return decoder.place(found.predicted(rows.numpy()), first)
+
+    figures = examples.judge(follow) | {"p": examples.response_p(follow)}
     return report_ridge(decoder, [found], found.losses, figures)
+
+
+def _later(latents: Tensor, target: Literal["frame", "difference"]) -> Target:
+    """The later frames of ``latents (clip, frame, element)`` side by side, or their differences to the
+    first."""
+    first, later = latents[:, 0], latents[:, 1:].flatten(1)
+    if target == "frame":
+        return Target.of(later)
+
+    def read(columns: slice) -> Array:
+        same = torch.arange(columns.start, columns.stop) % first.shape[1]
+        return numpy(later[:, columns].float() - first[:, same].float())
+
+    return Target(len(later), later.shape[1], read)
 
 
 def _motion_transport(
@@ -161,8 +175,8 @@ def _motion_transport(
 ) -> Fitted:
     latents = examples.latents.reshape(-1, *shapes.latents)
     fields = motion_field(latents, config.flow_grid, config.flow_smoothing)
-    found = Ridge(examples.responses, split, config).regress("motion_field", numpy(fields.flatten(1)))
-    predicted = torch.from_numpy(found.predicted).view_as(fields)
+    found = Ridge(examples.responses, split, config).regress("motion_field", Target.of(fields.flatten(1)))
+    predicted = found.predicted().view_as(fields)
 
     def follow(rows: Tensor, first: Tensor, gain: float) -> Tensor:
         moved = carry(first.reshape(-1, *shapes.latent), gain * predicted[rows], shapes.frames - 1)
@@ -182,7 +196,11 @@ def _motion_transport(
     }
     decoder = cast(MotionTransport, build("motion", spec, shapes))
     found.fill(decoder.field_map)
-    figures = examples.judge(lambda rows, first: follow(rows, first, gain))
+
+    def move(rows: Tensor, first: Tensor) -> Tensor:
+        return follow(rows, first, gain)
+
+    figures = examples.judge(move) | {"p": examples.response_p(move)}
     figures["field_r"] = pooled_correlation(predicted[examples.validation], fields[examples.validation])
     fitted = report_ridge(decoder, [found], found.losses, figures)
     fitted.facts["gain"] = gain

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mindanim import runtime
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
-from mindanim.decoders.data import Split
-from mindanim.decoders.ridge import Components, LinearFit, LinearMap, RidgeFit, fit_ridge, reduce, solve
+from mindanim.decoders.data import Mask, Split
+from mindanim.decoders.ridge import LinearFit, LinearMap, RidgeFit, fit_ridge, solve
+from mindanim.decoders.targets import Components, Matrix, Reduction, Rows, Target, numpy
 from mindanim.decoders.training import Task, train
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,9 @@ def fit_network(task: Task[Any, Any], config: TrainConfig, machine: Machine) -> 
     best = history.loc[history["epoch"] == course.best_epoch].iloc[0]
     facts: dict[str, Any] = {"best_epoch": course.best_epoch, "epochs": int(history["epoch"].iloc[-1])}
     facts |= {name: float(best[name]) for name in history.columns if name.startswith(("train_", "val_"))}
+    task.eval()
+    with torch.no_grad():
+        facts |= {f"val_{name}": value for name, value in task.conclude().items()}
     facts["parameters"] = sum(parameter.numel() for parameter in task.decoder.parameters())
     warnings = []
     # A cosine schedule comes to rest at its last epoch, which says nothing about a longer one.
@@ -83,17 +84,23 @@ def fresh_weights(seed: int) -> Iterator[None]:
 class Regression:
     """Ridge regression of one target.
 
-    choice: the fit to the rows that fit, with its cross-validation. predicted ``(clip, element)``: every
-    clip decoded by a fit that has not seen it, rows that fit without their segment; purged rows have the
-    mean. losses: mean squared errors of ``predicted``. final, components: what the decoder is given.
+    choice: the fit to the rows that fit, with its cross-validation. scores ``(clip, component)``: every
+    clip decoded by a fit that has not seen it, rows that fit without their segment, as scores of the
+    components ``seen`` in the rows that fit; purged rows have the mean. losses: mean squared errors of what
+    is decoded so. final, components: what the decoder is given.
     """
 
     name: str
     choice: RidgeFit
-    predicted: Array
+    scores: Matrix
+    seen: Components
     losses: dict[str, float]
     final: LinearFit
     components: Components
+
+    def predicted(self, rows: Rows | slice = slice(None)) -> Tensor:
+        """The clips at ``rows``, decoded by fits that have not seen them, ``(clip, element) float32``."""
+        return torch.from_numpy(self.seen.restore(self.scores[rows]))
 
     def fill(self, linear: LinearMap) -> None:
         """Give the final fit to a decoder's linear map."""
@@ -107,35 +114,52 @@ class Ridge:
     def __init__(self, responses: Tensor, split: Split, config: TrainConfig) -> None:
         self.responses, self.split, self.config = numpy(responses), split, config
 
-    def regress(self, name: str, target: Array) -> Regression:
-        """Fit ``target (clip, element)``; purged rows are not used.
+    def regress(self, name: str, target: Target) -> Regression:
+        """Fit a target; purged rows are not used.
 
         With `ridge_refit` the final fit uses the validation rows too, with the penalty that was chosen
         without them.
         """
         split, config, x = self.split, self.config, self.responses
-        components = reduce(target[split.fit], config.ridge_components)
+        reduction = Reduction(target, config.ridge_components)
+        seen = reduction.over(split.fit)
+
+        def near(out: Mask) -> Mask:
+            held = np.zeros(len(split.segments), np.bool_)
+            held[split.fit[out]] = True
+            return split.near(held)[split.fit]
+
         choice = fit_ridge(
             x[split.fit],
-            components.scores,
+            seen.scores,
             split.segments[split.fit],
             alphas=config.ridge_alphas,
             folds=config.ridge_folds,
             relevance_power=config.ridge_relevance,
+            near=near,
         )
-        predicted = np.tile(components.mean, (len(target), 1))
-        predicted[split.fit] = components.restore(choice.out_of_fold)
-        predicted[split.validation] = components.restore(choice.linear.predict(x[split.validation]))
+        scores = np.zeros((target.clips, seen.scores.shape[1]))
+        scores[split.validation] = choice.linear.predict(x[split.validation])
+        scores[split.fit] = choice.out_of_fold  # last: an import is judged on clips that fit, too
         losses = {
-            f"{part}_loss": float(((predicted[rows] - target[rows]) ** 2).mean())
+            f"{part}_loss": _error(target, seen, scores, rows)
             for part, rows in (("train", split.fit), ("val", split.validation))
         }
-        final = choice.linear
+        final, components = choice.linear, seen
         if config.ridge_refit:
             rows = np.concatenate([split.fit, split.validation])
-            components = reduce(target[rows], config.ridge_components)
+            components = reduction.over(rows)
             final = solve(x[rows], components.scores, choice.alpha, config.ridge_relevance)
-        return Regression(name, choice, predicted, losses, final, components)
+        return Regression(name, choice, scores, seen, losses, final, components)
+
+
+def _error(target: Target, components: Components, scores: Matrix, rows: Rows) -> float:
+    """Mean squared error of scores ``(clip, component)`` at some rows of a target."""
+    parts = (
+        np.square(components.restore(scores[rows], columns) - block[rows]).sum(dtype=np.float64)
+        for columns, block in target.blocks()
+    )
+    return float(sum(parts)) / (len(rows) * target.elements)
 
 
 def report_ridge(
@@ -165,8 +189,3 @@ def report_ridge(
         if one.choice.alpha == one.choice.alphas.min()
     ]
     return Fitted(decoder, pd.DataFrame([row]), facts, penalties, warnings)
-
-
-def numpy(values: Tensor) -> Array:
-    """A tensor as a float32 array on the CPU."""
-    return np.asarray(values.float().cpu().numpy(), np.float32)

@@ -9,8 +9,8 @@ part of the batch that each process saw; and optimizer and weights that stay pla
 checkpoint of one launch continues in another with more or fewer processes. Random numbers agree on a CPU;
 on a GPU dropout of a single process draws others than that of several.
 
-On a machine without GPUs ``accelerate launch --num_processes 2`` starts one process; add ``--multi_gpu``,
-which means several processes of any sort (gloo joins them).
+On a machine with fewer than two GPUs ``accelerate launch --num_processes 2`` starts one process, unless its
+own settings or ``--multi_gpu`` say otherwise, which means several processes of any sort (gloo joins them).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-Matrix = NDArray[np.float64]
+from mindanim.decoders.data import Mask
+from mindanim.decoders.targets import Components, Matrix
+from mindanim.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def relevance(x: Matrix, y: Matrix, power: float) -> Matrix:
     number per feature: voxels that know nothing of the target are left out without a mask. All ones when
     nothing is above chance.
     """
-    variance = np.maximum((x**2).sum(0), 1e-12) * np.maximum((y**2).sum(), 1e-12)
+    variance = np.maximum(np.einsum("ij,ij->j", x, x), 1e-12) * np.maximum((y**2).sum(), 1e-12)
     excess = np.maximum(((x.T @ y) ** 2).sum(1) / variance - 1 / len(x), 0)
     if power == 0 or not excess.any():
         return np.ones(x.shape[1])
@@ -66,13 +68,16 @@ def fit_ridge(
     alphas: Sequence[float],
     folds: int,
     relevance_power: float = 0.0,
+    near: Callable[[Mask], Mask] | None = None,
 ) -> RidgeFit:
     """Fit ridge regression; the penalty with the least squared error over held-out segments is taken.
 
     x ``(clip, feature)``; y ``(clip, target)``; segments ``(clip,)``: clips of one segment are never on
-    both sides of a fold. Everything estimated (means, relevance) is estimated within the fold. Solved in
+    both sides of a fold. near: which clips ``(clip,) bool`` lie too near in time to those held out to be
+    fitted beside them. Everything estimated (means, relevance) is estimated within the fold. Solved in
     the space of clips, so the cost grows with the cube of their number and linearly with features and
-    targets. Raises ValueError when there are fewer than two segments.
+    targets. Raises ValueError when there are fewer than two segments, InputError when fewer than two clips
+    are far enough from those of a fold.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     held_out = assign_folds(segments, folds)
@@ -80,7 +85,14 @@ def fit_ridge(
     predicted = np.empty((len(candidates), *y.shape))
     for fold in np.unique(held_out):
         out = held_out == fold
-        predicted[:, out] = _Solver(x[~out], y[~out], relevance_power).predictions(x[out], candidates)
+        kept = ~out if near is None else ~(out | near(out))
+        if kept.sum() < 2:
+            raise InputError(
+                f"Cross-validation has no clips to fit beside the {int(out.sum())} that it holds out.",
+                "All others of the film begin less than purge_s seconds from one of these.",
+                "Set a smaller purge_s, or more ridge_folds.",
+            )
+        predicted[:, out] = _Solver(x[kept], y[kept], relevance_power).predictions(x[out], candidates)
     errors = ((predicted - y) ** 2).mean((1, 2))
     best = int(errors.argmin())
     alpha = float(candidates[best])
@@ -108,9 +120,9 @@ class _Solver:
 
     def __init__(self, x: Matrix, y: Matrix, power: float) -> None:
         self.x_mean, self.y_mean = x.mean(0), y.mean(0)
-        centred, target = x - self.x_mean, y - self.y_mean
-        self.scale = relevance(centred, target, power)
-        self.scaled = centred * self.scale
+        self.scaled, target = x - self.x_mean, y - self.y_mean
+        self.scale = relevance(self.scaled, target, power)
+        self.scaled *= self.scale
         gram = self.scaled @ self.scaled.T
         self.unit = max(float(np.trace(gram)) / len(x), 1e-12)
         values, self.vectors = np.linalg.eigh(gram)
@@ -128,50 +140,6 @@ class _Solver:
 
     def _shrunk(self, alpha: float) -> Matrix:
         return np.asarray(self.rotated / (self.values + alpha * self.unit)[:, None])
-
-
-@dataclass(frozen=True)
-class Components:
-    """Principal components of a target, ``y = scores @ basis + mean``.
-
-    scores ``(clip, component)``; basis ``(component, target)``, or None where the components are the
-    target's elements.
-    """
-
-    scores: Matrix
-    basis: NDArray[np.float32] | None
-    mean: NDArray[np.float32]
-
-    @property
-    def rank(self) -> int | None:
-        """Number of components; None where nothing was reduced."""
-        return None if self.basis is None else len(self.basis)
-
-    def restore(self, scores: Matrix) -> NDArray[np.float32]:
-        """Scores ``(clip, component)`` back to the target ``(clip, target)``."""
-        values = scores.astype(np.float32)
-        return (values if self.basis is None else values @ self.basis) + self.mean
-
-
-def reduce(y: NDArray[np.floating], components: int) -> Components:
-    """The leading principal components of ``(clip, target)``, exactly, through the clips' Gram matrix.
-
-    Targets with no more elements than ``components`` are only centred.
-    """
-    y = np.asarray(y, np.float32)
-    mean = y.mean(0)
-    centred = y - mean
-    if y.shape[1] <= components:
-        return Components(centred.astype(np.float64), None, mean)
-    # Columns in turn, so that only one block at a time is held in double precision.
-    blocks = np.array_split(centred, -(-y.shape[1] // 16384), axis=1)
-    gram = sum((block.astype(np.float64) @ block.T for block in blocks), np.zeros((len(y), len(y))))
-    values, vectors = np.linalg.eigh(gram)
-    keep = min(components, len(y) - 1)
-    vectors = vectors[:, ::-1][:, :keep]
-    norms = np.sqrt(np.maximum(values[::-1][:keep], 1e-12))
-    to_basis = (vectors.T / norms[:, None]).astype(np.float32)
-    return Components(vectors * norms, to_basis @ centred, mean)
 
 
 class LinearMap(nn.Module):

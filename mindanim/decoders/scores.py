@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_COLUMNS = 4096
 
 
 def element_correlation(predicted: Tensor, true: Tensor) -> float:
@@ -15,15 +18,16 @@ def element_correlation(predicted: Tensor, true: Tensor) -> float:
     vary the correlation counts as 0, so a constant prediction scores 0. NaN when no element of the truth
     varies.
     """
-    p, t = _centred(predicted), _centred(true)
-    truth = t.square().sum(0)
-    scale = (p.square().sum(0) * truth).sqrt()
+    sums = [
+        torch.stack([(p * t).sum(0), p.square().sum(0), t.square().sum(0)])
+        for p, t in _centred(predicted, true)
+    ]
+    together, spread, truth = torch.cat(sums, dim=1)
+    scale = (spread * truth).sqrt()
     varies = truth > 1e-12 * truth.max().clamp_min(1e-30)
     if not bool(varies.any()):
         return float("nan")
-    r = torch.where(
-        scale > 1e-12 * scale.max().clamp_min(1e-30), (p * t).sum(0) / scale.clamp_min(1e-30), 0.0
-    )
+    r = torch.where(scale > 1e-12 * scale.max().clamp_min(1e-30), together / scale.clamp_min(1e-30), 0.0)
     return float(r[varies].mean())
 
 
@@ -33,9 +37,15 @@ def pooled_correlation(predicted: Tensor, true: Tensor) -> float:
     ``(clip, ...)`` each. Elements that vary more weigh more; a prediction that is the same for all clips
     scores 0.
     """
-    p, t = _centred(predicted), _centred(true)
-    scale = float((p.square().sum() * t.square().sum()).sqrt())
-    return float((p * t).sum()) / scale if scale > 1e-12 else 0.0
+    together = spread = truth = torch.zeros((), dtype=torch.float64, device=true.device)
+    for p, t in _centred(predicted, true):
+        together, spread, truth = (
+            together + (p * t).sum(),
+            spread + p.square().sum(),
+            truth + t.square().sum(),
+        )
+    scale = float((spread * truth).sqrt())
+    return float(together) / scale if scale > 1e-12 else 0.0
 
 
 def shift_p_value(predicted: Tensor, true: Tensor) -> float:
@@ -45,16 +55,22 @@ def shift_p_value(predicted: Tensor, true: Tensor) -> float:
     All circular shifts of the clips' order count once, the true pairing included, so the smallest value is
     one over the number of clips. A shift keeps neighbours together and so respects that they are alike.
     """
-    products = _centred(predicted) @ _centred(true).T
-    count = len(products)
+    count = len(true)
+    products = torch.zeros(count, count, dtype=torch.float64, device=true.device)
+    for p, t in _centred(predicted, true):
+        products += p @ t.T
     rows = torch.arange(count, device=products.device)
     shifted = torch.stack([products[rows, (rows + shift) % count].sum() for shift in range(count)])
     return float((shifted >= shifted[0]).double().mean())
 
 
-def _centred(values: Tensor) -> Tensor:
-    flat = values.reshape(len(values), -1).double()
-    return flat - flat.mean(0)
+def _centred(predicted: Tensor, true: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both as ``(clip, element) float64`` with the mean over clips taken off, some elements at a time:
+    clips of many frames are too large to be doubled whole."""
+    both = [values.reshape(len(values), -1) for values in (predicted, true)]
+    for start in range(0, both[1].shape[1], _COLUMNS):
+        p, t = (values[:, start : start + _COLUMNS].double() for values in both)
+        yield p - p.mean(0), t - t.mean(0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mindanim import console
+from mindanim import console, runtime
 from mindanim.artifacts import Workspace, find_data, find_dataset
 from mindanim.artifacts.workspace import datasets
 from mindanim.config.invocation import Invocation, invoked
@@ -45,6 +45,11 @@ def perform(resolution: Resolution[Any], command: tuple[str, ...]) -> Any:
     if run.offline:
         # Libraries that know how to reach the network read these when they are first imported.
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    if runtime.launched_alone():
+        console.warn(
+            "accelerate launch was asked for several processes and has started one: on a machine with fewer "
+            "than two GPUs, several need --multi_gpu"
+        )
     stage = find_stage(resolution.stage)
     function = stage.load_function()
     with invoked(Invocation(command, resolution.config, resolution.origins)):

@@ -10,6 +10,7 @@ import pytest
 
 from mindanim.backbones import hashing, locate
 from mindanim.backbones.catalogue import FETCH, NEEDED
+from mindanim.config.recipes import load_recipe
 from mindanim.errors import ConfigError, InputError, MissingError
 
 
@@ -89,7 +90,14 @@ def test_absent_hub_model_names_every_file_and_the_command(hub: Path) -> None:
     for names in NEEDED["diffusion"]:
         assert names[0] in caught.value.why
     assert f"hf download {name} " in caught.value.mend
-    assert "about 4.3 GB; licence: CreativeML Open RAIL-M" in caught.value.why
+    for text in (
+        "unet/diffusion_pytorch_model.safetensors (3.44 GB); ",
+        "text_encoder/model.safetensors (492 MB); ",
+        "vae/diffusion_pytorch_model.safetensors (335 MB); ",
+        "tokenizer/vocab.json (1.06 MB); ",
+        "Together 4.27 GB and a few small files; licence: CreativeML Open RAIL-M. ",
+    ):
+        assert text in caught.value.why, text
     assert all(f"--include '{pattern}'" in caught.value.mend for pattern in FETCH["diffusion"])
 
 
@@ -99,6 +107,16 @@ def test_hub_cache_is_found_offline(hub: Path) -> None:
     found = locate("google/vit-base-patch16-224", "image_classifier", offline=True)
     assert found.files == tuple(sorted(files)) and found.licence == "Apache-2.0"
     assert (found.path / "config.json").is_file()
+
+
+@pytest.mark.parametrize("recipe", ["paper", "improved"])
+def test_sizes_of_all_weights_of_the_recipes_are_known(recipe: str, hub: Path) -> None:
+    for kind, name in load_recipe(recipe).tables["backbones"].items():
+        with pytest.raises(MissingError) as caught:
+            locate(name, kind)
+        assert "size not known" not in caught.value.why and "Together " in caught.value.why, name
+    with pytest.raises(MissingError, match=r"model.safetensors \(size not known\); preprocessor"):
+        locate("nobody/knows-it", "image_classifier")
 
 
 def test_sharded_weights_need_every_shard(hub: Path) -> None:
@@ -112,7 +130,7 @@ def test_sharded_weights_need_every_shard(hub: Path) -> None:
         shards["a"]: "w",
     }
     fill_cache(hub, "Salesforce/blip2-flan-t5-xxl", files)
-    with pytest.raises(MissingError, match=r"Missing: model-00002-of-00002.safetensors\."):
+    with pytest.raises(MissingError, match=r"Missing: model-00002-of-00002.safetensors "):
         locate("Salesforce/blip2-flan-t5-xxl", "captioner")
 
 

@@ -37,7 +37,11 @@ def motion(folder: Path, **more: Any) -> Fitted:
     return fit_motion(config, data.motion, SHAPES, data.split, machine(folder))
 
 
-@pytest.mark.parametrize("fit", [semantic, structure, motion])
+def framewise(folder: Path, **more: Any) -> Fitted:
+    return motion(folder, decoder="mlp", **more)
+
+
+@pytest.mark.parametrize("fit", [semantic, structure, motion, framewise])
 def test_streamed_or_not_the_decoder_has_the_same_bits(fit: Any, tmp_path: Path) -> None:
     for name in ("always", "never"):
         (tmp_path / name).mkdir()

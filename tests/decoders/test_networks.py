@@ -10,6 +10,7 @@ from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, Tra
 from mindanim.decoders import SPEC, WEIGHTS, Shapes, build, describe, load, save_weights
 from mindanim.decoders.blocks import DeviationNorm
 from mindanim.decoders.cmg import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
+from mindanim.decoders.framewise import FramewiseMlp
 from mindanim.decoders.masks import causal, first_only, sparse_causal
 from mindanim.decoders.motion import MotionNetwork
 from mindanim.decoders.patches import PatchCmg, PatchLayer, grid_codes
@@ -22,6 +23,7 @@ PAPER = Shapes(response=(1, 4500), clip=(512,), tokens=(20, 768), latents=(8, 4,
 SMALL_CMG = {"width": 8, "heads": 2, "feedforward": 6, "fmri_width": 10}
 PATCHES = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 2, "patch_heads": 2}
 PATCHES |= {"fmri_width": 10}
+FRAMEWISE = {"decoder": "mlp", "fmri_width": 10}
 MLP = {"decoder": "mlp", "head_widths": [12]}
 
 
@@ -39,6 +41,8 @@ def test_paper_settings_give_the_published_sizes() -> None:
     assert cmg == pytest.approx(335.8e6 - 67.1e6, rel=0.005)
     with_keys = trainable("motion", TrainMotionConfig(memory_tokens=2).spec(), PAPER)
     assert with_keys - cmg - 769 * 16384 == pytest.approx(67.1e6, rel=0.005)
+    framewise = trainable("motion", TrainMotionConfig(decoder="mlp").spec(), PAPER)
+    assert framewise == pytest.approx(92.2e6, rel=0.005)
 
 
 def test_decoder_architectures() -> None:
@@ -68,6 +72,7 @@ def test_predictions_have_the_promised_shapes() -> None:
     assert first.shape == (7, 2, 4, 4) and first.dtype == torch.float32
     for spec in (
         {"decoder": "cmg", **SMALL_CMG},
+        FRAMEWISE,
         {"decoder": "ridge"},
         {"decoder": "transport", "grid": [4, 4]},
     ):
@@ -191,7 +196,7 @@ def test_rollout_feeds_frames_back() -> None:
     released.load_state_dict(cmg.state_dict())
     other = released.eval().follow(responses, first)
     torch.testing.assert_close(other[:, :2], later[:, :2])
-    assert float((other[:, 2] - later[:, 2]).abs().max()) > 1e-4
+    assert (other[:, 2] - later[:, 2]).abs().max().item() > 1e-4
 
 
 def test_difference_target_adds_to_the_given_first_frame() -> None:
@@ -209,6 +214,45 @@ def test_difference_target_adds_to_the_given_first_frame() -> None:
     first = torch.randn(2, 32)
     expected = first[:, None] + cmg.later(latents).mean(0)
     torch.testing.assert_close(cmg.eval().follow(torch.randn(2, 60), first), expected)
+
+
+def test_framewise_decoder_reads_no_frame() -> None:
+    torch.manual_seed(6)
+    responses, first, other = torch.randn(5, 60), torch.randn(5, 32), torch.randn(5, 32)
+    for target in ("frame", "difference"):
+        mlp = build("motion", FRAMEWISE | {"target": target, "difference_gain": 2.0}, SHAPES)
+        assert isinstance(mlp, FramewiseMlp)
+        mlp.eval()
+        mlp.fit_scalers(torch.randn(50, 4, 32), torch.arange(50))
+        with torch.no_grad():
+            later, moved = mlp.follow(responses, first), mlp.follow(responses, other)
+            if target == "difference":
+                later, moved = later - first[:, None], moved - other[:, None]
+            torch.testing.assert_close(later, moved, rtol=1e-5, atol=1e-5)
+            memory = mlp.memory(responses)
+            gain = 2.0 if target == "difference" else 1.0
+            torch.testing.assert_close(later, gain * mlp.later_scaler.undo(memory), rtol=1e-5, atol=1e-5)
+            # In training neither the frames, nor their order, nor what is visible of them.
+            frames = torch.randn(5, 3, 32)
+            for tokens, visible in (
+                (frames, causal(3)),
+                (frames.flip(1), causal(3)),
+                (0 * frames, first_only(3)),
+            ):
+                assert torch.equal(mlp(tokens, memory, visible), memory)
+            assert (memory - memory.roll(1, 0)).abs().min() > 0
+
+
+def test_frames_of_the_framewise_decoder_have_weights_of_their_own() -> None:
+    torch.manual_seed(7)
+    mlp = build("motion", FRAMEWISE, SHAPES).eval()
+    assert isinstance(mlp, FramewiseMlp)
+    responses = torch.randn(5, 60)
+    with torch.no_grad():
+        before = mlp.memory(responses)
+        mlp.frames[2].weight[32:64] = 0
+        after = mlp.memory(responses)
+    assert torch.equal(before[:, [0, 2]], after[:, [0, 2]]) and not after[:, 1].any()
 
 
 def test_sinusoids() -> None:
@@ -230,6 +274,7 @@ def test_sinusoids() -> None:
         ("motion", {"decoder": "cmg", "target": "difference", "memory_tokens": 2, **SMALL_CMG}),
         ("motion", {"target": "difference", "memory_tokens": 3, **PATCHES}),
         ("motion", {"decoder": "cmg", "norm": "deviation", **SMALL_CMG}),
+        ("motion", FRAMEWISE | {"target": "difference", "fmri_blocks": 2}),
         ("motion", {"decoder": "ridge", "rank": 5}),
         ("motion", {"decoder": "transport", "grid": [4, 4], "rank": 3, "gain": 2.0}),
     ],

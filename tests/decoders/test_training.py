@@ -53,9 +53,13 @@ def semantic(folder: Path, config: TrainSemanticConfig = SEMANTIC) -> Fitted:
     return fit_semantic(config, data.semantic, SHAPES, data.split, machine(folder))
 
 
-def motion(folder: Path) -> Fitted:
+def motion(folder: Path, config: TrainMotionConfig = MOTION) -> Fitted:
     data = planted()
-    return fit_motion(MOTION, data.motion, SHAPES, data.split, machine(folder))
+    return fit_motion(config, data.motion, SHAPES, data.split, machine(folder))
+
+
+def framewise(folder: Path) -> Fitted:
+    return motion(folder, MOTION.model_copy(update={"decoder": "mlp", "ema": 0.9}))
 
 
 def assert_equal(one: Decoder, other: Decoder) -> None:
@@ -64,7 +68,7 @@ def assert_equal(one: Decoder, other: Decoder) -> None:
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("fit", [semantic, motion])
+@pytest.mark.parametrize("fit", [semantic, motion, framewise])
 @pytest.mark.parametrize("stop", [1, 4, 5, 8])
 def test_a_stopped_training_ends_as_an_uninterrupted_one(
     fit: object, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,7 +104,7 @@ import sys, time
 from pathlib import Path
 import torch
 import mindanim.decoders.training as training
-from tests.decoders.test_training import motion
+from tests.decoders.test_training import MOTION, motion
 folder, slow = Path(sys.argv[1]), float(sys.argv[2])
 original = training._Run.take
 def take(self, step, epoch):
@@ -108,7 +112,7 @@ def take(self, step, epoch):
     print(step, flush=True)
     time.sleep(slow)
 training._Run.take = take
-fitted = motion(folder)
+fitted = motion(folder, MOTION.model_copy(update={"stream_data": sys.argv[3]}))
 torch.save(fitted.decoder.state_dict(), folder / "result.pt")
 """
 
@@ -136,19 +140,24 @@ def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen
 
 
 # Asleep after its first step, and at the end of an epoch; and at whatever it is doing then,
-# such as writing a checkpoint, for one is written after every step.
-@pytest.mark.parametrize(("steps", "sleep"), [(1, "60"), (3, "60"), (2, "0"), (5, "0")])
-def test_kill_minus_nine(steps: int, sleep: str, tmp_path: Path, one_thread: None) -> None:
+# such as writing a checkpoint, for one is written after every step. Clips that are read one batch ahead
+# train the same decoder, before and after.
+@pytest.mark.parametrize(
+    ("steps", "sleep", "stream"),
+    [(1, "60", "auto"), (3, "60", "auto"), (2, "0", "auto"), (5, "0", "auto")]
+    + [(2, "60", "always"), (3, "60", "always"), (4, "0", "always")],
+)
+def test_kill_minus_nine(steps: int, sleep: str, stream: str, tmp_path: Path, one_thread: None) -> None:
     for name in ("cut", "whole"):
         (tmp_path / name).mkdir()
-    doomed = start(_CHILD, str(tmp_path / "cut"), sleep)
+    doomed = start(_CHILD, str(tmp_path / "cut"), sleep, stream)
     assert doomed.stdout is not None
     for _ in range(steps):
         doomed.stdout.readline()
     doomed.kill()
     doomed.communicate()
     assert doomed.returncode == -signal.SIGKILL
-    again = start(_CHILD, str(tmp_path / "cut"), "0")
+    again = start(_CHILD, str(tmp_path / "cut"), "0", stream)
     whole = motion(tmp_path / "whole").decoder.state_dict()
     said, problems = again.communicate()
     assert again.returncode == 0, problems
@@ -211,6 +220,16 @@ def test_best_epoch_is_kept_and_training_stops_early(tmp_path: Path) -> None:
     assert course.best_epoch == 2 and len(course.history) == 4
     # Two steps of learning rate 1 per epoch: the weights are those of epoch 2, not of the last.
     assert task.count.item() == pytest.approx(4.0, abs=0.01)
+
+
+def test_a_validation_that_is_no_number_is_worse_than_any_other(tmp_path: Path) -> None:
+    task = _Scripted([float("nan"), 3.0, float("nan"), 2.0])
+    assert run(task, tmp_path / "first", epochs=4).best_epoch == 4
+    assert task.count.item() == pytest.approx(8.0, abs=0.01)
+    course = run(_Scripted([float("nan"), 3.0, float("nan"), 2.0]), tmp_path / "early", epochs=4, patience=1)
+    assert course.best_epoch == 2 and len(course.history) == 3
+    with pytest.raises(ConfigError, match="has a validation loss that is a number"):
+        run(_Scripted([float("nan")] * 2), tmp_path / "never", epochs=2)
 
 
 def test_last_epoch_and_sparse_validation(tmp_path: Path) -> None:
@@ -302,14 +321,14 @@ _PARALLEL = """
 import sys
 from pathlib import Path
 from mindanim import runtime
-from tests.decoders.test_training import all_three
+from tests.decoders.test_training import all_networks
 runtime.wait_for_all()
-all_three(Path(sys.argv[1]) / str(runtime.rank()))
+all_networks(Path(sys.argv[1]) / str(runtime.rank()))
 """
 
 
-def all_three(folder: Path) -> None:
-    """The three decoders with everything that draws random numbers switched on, in batches that two processes
+def all_networks(folder: Path) -> None:
+    """Every network with everything that draws random numbers switched on, in batches that two processes
     cannot share evenly; the weights and the losses go to ``folder``."""
     folder.mkdir()
     data, steady = planted(), {"epsilon": 0.01}  # which keeps Adam from blowing up rounding differences
@@ -318,11 +337,13 @@ def all_three(folder: Path) -> None:
     motion = MOTION.model_copy(update=steady | {"batch_size": 33, "motion_weight": 1.0})
     patches = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 1}
     patched = motion.model_copy(update=patches | {"patch_heads": 2, "memory_tokens": 1})
+    framewise = motion.model_copy(update={"decoder": "mlp"})
     for name, fitted in (
         ("semantic", lambda at: fit_semantic(semantic, data.semantic, SHAPES, data.split, at)),
         ("structure", lambda at: fit_structure(structure, data.structure, SHAPES, data.split, at)),
         ("motion", lambda at: fit_motion(motion, data.motion, SHAPES, data.split, at)),
         ("patches", lambda at: fit_motion(patched, data.motion, SHAPES, data.split, at)),
+        ("framewise", lambda at: fit_motion(framewise, data.motion, SHAPES, data.split, at)),
     ):
         (folder / name).mkdir()
         found = fitted(machine(folder / name))
@@ -337,11 +358,11 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     world["ACCELERATE_USE_CPU"] = "true"
     children = [start(_PARALLEL, str(tmp_path), RANK=rank, LOCAL_RANK=rank, **world) for rank in ("0", "1")]
-    all_three(tmp_path / "alone")
+    all_networks(tmp_path / "alone")
     for child in children:
         _, problems = child.communicate()
         assert child.returncode == 0, problems
-    for name in ("semantic", "structure", "motion", "patches"):
+    for name in ("semantic", "structure", "motion", "patches", "framewise"):
         alone, first, second = (
             torch.load(tmp_path / who / f"{name}.pt", weights_only=True) for who in ("alone", "0", "1")
         )
