@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mindanim import decoders
 from mindanim.config.recipes import load_recipe
 from mindanim.config.run import RunOptions
 from mindanim.config.training import TrainStructureConfig
+from mindanim.decoders import Shapes
 from mindanim.errors import InputError
 from mindanim.stages.train import train_structure
 from tests.stages.test_train import make_fmri, make_stimuli
@@ -37,6 +39,20 @@ def test_a_decoder_of_ones_own_is_trained_and_loaded_like_any_other(run: RunOpti
     decoder = decoders.load(artifact.path)
     assert type(decoder).__name__ == "TwoScales" and decoder.spec["width"] == 128
     assert decoder.predict(torch.zeros(3, *decoder.shapes.response)).shape == (3, *decoder.shapes.latent)
+
+
+@pytest.mark.parametrize("kind", ["semantic", "structure", "motion"])
+def test_operations_of_a_step_are_counted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the layers' products by hand: batch 2, forward, and backward to weights and inputs."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    benchmark = importlib.import_module("decoders")
+    shapes = Shapes((1, 30), (8,), (4, 3), (4, 2, 2, 2))
+    ours, published = (benchmark.operations(side, kind, shapes, 2) for side in ("mindanim", "published"))
+    if kind == "structure":
+        trunk = [30 * 1024, 1024 * 1024, 1024 * 1024, 1024 * 8]
+        # Nothing flows back to the responses.
+        assert ours == published == 2 * 2 * (3 * sum(trunk) - trunk[0])
+    assert 0 < ours <= published
 
 
 @pytest.mark.parametrize(

@@ -160,14 +160,17 @@ class MotionExamples(Examples):
         figures: dict[str, float] = {}
         for prefix, starts in (("", self.decoded), ("true_start_", self.latents[:, 0])):
             first = starts[rows].float()
-            later = _in_batches(follow, rows, first)
-            moved = later - first[:, None]
+            # Clips of all frames take much memory: the differences take the frames' place.
+            moved = _in_batches(follow, rows, first, change)
+            frame_r = pooled_correlation(moved, true[:, 1:])
+            moved -= first[:, None]
             figures[f"{prefix}difference_r"] = pooled_correlation(moved, change)
             figures[f"{prefix}difference_element_r"] = element_correlation(moved, change)
-            figures[f"{prefix}frame_r"] = pooled_correlation(later, true[:, 1:])
+            figures[f"{prefix}frame_r"] = frame_r
             figures[f"{prefix}amplitude"] = float(moved.std() / change.std().clamp_min(1e-12))
+            del moved
         first = self.decoded[rows].float()
-        moved = _in_batches(follow, rows.roll(len(rows) // 2), first) - first[:, None]
+        moved = _in_batches(follow, rows.roll(len(rows) // 2), first, change) - first[:, None]
         alone = pooled_correlation(moved, change)
         score = figures["difference_r"] - alone
         return {"score": score, **figures, "other_responses_difference_r": alone}
@@ -184,12 +187,18 @@ class MotionExamples(Examples):
         change = true[:, 1:] - true[:, :1]
         shifts = sorted({place * len(rows) // (SHIFTS + 1) for place in range(SHIFTS + 1)})
         own, *others = (
-            pooled_correlation(_in_batches(follow, rows.roll(-shift), first) - first[:, None], change)
+            pooled_correlation(_in_batches(follow, rows.roll(-shift), first, change) - first[:, None], change)
             for shift in shifts
         )
         return sum(one >= own for one in (own, *others)) / len(shifts)
 
 
-def _in_batches(follow: Callable[[Tensor, Tensor], Tensor], rows: Tensor, first: Tensor) -> Tensor:
-    parts = zip(torch.split(rows, BATCH), torch.split(first, BATCH), strict=True)
-    return torch.cat([follow(part, start).float() for part, start in parts])
+def _in_batches(
+    follow: Callable[[Tensor, Tensor], Tensor], rows: Tensor, first: Tensor, like: Tensor
+) -> Tensor:
+    """What follows, in a new tensor of the shape of ``like (clip, frame - 1, latent)``."""
+    later = torch.empty_like(like)
+    for start in range(0, len(rows), BATCH):
+        part = slice(start, start + BATCH)
+        later[part] = follow(rows[part], first[part])
+    return later

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,10 @@ def info_nce(
     positives: ``(clip, clip) bool``, true where a prediction and a target belong together; the diagonal is
     true. own: the rows and columns over which the mean is taken, those of one of several processes.
     """
-    # Autocast would round the cosines, which the scale then multiplies.
-    with torch.autocast(predicted.device.type, enabled=False):
+    # Autocast would round the cosines, which the scale then multiplies. Where operations are only counted, on
+    # the device "meta", there is none.
+    kind = predicted.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
         one, other = (functional.normalize(vectors.float(), dim=1) for vectors in (predicted, target))
         logits = (one @ other.T) * logit_scale.exp()
     weight = positives.to(logits.dtype)
