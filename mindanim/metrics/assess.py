@@ -154,13 +154,13 @@ def _notes(material: Material, scored: Scored) -> dict[str, str]:
         text = f"The classifier was trained on {video.trained_frames} frames and reads {video.frames}."
         notes |= {name: text for name in scored.own if ".video" in name}
     if material.features is not None:
-        rank = f"Median rank {material.features.median_rank():g} of {len(material.test.clips)}."
+        rank = _rank(material.features.median_rank(), len(material.test.clips)) + "."
         notes |= {f"retrieval.top{top}": rank for top in RETRIEVED}
         if (pool := material.features.pool) is not None:
             text = (
-                f"Median rank {material.features.median_rank(large=True):g} of {pool.clips}; left out for "
-                f"looking like another clip of the pool: {pool.duplicates} ({pool.by_hash} by perceptual "
-                f"hash, {pool.by_clip} by CLIP)."
+                f"{_rank(material.features.median_rank(large=True), pool.clips)}; left out for looking like "
+                f"another clip of the pool: {pool.duplicates} ({pool.by_hash} by perceptual hash, "
+                f"{pool.by_clip} by CLIP)."
             )
             notes |= {f"retrieval.top{top}.large": text for top in RETRIEVED}
     if GRAY_TRUTH in scored.own:
@@ -168,6 +168,10 @@ def _notes(material: Material, scored: Scored) -> dict[str, str]:
         text = f"No hue: {shares[0]:.1f} % of the truth's pixels, {shares[1]:.1f} % of the reconstruction's."
         notes |= {f"hue.{kind}": text for kind in ("cosine", "pearson", "circular")}
     return notes
+
+
+def _rank(median: float, clips: int) -> str:
+    return f"Median rank {median:g} of {clips} (chance {(clips + 1) / 2:g})"
 
 
 def _distribution(

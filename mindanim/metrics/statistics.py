@@ -97,7 +97,9 @@ def block_rule(segments: Sequence[str], blocks: NDArray[np.intp]) -> str:
     sizes = np.bincount(blocks)
     if len(np.unique(blocks)) == len(set(segments)):
         return f"film segments of {_span(sizes)} clips"
-    return f"stretches of {_span(sizes)} consecutive clips within {len(set(segments))} segments"
+    count = len(set(segments))
+    within = "one segment" if count == 1 else f"{count} segments"
+    return f"stretches of {_span(sizes)} consecutive clips within {within}"
 
 
 def _span(sizes: NDArray[np.intp]) -> str:
