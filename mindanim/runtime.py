@@ -26,6 +26,7 @@ _RECORDED = (
 )
 
 _ON_CPU = "ACCELERATE_USE_CPU"
+_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def pick_device(name: str) -> torch.device:
@@ -75,10 +76,15 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
             native = torch.cuda.is_bf16_supported(including_emulation=False)
             return torch.bfloat16 if native else torch.float16
         return torch.float16 if device.type == "mps" else torch.float32
-    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision not in named:
+    if precision not in _PRECISIONS:
         raise UsageError(f"--precision {precision} is not a precision.", mend="Use auto, fp32, bf16 or fp16.")
-    return named[precision]
+    dtype: torch.dtype = getattr(torch, _PRECISIONS[precision])
+    return dtype
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """What --precision calls a floating-point type."""
+    return next(name for name, kind in _PRECISIONS.items() if str(dtype) == f"torch.{kind}")
 
 
 def free_bytes(device: torch.device) -> int:
@@ -170,6 +176,12 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def join_on(device: str) -> None:
+    """Let the processes of a launch meet where they compute: on a CPU also where GPUs are there."""
+    if device == "cpu" and world_size() > 1:
+        os.environ[_ON_CPU] = "true"
+
+
 def launched_alone() -> bool:
     """Whether `accelerate launch` was asked for several processes and started only this one.
 
@@ -179,12 +191,6 @@ def launched_alone() -> bool:
     sizes = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ
     return launched and not any(os.environ.get(size, "1") != "1" for size in sizes)
-
-
-def join_on(device: str) -> None:
-    """Let the processes of a launch meet where they compute: on a CPU also where GPUs are there."""
-    if device == "cpu" and world_size() > 1:
-        os.environ[_ON_CPU] = "true"
 
 
 def wait_for_all() -> None:

@@ -73,6 +73,7 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "float32",
             "CLIP of the middle frame; view 0 is not augmented",
         ),
+        Content("frame_hash.npy", "clip bit", "bool", "perceptual hash of the middle frame"),
         Content(
             "clip_text.npy",
             "clip view feature",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -160,9 +161,20 @@ class Draft:
             self._record("finding", finding={"code": code, "text": text, "data": data})
 
     def fact(self, **facts: Any) -> None:
-        """Small JSON facts that `mindanim show` displays, e.g. n_voxels=1500."""
+        """Small JSON facts that `mindanim show` displays, e.g. n_voxels=1500. JSON has no NaN: it is null."""
         if self.main:
-            self._record("facts", facts=facts)
+            absent = {
+                name: None for name, value in facts.items() if isinstance(value, float) and math.isnan(value)
+            }
+            self._record("facts", facts=facts | absent)
+
+    def computes_in(self, precision: str) -> None:
+        """That networks compute in this precision from here on; the fact `precision` names all there were.
+
+        It is not part of the identity, which no machine decides, but the numbers differ with it.
+        """
+        if self.main:
+            self._record("precision", precision=precision)
 
     def complete(self) -> dict[str, Any]:
         """Flush, hash and list all outputs; the parts of the manifest that are known here."""
@@ -171,6 +183,8 @@ class Draft:
         facts: dict[str, Any] = {}
         for entry in entries:
             facts |= entry.get("facts", {})
+        if names := _unique(entry["precision"] for entry in entries if entry["entry"] == "precision"):
+            facts["precision"] = ", ".join(names)
         sessions = [entry for entry in entries if entry["entry"] == "session"]
         return {
             "started": min(session["started"] for session in sessions),

@@ -82,7 +82,7 @@ def make_plan(
                 f"{path} is damaged.", why=" ".join(damage), mend="Add --force to build it again."
             )
         finished = existing.manifest["finished"]
-        reason = f"same inputs and options as the one finished {finished}"
+        reason = f"same inputs and options as the one finished {finished}{_other_precision(existing, run)}"
         return Plan("skip", kind, path, identity, partial, reason, existing, replaces=False)
     if (partial / MANIFEST).exists():
         action: Action = "finish"
@@ -92,6 +92,18 @@ def make_plan(
     else:
         action, reason = "build", "forced" if occupied else "not there yet"
     return Plan(action, kind, path, identity, partial, reason, existing, replaces=occupied)
+
+
+def _other_precision(existing: Artifact, run: RunOptions) -> str:
+    """That networks computed in less than single precision, or in another one than is asked for now.
+
+    Not a reason to refuse: with --precision auto the machine decides, and an artifact is the same on all.
+    """
+    made = existing.facts.get("precision", run.precision)
+    if made == run.precision or (made == "fp32" and run.precision == "auto"):
+        return ""
+    anew = f"; --force computes it in {run.precision}" if run.precision != "auto" else ""
+    return f" (computed in {made}{anew})"
 
 
 def check_inputs(inputs: Mapping[str, Artifact | Source]) -> None:

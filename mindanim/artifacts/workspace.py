@@ -49,8 +49,11 @@ class Workspace:
         """Where a stage run with `run` writes its artifact of `kind`."""
         return self._folder(run, kind, run.label)
 
-    def load(self, path: Path) -> Artifact:
-        """The artifact in `path`; InputError naming the command that makes it when it is not there."""
+    def load(self, path: Path, choice: str = "") -> Artifact:
+        """The artifact in `path`; InputError naming the command that makes it when it is not there.
+
+        choice: what names another one of its kind, where that is not --use.
+        """
         if (path / MANIFEST).exists():
             return Artifact.load(path)
         kind, _, label = path.name.partition("-")
@@ -58,13 +61,14 @@ class Workspace:
         if path.parent.name.startswith("sub-"):
             words += ["--subject", str(int(path.parent.name.removeprefix("sub-")))]
         words += ["--label", label] if label else []
+        choice = choice or f"--use {kind}=LABEL"
         there = sorted(found.parent.name for found in path.parent.glob(f"{kind}*/{MANIFEST}"))
         raise InputError(
             f"There is no {kind} in {path}.",
             why=f"Beside it: {', '.join(there)}."
             if there
             else "That stage has not been run or not finished.",
-            mend=f"Run: {' '.join(words)}" + (f"; or choose one with --use {kind}=LABEL." if there else "."),
+            mend=f"Run: {' '.join(words)}" + (f"; or choose one with {choice}." if there else "."),
         )
 
     def read(self, run: RunOptions, kind: str) -> Artifact:

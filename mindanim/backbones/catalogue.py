@@ -11,10 +11,11 @@ from typing import Literal
 
 Kind = Literal["diffusion", "clip", "captioner", "image_classifier", "video_classifier"]
 
-_UNET = tuple(f"unet/diffusion_pytorch_model.{end}" for end in ("safetensors", "fp16.safetensors", "bin"))
-_VAE = tuple(f"vae/diffusion_pytorch_model.{end}" for end in ("safetensors", "fp16.safetensors", "bin"))
-_TEXT = tuple(
-    f"text_encoder/{name}" for name in ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")
+_SAFE, _PICKLED = ("safetensors", "fp16.safetensors"), ("bin", "fp16.bin")
+_UNET = tuple(f"unet/diffusion_pytorch_model.{end}" for end in _SAFE + _PICKLED)
+_VAE = tuple(f"vae/diffusion_pytorch_model.{end}" for end in _SAFE + _PICKLED)
+_TEXT = tuple(f"text_encoder/model.{end}" for end in _SAFE) + tuple(
+    f"text_encoder/pytorch_model.{end}" for end in _PICKLED
 )
 _TRANSFORMERS = (
     "model.safetensors",

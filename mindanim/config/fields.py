@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+def spelled(pattern: str, rule: str) -> AfterValidator:
+    """A text that matches all of `pattern`, or none is given; what does not is refused with `rule`, in words.
+
+    rule: what is possible and why, to follow "label = 'x' is not possible: ".
+    """
+
+    def check(value: str | None) -> str | None:
+        if value is not None and re.fullmatch(pattern, value) is None:
+            raise ValueError(rule)
+        return value
+
+    return AfterValidator(check)
+
+
+ImportPath = Annotated[
+    str, spelled(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "the import path of a class, as package.module:Class")
+]
 """A class that lies outside this package, as "module:Class"."""
 
 
@@ -37,7 +55,8 @@ def opt(
     flag: whether the option is a first-class flag of its command; others are reached by ``--set`` and
     recipes.
     identity: whether a different value makes a different artifact.
-    constraints: pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``).
+    constraints: pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``). How a text is spelled is
+    said by its type (`spelled`), not by a pattern, which no reader of an error understands.
     """
     extra: dict[str, Any] = {"unit": unit, "flag": flag, "identity": identity}
     return Field(default, description=help, json_schema_extra=extra, **constraints)

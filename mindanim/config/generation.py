@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import field_validator, model_validator
 
-from mindanim.config.fields import StageConfig, opt
+from mindanim.config.fields import StageConfig, opt, spelled
+from mindanim.config.names import NAME
 
 Feature = Literal["semantic", "structure", "motion"]
 
+_VIDEOS = "it names the folder of finished videos of the subject: videos, or videos-LABEL"
 _NAMED_NOISE = {"shared": 1.0, "independent": 0.0}
 
 
@@ -57,11 +59,10 @@ class GenerateConfig(StageConfig):
     limit: int | None = opt(
         None, "Make at most this many of the chosen clips.", flag=True, unit="clips", ge=1
     )
-    features: str = opt(
+    features: Annotated[str, spelled(f"(videos(-{NAME})?)?", _VIDEOS)] = opt(
         "",
         "Sample again from the decoded features of these finished videos, e.g. videos or videos-LABEL.",
         identity=False,
-        pattern=r"^(videos(-[A-Za-z0-9][A-Za-z0-9.]*)?)?$",
     )
     noise: float = opt(
         1.0,

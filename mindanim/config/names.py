@@ -18,7 +18,11 @@ MAKER = {
     "evaluation": "evaluate",
 }
 
-DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""A dataset or a label: part of a folder's name, after the first dash of which a label begins."""
+NAME_RULE = (
+    "it becomes part of a folder's name; use letters, digits, '.', '_' and '-', a letter or digit first"
+)
 
 
 def kind_of_dataset(dataset: str) -> str:

@@ -226,8 +226,10 @@ def _merge(
         return model.model_validate(values), origins
     except ValidationError as error:
         # One sentence per option: a union reports each of its members.
-        first = {str(detail["loc"][:1]): detail for detail in reversed(error.errors())}
-        problems += [_invalid(stage, detail, model, sources, values) for detail in reversed(first.values())]
+        options: dict[str, list[Mapping[str, Any]]] = {}
+        for detail in error.errors():
+            options.setdefault(str(detail["loc"][:1]), []).append(detail)
+        problems += [_invalid(stage, details, model, sources, values) for details in options.values()]
         return None, origins
 
 
@@ -242,12 +244,16 @@ def _unknown(stage: str, name: str, layer: _Layer, model: type[Options]) -> Mind
 
 def _invalid(
     stage: str,
-    detail: Mapping[str, Any],
+    details: Sequence[Mapping[str, Any]],
     model: type[Options],
     sources: Mapping[str, _Layer],
     values: Mapping[str, Any],
 ) -> MindanimError:
-    message = str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
+    """The problem of one option; `details` has one entry, or one for each type that it might have had."""
+    detail, *others = details
+    # Of the other types, those that say in our words what they take are worth a mention.
+    said = [detail, *(other for other in others if other["type"] == "value_error")]
+    message = ", or ".join(str(one["msg"]).removeprefix("Value error, ").rstrip(".") for one in said)
     if not detail["loc"]:
         return ConfigError(f"{stage}: {message}.")
     name = str(detail["loc"][0])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mindanim.config.fields import Options, opt
-from mindanim.config.names import DATASET_NAME, KINDS, unknown
+from mindanim.config.fields import Options, opt, spelled
+from mindanim.config.names import KINDS, NAME, NAME_RULE, unknown
 from mindanim.errors import InputError, UsageError
 
 DEFAULT_WORK = Path("mindanim-work")
-_LABEL = r"^[A-Za-z0-9][A-Za-z0-9.]*$|^$"
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -21,22 +20,20 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 class RunOptions(Options):
     """Where the inputs and outputs lie and how the work is done; never part of an artifact's identity."""
 
-    dataset: str | None = opt(
+    dataset: Annotated[str | None, spelled(NAME, NAME_RULE)] = opt(
         None,
         "Study to work on, e.g. cc2017; bids-NAME keeps a second one apart.",
         flag=True,
         identity=False,
-        pattern=DATASET_NAME,
     )
     data: Path | None = opt(None, "Folder of the raw study, as downloaded.", flag=True, identity=False)
     subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
     work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)
-    label: str = opt(
+    label: Annotated[str, spelled(f"({NAME})?", NAME_RULE)] = opt(
         "",
         "Name of a variant, kept beside the others; inputs of the same name are read where there are any.",
         flag=True,
         identity=False,
-        pattern=_LABEL,
     )
     use: dict[str, str] = Field(
         default_factory=dict,
@@ -75,9 +72,7 @@ class RunOptions(Options):
 
     @field_validator("dataset")
     @classmethod
-    def _folder_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value.lower()):
-            raise ValueError("a dataset's name consists of letters, digits, '.', '_' and '-'")
+    def _lower_case(cls, value: str | None) -> str | None:
         return value.lower() if value is not None else None
 
     @field_validator("batch", mode="before")
@@ -111,6 +106,8 @@ class RunOptions(Options):
     @classmethod
     def _known_kinds(cls, value: dict[str, str]) -> dict[str, str]:
         problems = [unknown("input", name, KINDS) for name in value if name not in KINDS]
+        wrong = [label for label in value.values() if label and re.fullmatch(NAME, label) is None]
+        problems += [f"the label '{label}': {NAME_RULE}" for label in wrong]
         if problems:
             raise ValueError("; ".join(problems))
         return value

@@ -54,7 +54,10 @@ class TrainConfig(StageConfig):
         0.1, "Share of the training segments held out for choosing the epoch.", flag=True, gt=0, le=0.5
     )
     purge_s: float = opt(
-        20.0, "Gap left out between clips of one film that train and that validate.", unit="s", ge=0
+        20.0,
+        "Gap left out between clips of one film that train and that validate, in ridge's folds too.",
+        unit="s",
+        ge=0,
     )
     select: Literal["loss", "score", "last"] = opt(
         "loss", "Which epoch is kept: best validation loss or score, or the last."

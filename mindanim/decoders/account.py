@@ -10,9 +10,10 @@ from mindanim.config.training import (
     TrainSemanticConfig,
     TrainStructureConfig,
 )
-from mindanim.decoders.base import Shapes, build
+from mindanim.decoders.base import Shapes
 from mindanim.decoders.data import Split
-from mindanim.decoders.fitting import Fitted
+from mindanim.decoders.fit import network
+from mindanim.decoders.fitting import Fitted, fresh_weights
 
 _TARGETS = {
     "semantic": "the caption's CLIP vector and the hidden states of the diffusion model's text encoder",
@@ -20,19 +21,17 @@ _TARGETS = {
     "motion": "the latents of the later frames",
 }
 CHANCE = 0.05
-"""Probability under shifted pairings above which a decoder's score counts as chance."""
+"""Probability under shifted pairings (for motion: with other clips' responses) above which a decoder's score
+counts as chance."""
 
 
 def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
-    """What a fit will about take on disk, 0 where that is not known beforehand (a decoder of one's own).
+    """What a fit will about take on disk.
 
     A network in training holds, beside its weights, Adam's two moments, the best weights so far and, with
-    averaging, a fifth copy; a checkpoint is written beside the one before.
+    averaging, a fifth copy; a checkpoint is written beside the one before. It is built to be counted, so
+    that one that cannot be built or trained is refused here, before any work: InputError or ConfigError.
     """
-    if config.decoder in ("mlp", "cmg", "cmg-patches"):
-        with torch.device("meta"):
-            weights = build(kind, config.spec(), shapes).parameter_count()
-        return 4 * weights * (1 + 2 * (5 if config.ema else 4))
     if config.decoder in ("ridge", "transport"):
         outputs = {
             "semantic": shapes.clip[0] + shapes.tokens[0] * shapes.tokens[1],
@@ -41,7 +40,10 @@ def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
         }[kind]
         rank = min(outputs, config.ridge_components)
         return 4 * (shapes.features * rank + rank * outputs)
-    return 0
+    # Ours need no memory for it; a class from outside may ask its tensors for their values.
+    with torch.device("cpu" if ":" in config.decoder else "meta"), fresh_weights(config.seed):
+        weights = network(kind, config, shapes).parameter_count()
+    return 4 * weights * (1 + 2 * (5 if config.ema else 4))
 
 
 def methods(kind: str, config: TrainConfig, fitted: Fitted, split: Split) -> list[str]:
@@ -128,11 +130,14 @@ def _network(config: TrainConfig) -> str:
 def findings(kind: str, fitted: Fitted) -> list[tuple[str, str]]:
     """Code and text of what a user of the decoder must know."""
     found = list(fitted.warnings)
-    facts = fitted.facts
-    if facts["val_p"] > CHANCE or facts["val_score"] <= 0:
-        found.append((
-            f"{kind}-at-chance",
-            f"On the validation clips the {kind} decoder does no better than chance (score "
-            f"{facts['val_score']:.3f}, p {facts['val_p']:.3f} against shifted pairings of clips).",
-        ))  # fmt: skip
+    if chance := at_chance(kind, fitted.facts["val_score"], fitted.facts["val_p"]):
+        found.append((f"{kind}-at-chance", f"On the validation clips the {kind} decoder {chance}."))
     return found
+
+
+def at_chance(kind: str, score: float, p: float) -> str:
+    """That a decoder does no better than chance, in words; empty when it does better."""
+    if p <= CHANCE and score > 0:
+        return ""
+    against = "the responses of other clips" if kind == "motion" else "shifted pairings of clips"
+    return f"does no better than chance (score {score:.3f}, p {p:.3f} against {against})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,11 @@ from mindanim.decoders.parallel import drawn
 from mindanim.errors import InputError
 
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def _none(held: Mask) -> Mask:
+    return np.zeros_like(held)
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,9 @@ class Split:
     """Rows that fit the decoder and rows that choose the epoch.
 
     ``segments (clip,)`` names the block each of *all* rows belongs to, for cross-validation; ``held_out``
-    says in words what validates; ``purged`` rows lie in the gap between and are used by neither.
+    says in words what validates; ``purged`` rows lie in the gap between and are used by neither. ``near``
+    tells, for any rows ``(clip,)`` that are held out, which others lie too near to them in time to be fitted;
+    by default none.
     """
 
     fit: Rows
@@ -29,6 +38,7 @@ class Split:
     purged: Rows
     segments: NDArray[np.str_]
     held_out: str
+    near: Callable[[Mask], Mask] = _none
 
 
 def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: int) -> Split:
@@ -42,11 +52,12 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
     """
     names = list(dict.fromkeys(clips["segment"].astype(str)))
     segment = clips["segment"].astype(str).to_numpy(dtype=np.str_)
+    near = partial(_near, clips, purge_s)
     if len(names) > 2:
         count = max(1, round(fraction * len(names)))
         chosen = [names[int((place + 0.5) * len(names) / count)] for place in range(count)]
         held = np.isin(segment, chosen)
-        gap = _near(clips, held, purge_s)
+        gap = near(held)
         said = f"segments {', '.join(chosen)}"
         if gap.any():
             said += f", with a gap of {int(gap.sum())} clips around them"
@@ -56,7 +67,7 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
                 "Segments of one film that touch are kept apart by that gap.",
                 "Set a smaller purge_s.",
             )
-        return Split(_rows(~held & ~gap), _rows(held), _rows(gap), segment, said)
+        return Split(_rows(~held & ~gap), _rows(held), _rows(gap), segment, said, near)
     total, count = len(clips), max(1, round(fraction * len(clips)))
     if total - count < 2 * blocks:
         raise InputError(
@@ -65,7 +76,7 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
             "Use more of the study.",
         )
     held = np.arange(total) >= total - count
-    gap = _near(clips, held, purge_s)
+    gap = near(held)
     stretch = np.minimum(np.arange(total) * blocks // (total - count), blocks)
     return Split(
         _rows(~held & ~gap),
@@ -73,10 +84,11 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
         _rows(gap),
         np.array([f"{name}/{part}" for name, part in zip(segment, stretch, strict=True)]),
         f"the last {count} clips, after a gap of {int(gap.sum())}",
+        near,
     )
 
 
-def _near(clips: pd.DataFrame, held: NDArray[np.bool_], purge_s: float) -> NDArray[np.bool_]:
+def _near(clips: pd.DataFrame, purge_s: float, held: Mask) -> Mask:
     """Which of the other clips begin less than ``purge_s`` seconds from a held-out one of the same film."""
     near, onsets = np.zeros(len(clips), np.bool_), clips["onset_s"].to_numpy(np.float64)
     for film in clips.loc[held, "film"].unique():

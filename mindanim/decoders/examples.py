@@ -151,7 +151,8 @@ class MotionExamples(Examples):
         frame as at inference; ``true_start_...`` from the true one, which flatters, for what is at the mean
         already need not move; ``other_responses_...`` from the decoded one with the responses of other
         clips: what the first frame alone gives away. The score is difference_r less that. amplitude:
-        standard deviation of the decoded differences over that of the true ones.
+        standard deviation of the decoded differences over that of the true ones. p is not among them, see
+        `response_p`.
         """
         rows = self.validation
         true = self.latents[rows].float()
@@ -164,7 +165,6 @@ class MotionExamples(Examples):
             frame_r = pooled_correlation(moved, true[:, 1:])
             moved -= first[:, None]
             figures[f"{prefix}difference_r"] = pooled_correlation(moved, change)
-            figures[f"{prefix}p"] = shift_p_value(moved, change)
             figures[f"{prefix}difference_element_r"] = element_correlation(moved, change)
             figures[f"{prefix}frame_r"] = frame_r
             figures[f"{prefix}amplitude"] = float(moved.std() / change.std().clamp_min(1e-12))
@@ -178,8 +178,8 @@ class MotionExamples(Examples):
     def response_p(self, follow: Callable[[Tensor, Tensor], Tensor]) -> float:
         """How often difference_r is as high with the responses of clips some places further on.
 
-        The first frames stay: they give some of the motion away whatever the response, which the pairings
-        of `judge` cannot tell from decoding. Nineteen shifts and the true pairing: 0.05 is the least.
+        The first frames stay: they give some of the motion away whatever the response, which shifting
+        whole predictions cannot tell from decoding. Nineteen shifts and the true pairing: 0.05 is the least.
         On 128 validation clips at most, spread evenly, for every shift decodes all of them anew.
         """
         rows = self.validation[:: -(-len(self.validation) // SHIFTED)]

@@ -35,13 +35,22 @@ _GAIN_CLIPS = 512
 """Clips, spread evenly, on which the gain is chosen."""
 
 
-def _untrainable(decoder: Decoder, needed: str) -> InputError:
-    name = f"mindanim.decoders.{decoder.kind}.{needed}"
-    return InputError(
-        f"The {decoder.kind} decoder {decoder.spec['decoder']} is not trained by gradient descent.",
-        f"It is not derived from {name}.",
-        "Derive it from that class, and give it what the class asks for.",
-    )
+_NETWORKS = {"semantic": SemanticNetwork, "structure": StructureNetwork, "motion": MotionNetwork}
+
+
+def network(kind: str, config: TrainConfig, shapes: Shapes) -> Decoder:
+    """The decoder that is to be trained by gradient descent, with fresh weights.
+
+    Raises InputError where it cannot be built, or is a class that the training loop cannot fit.
+    """
+    decoder, needed = build(kind, config.spec(), shapes), _NETWORKS[kind]
+    if not isinstance(decoder, needed):
+        raise InputError(
+            f"The {kind} decoder {config.decoder} is not trained by gradient descent.",
+            f"It is not derived from {needed.__module__}.{needed.__name__}.",
+            "Derive it from that class, and give it what the class asks for.",
+        )
+    return decoder
 
 
 def fit_semantic(
@@ -51,9 +60,7 @@ def fit_semantic(
     if config.decoder == "ridge":
         return _semantic_ridge(config, examples, shapes, split)
     with fresh_weights(config.seed):
-        decoder = build("semantic", config.spec(), shapes).to(machine.device)
-        if not isinstance(decoder, SemanticNetwork):
-            raise _untrainable(decoder, "SemanticNetwork")
+        decoder = cast(SemanticNetwork, network("semantic", config, shapes)).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     task = SemanticTask(decoder, examples, config)
     decoder.first_token.copy_(examples.first_token)
@@ -89,9 +96,7 @@ def fit_structure(
     if config.decoder == "ridge":
         return _structure_ridge(config, examples, shapes, split)
     with fresh_weights(config.seed):
-        decoder = build("structure", config.spec(), shapes).to(machine.device)
-        if not isinstance(decoder, StructureNetwork):
-            raise _untrainable(decoder, "StructureNetwork")
+        decoder = cast(StructureNetwork, network("structure", config, shapes)).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     if config.standardise:
         decoder.scaler.fit(lambda columns: examples.latents[:, columns][examples.fit])
@@ -129,9 +134,7 @@ def fit_motion(
     if config.decoder == "transport":
         return _motion_transport(config, examples, shapes, split)
     with fresh_weights(config.seed):
-        decoder = build("motion", config.spec(), shapes).to(machine.device)
-        if not isinstance(decoder, MotionNetwork):
-            raise _untrainable(decoder, "MotionNetwork")
+        decoder = cast(MotionNetwork, network("motion", config, shapes)).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     if config.standardise or config.target == "difference":
         decoder.fit_scalers(examples.latents, examples.fit)
@@ -145,7 +148,11 @@ def _motion_ridge(
     found = Ridge(examples.responses, split, config).regress("later_frames", later)
     decoder = cast(MotionRidge, build("motion", config.spec() | {"rank": found.components.rank}, shapes))
     found.fill(decoder.later_map)
-    figures = examples.judge(lambda rows, first: decoder.place(found.predicted(rows.numpy()), first))
+
+    def follow(rows: Tensor, first: Tensor) -> Tensor:
+        return decoder.place(found.predicted(rows.numpy()), first)
+
+    figures = examples.judge(follow) | {"p": examples.response_p(follow)}
     return report_ridge(decoder, [found], found.losses, figures)
 
 
@@ -189,7 +196,11 @@ def _motion_transport(
     }
     decoder = cast(MotionTransport, build("motion", spec, shapes))
     found.fill(decoder.field_map)
-    figures = examples.judge(lambda rows, first: follow(rows, first, gain))
+
+    def move(rows: Tensor, first: Tensor) -> Tensor:
+        return follow(rows, first, gain)
+
+    figures = examples.judge(move) | {"p": examples.response_p(move)}
     figures["field_r"] = pooled_correlation(predicted[examples.validation], fields[examples.validation])
     fitted = report_ridge(decoder, [found], found.losses, figures)
     fitted.facts["gain"] = gain

@@ -16,7 +16,7 @@ from torch import Tensor
 from mindanim import runtime
 from mindanim.config.training import TrainConfig
 from mindanim.decoders.base import Decoder
-from mindanim.decoders.data import Split
+from mindanim.decoders.data import Mask, Split
 from mindanim.decoders.ridge import LinearFit, LinearMap, RidgeFit, fit_ridge, solve
 from mindanim.decoders.targets import Components, Matrix, Reduction, Rows, Target, numpy
 from mindanim.decoders.training import Task, train
@@ -56,6 +56,9 @@ def fit_network(task: Task[Any, Any], config: TrainConfig, machine: Machine) -> 
     best = history.loc[history["epoch"] == course.best_epoch].iloc[0]
     facts: dict[str, Any] = {"best_epoch": course.best_epoch, "epochs": int(history["epoch"].iloc[-1])}
     facts |= {name: float(best[name]) for name in history.columns if name.startswith(("train_", "val_"))}
+    task.eval()
+    with torch.no_grad():
+        facts |= {f"val_{name}": value for name, value in task.conclude().items()}
     facts["parameters"] = sum(parameter.numel() for parameter in task.decoder.parameters())
     warnings = []
     # A cosine schedule comes to rest at its last epoch, which says nothing about a longer one.
@@ -120,6 +123,12 @@ class Ridge:
         split, config, x = self.split, self.config, self.responses
         reduction = Reduction(target, config.ridge_components)
         seen = reduction.over(split.fit)
+
+        def near(out: Mask) -> Mask:
+            held = np.zeros(len(split.segments), np.bool_)
+            held[split.fit[out]] = True
+            return split.near(held)[split.fit]
+
         choice = fit_ridge(
             x[split.fit],
             seen.scores,
@@ -127,10 +136,11 @@ class Ridge:
             alphas=config.ridge_alphas,
             folds=config.ridge_folds,
             relevance_power=config.ridge_relevance,
+            near=near,
         )
         scores = np.zeros((target.clips, seen.scores.shape[1]))
-        scores[split.fit] = choice.out_of_fold
         scores[split.validation] = choice.linear.predict(x[split.validation])
+        scores[split.fit] = choice.out_of_fold  # last: an import is judged on clips that fit, too
         losses = {
             f"{part}_loss": _error(target, seen, scores, rows)
             for part, rows in (("train", split.fit), ("val", split.validation))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from mindanim.decoders.data import Mask
 from mindanim.decoders.targets import Components, Matrix
+from mindanim.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ def fit_ridge(
     alphas: Sequence[float],
     folds: int,
     relevance_power: float = 0.0,
+    near: Callable[[Mask], Mask] | None = None,
 ) -> RidgeFit:
     """Fit ridge regression; the penalty with the least squared error over held-out segments is taken.
 
     x ``(clip, feature)``; y ``(clip, target)``; segments ``(clip,)``: clips of one segment are never on
-    both sides of a fold. Everything estimated (means, relevance) is estimated within the fold. Solved in
+    both sides of a fold. near: which clips ``(clip,) bool`` lie too near in time to those held out to be
+    fitted beside them. Everything estimated (means, relevance) is estimated within the fold. Solved in
     the space of clips, so the cost grows with the cube of their number and linearly with features and
-    targets. Raises ValueError when there are fewer than two segments.
+    targets. Raises ValueError when there are fewer than two segments, InputError when fewer than two clips
+    are far enough from those of a fold.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     held_out = assign_folds(segments, folds)
@@ -80,7 +85,14 @@ def fit_ridge(
     predicted = np.empty((len(candidates), *y.shape))
     for fold in np.unique(held_out):
         out = held_out == fold
-        predicted[:, out] = _Solver(x[~out], y[~out], relevance_power).predictions(x[out], candidates)
+        kept = ~out if near is None else ~(out | near(out))
+        if kept.sum() < 2:
+            raise InputError(
+                f"Cross-validation has no clips to fit beside the {int(out.sum())} that it holds out.",
+                "All others of the film begin less than purge_s seconds from one of these.",
+                "Set a smaller purge_s, or more ridge_folds.",
+            )
+        predicted[:, out] = _Solver(x[kept], y[kept], relevance_power).predictions(x[out], candidates)
     errors = ((predicted - y) ** 2).mean((1, 2))
     best = int(errors.argmin())
     alpha = float(candidates[best])

@@ -119,6 +119,10 @@ class MotionTask(Task[MotionNetwork, MotionExamples]):
         figures = data.judge(lambda rows, first: self.decoder.follow(data.responses[rows], first))
         return {"loss": total / len(data.validation), **figures}
 
+    def conclude(self) -> dict[str, float]:
+        data = self.examples.held_out(self.decoder.device)
+        return {"p": data.response_p(lambda rows, first: self.decoder.follow(data.responses[rows], first))}
+
     def _loss(self, data: MotionExamples, responses: Tensor, visible: Tensor) -> Tensor:
         network = self.decoder
         latents = data.latents.float()

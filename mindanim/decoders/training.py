@@ -65,6 +65,10 @@ class Task(nn.Module, Generic[D, X]):
         """Figures on the validation clips: "loss" comparable with training's, "score" the higher the
         better."""
 
+    def conclude(self) -> dict[str, float]:
+        """Figures on the validation clips that are too costly for every epoch; asked for at the end."""
+        return {}
+
 
 @dataclass
 class Progress:
@@ -98,7 +102,8 @@ def train(
     selected.
 
     dtype: of the forward pass (autocast); weights stay float32. events: folder for TensorBoard, if any.
-    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite.
+    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite,
+    or when no validation gives a number to select by.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         run = _Run(task.to(device), config, dtype, checkpoint)
@@ -120,6 +125,12 @@ def train(
                 progress.advance(1, **run.close(epoch))
                 if run.at.history and run.at.history[-1]["epoch"] == epoch + 1:
                     write(run.at.history[-1])
+    if run.at.best_value == -math.inf:
+        raise ConfigError(
+            f"No epoch of the {task.decoder.kind} decoder has a validation {config.select} that is a number.",
+            "The training has diverged, or the targets of the validation clips are not finite.",
+            "Lower learning_rate (or noam_factor), or set clip_norm, e.g. --set clip_norm=1.",
+        )
     task.load_state_dict(run.at.best)
     return run.at
 
@@ -196,6 +207,8 @@ class _Run:
         value = (
             float(epoch) if choice == "last" else figures["score"] if choice == "score" else -figures["loss"]
         )
+        if math.isnan(value):
+            value = -math.inf  # nothing compares with NaN, which would be kept for good where it came first
         if not at.best or value > at.best_value:
             at.best_value, at.best_epoch, at.waited = value, epoch, 0
             at.best = {name: tensor.detach().cpu().clone() for name, tensor in self.task.state_dict().items()}

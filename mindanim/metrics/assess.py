@@ -27,7 +27,7 @@ from mindanim.metrics.semantic import Networks
 from mindanim.metrics.statistics import Resampling, block_rule, make_blocks, numbered
 from mindanim.metrics.summary import summarise
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SIGNIFICANT = 0.05
 CEILING, MEAN_IMAGE, REPEAT = "oracle", "mean-image", "repeat"
 HALVES = ("odd repeats", "even repeats")
@@ -129,17 +129,21 @@ def _hash_of_truth(test: TestSet) -> str:
 
 
 def _coarse(null: NDArray[np.float64], blocks: int) -> list[str]:
-    """Which tests cannot find anything at 5 %, for want of shifts or blocks."""
+    """Which tests cannot find anything at 5 %, for want of shifts, permutations or blocks."""
     said = []
     if (pairings := null.shape[1]) > 1 and pairings * SIGNIFICANT < 1:
         said.append(
             f"p against the shuffled floor cannot be below {1 / pairings:.2g}: the clips allow {pairings} "
             "pairings only. More shifts (--set shuffles=N) or more film segments make it finer."
         )
-    if 2**blocks * SIGNIFICANT < 1:
+    elif 1 < pairings < len(null) / SIGNIFICANT:
         said.append(
-            f"p against the other floors cannot be below {0.5**blocks:.2g} with so few blocks ({blocks})."
+            f"Corrected for {len(null)} metrics (Holm), the smallest p against the shuffled floor can hardly "
+            f"be below {len(null) / pairings:.2g}: {pairings} pairings were scored. More permutations (--set "
+            "permutations=N), more shifts (--set shuffles=N) or more film segments make it finer."
         )
+    if blocks == 1:
+        said.append("p against the other floors cannot be below .5: the clips make one block only.")
     return said
 
 
@@ -150,12 +154,13 @@ def _notes(material: Material, scored: Scored) -> dict[str, str]:
         text = f"The classifier was trained on {video.trained_frames} frames and reads {video.frames}."
         notes |= {name: text for name in scored.own if ".video" in name}
     if material.features is not None:
-        rank = f"Median rank {material.features.median_rank():g} of {len(material.test.clips)}."
+        rank = _rank(material.features.median_rank(), len(material.test.clips)) + "."
         notes |= {f"retrieval.top{top}": rank for top in RETRIEVED}
         if (pool := material.features.pool) is not None:
             text = (
-                f"Median rank {material.features.median_rank(large=True):g} of {pool.clips}; left out for "
-                f"looking like another clip of the pool: {pool.duplicates}."
+                f"{_rank(material.features.median_rank(large=True), pool.clips)}; left out for looking like "
+                f"another clip of the pool: {pool.duplicates} ({pool.by_hash} by perceptual hash, "
+                f"{pool.by_clip} by CLIP)."
             )
             notes |= {f"retrieval.top{top}.large": text for top in RETRIEVED}
     if GRAY_TRUTH in scored.own:
@@ -163,6 +168,10 @@ def _notes(material: Material, scored: Scored) -> dict[str, str]:
         text = f"No hue: {shares[0]:.1f} % of the truth's pixels, {shares[1]:.1f} % of the reconstruction's."
         notes |= {f"hue.{kind}": text for kind in ("cosine", "pearson", "circular")}
     return notes
+
+
+def _rank(median: float, clips: int) -> str:
+    return f"Median rank {median:g} of {clips} (chance {(clips + 1) / 2:g})"
 
 
 def _distribution(

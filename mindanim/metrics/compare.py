@@ -13,17 +13,8 @@ from numpy.typing import NDArray
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, UsageError, raise_together
 from mindanim.metrics.assess import SCHEMA_VERSION
-from mindanim.metrics.statistics import (
-    Bounds,
-    Resampling,
-    block_interval,
-    effect_size,
-    holm,
-    make_blocks,
-    numbered,
-    p_of_null,
-    sign_flip_p,
-)
+from mindanim.metrics.significance import effect_size, holm, p_of_null, paired_test
+from mindanim.metrics.statistics import Bounds, Resampling, block_interval, make_blocks, numbered
 
 _SHARED = {
     "dataset": "dataset",
@@ -79,8 +70,8 @@ def compare(
     Returns one row per metric and further evaluation: `metric`, `direction`, `reference` and `other` (names),
     `n` (clips on which both are defined), `reference_value`, `other_value` (means over these), `difference`
     (signed so that positive means that the other is better), `ci_low`, `ci_high` (95 % over blocks), `p`
-    (two-sided, sign flips of blocks), `p_holm` (over all rows) and `effect_size` (mean of block means over
-    their standard deviation). NaN where something cannot be computed.
+    (two-sided, over blocks), `p_by` (the test, see `paired_test`), `p_holm` (over all rows) and `effect_size`
+    (mean of block means over their standard deviation). NaN where something cannot be computed.
 
     Raises InputError naming every difference in dataset, clips, ground truth, frames, resolution, subset,
     metric versions or backbones; UsageError for fewer than two evaluations.
@@ -245,6 +236,7 @@ def _row(
     rng = resampling.rng(name, other)
     blocks, segments = resampling.blocks, resampling.segments
     interval = block_interval(difference, blocks, resampling.bootstraps, rng, segments)
+    tested = paired_test(difference, blocks, resampling.permutations, rng, two_sided=True, segments=segments)
     return {
         "metric": name,
         "direction": score["direction"],
@@ -256,6 +248,7 @@ def _row(
         "difference": interval.value,
         "ci_low": interval.low,
         "ci_high": interval.high,
-        "p": sign_flip_p(difference, blocks, resampling.permutations, rng, two_sided=True, segments=segments),
+        "p": tested.p,
+        "p_by": tested.by,
         "effect_size": effect_size(difference, blocks),
     }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 _STRONGEST = 0.95
 """Correlation of neighbouring clips beyond which nothing is sure."""
-_GONE = 1e-2
+_GONE = 1e-4
 """Correlation taken for none."""
 
 
@@ -24,9 +24,9 @@ class Dependence:
     """How far blocks are from independent ones of equal size.
 
     inflation: variance of the mean, over what the sample variance of the blocks makes it. df: degrees of
-    freedom that this sample variance is worth (Satterthwaite's; blocks - 1 for independent ones). flips:
-    variance of the sum of the block totals over the sum of their variances. 1, blocks - 1 and 1 without
-    autocorrelation.
+    freedom that the product of the two is worth (Satterthwaite's, less what the inflation is uncertain by
+    because the correlation is an estimate; blocks - 1 for independent ones). flips: variance of the sum of
+    the block totals over the sum of their variances. 1, blocks - 1 and 1 without autocorrelation.
     """
 
     inflation: float
@@ -47,16 +47,27 @@ def dependence(
     order = np.argsort(segments, kind="stable")
     scores, within = scores[order], segments[order]
     _, dense = np.unique(blocks[order], return_inverse=True)
-    covariance = _block_covariance(dense, within, _lag_one(scores, within))
-    sizes = np.bincount(dense).astype(np.float64)
+    correlation = _lag_one(scores, within)
+    inflation, df, flips = _ratios(_block_covariance(dense, within, correlation), dense)
+    step = 0.01
+    above = _ratios(_block_covariance(dense, within, correlation + step), dense)[0]
+    # Delta method: the variance of a lag-one correlation is (1 - correlation^2) / n (Bartlett 1946).
+    doubt = (np.log(above / inflation) / step) ** 2 * (1 - correlation**2) / len(scores)
+    # The relative variance of an estimate of df degrees of freedom is 2 / df, and those of factors add up.
+    return Dependence(inflation, 2 / (2 / df + float(doubt)), flips)
+
+
+def _ratios(covariance: NDArray[np.float64], blocks: NDArray[np.intp]) -> tuple[float, float, float]:
+    """`Dependence` from the covariance of the block totals, its df for a correlation that is known."""
+    sizes = np.bincount(blocks).astype(np.float64)
     count, total = len(sizes), sizes.sum()
     centre = np.eye(count) - np.outer(sizes, np.ones(count)) / total
     rest = centre @ covariance @ centre.T
     spread = float(np.trace(rest))
-    return Dependence(
-        inflation=float(covariance.sum()) * (count - 1) / (count * spread),
-        df=spread**2 / float((rest**2).sum()),
-        flips=float(covariance.sum() / np.trace(covariance)),
+    return (
+        float(covariance.sum()) * (count - 1) / (count * spread),
+        spread**2 / float((rest**2).sum()),
+        float(covariance.sum() / np.trace(covariance)),
     )
 
 
@@ -70,7 +81,8 @@ def _lag_one(scores: NDArray[np.float64], segments: NDArray[np.intp]) -> float:
     if not neighbours.any() or power <= 1e-24 * float(np.abs(scores).max()) ** 2:
         return 0.0
     found = float((rest[1:] * rest[:-1])[neighbours].mean()) / power
-    return min(max(found + (1 + 4 * found) / count, 0.0), _STRONGEST)
+    # The bias is -(1 + 4 rho) / n, in terms of the true correlation.
+    return min(max((count * found + 1) / max(count - 4, 1), 0.0), _STRONGEST)
 
 
 def _block_covariance(

@@ -26,7 +26,8 @@ from mindanim import console, runtime
 from mindanim.metrics import motion
 from mindanim.metrics.floors import Clips
 from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
-from mindanim.metrics.statistics import Resampling, sign_flip_p
+from mindanim.metrics.significance import paired_test
+from mindanim.metrics.statistics import Resampling
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
 """What is tested, and the sign that makes more of it better."""
@@ -150,12 +151,22 @@ def set_test(
 ) -> dict[str, Any]:
     """The test over a set: the mean over clips in true order against that of each clip's k-th permutation.
 
-    blocks, segments: (clip,), for the test against the reversed order (`permutations` block sign flips).
+    blocks, segments: (clip,), for the test against the reversed order (`paired_test`, with `permutations`).
     Returns `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`,
-    `p_median` and `share_below_05` over clips, `reversed` (the mean backwards) and `p_reversed`.
+    `p_median` and `share_below_05` over clips, `reversed` (the mean backwards), `p_reversed` and
+    `p_reversed_by` (the test).
     """
     kept = np.array([not np.isnan(clip[metric]).any() for clip in clips], np.bool_)
-    names = ("value", "null", "p_set", "p_median", "share_below_05", "reversed", "p_reversed")
+    names = (
+        "value",
+        "null",
+        "p_set",
+        "p_median",
+        "share_below_05",
+        "reversed",
+        "p_reversed",
+        "p_reversed_by",
+    )
     if not kept.any():
         return {"clips": 0} | dict.fromkeys(names)
     scores = [clip[metric] for clip, defined in zip(clips, kept, strict=True) if defined]
@@ -165,6 +176,8 @@ def set_test(
     mean /= len(scores)
     per_clip = np.array([order_p(row, metric) for row in scores], dtype=np.float64)
     gain = METRICS[metric] * np.array([row[0] - row[1] for row in scores])
+    films = None if segments is None else segments[kept]
+    tested = paired_test(gain, blocks[kept], permutations, rng, segments=films)
     return {
         "clips": len(scores),
         "value": float(mean[0]),
@@ -173,7 +186,6 @@ def set_test(
         "p_median": float(np.median(per_clip)),
         "share_below_05": float((per_clip <= 0.05).mean()),
         "reversed": float(mean[1]),
-        "p_reversed": sign_flip_p(
-            gain, blocks[kept], permutations, rng, segments=None if segments is None else segments[kept]
-        ),
+        "p_reversed": tested.p,
+        "p_reversed_by": tested.by,
     }

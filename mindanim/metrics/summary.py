@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 from mindanim.metrics.metric import Metric
 from mindanim.metrics.scored import Scored, Shuffled
-from mindanim.metrics.statistics import (
-    Resampling,
-    block_interval,
-    holm,
-    p_of_null,
-    shift_null,
-    sign_flip_p,
-)
+from mindanim.metrics.significance import SHIFTS, Significance, holm, p_of_null, paired_test, shift_null
+from mindanim.metrics.statistics import Resampling, block_interval
 
 CEILINGS = ("oracle", "repeat")
 
@@ -121,8 +115,8 @@ def _shuffled_floor(
     """Floor entry of the shuffled pairing; p by circular shifts within segments."""
     sign = metric.sign
     rng = resampling.rng(metric.id, "shuffled")
-    p = None if null is None else p_of_null(sign * null)
-    return _compared(own, shuffled.floor, sign * shuffled.differences(own), sign, p, resampling, rng)
+    tested = Significance(None, None) if null is None else Significance(p_of_null(sign * null), SHIFTS)
+    return _compared(own, shuffled.floor, sign * shuffled.differences(own), sign, tested, resampling, rng)
 
 
 def _floor(
@@ -132,13 +126,13 @@ def _floor(
     floor: NDArray[np.float64],
     resampling: Resampling,
 ) -> dict[str, Any]:
-    """Floor entry of videos that replace the reconstructions; p by block sign flips."""
+    """Floor entry of videos that replace the reconstructions; p over blocks."""
     rng = resampling.rng(metric.id, name)
     differences = metric.sign * (own - floor)
-    p = sign_flip_p(
+    tested = paired_test(
         differences, resampling.blocks, resampling.permutations, rng, segments=resampling.segments
     )
-    return _compared(own, floor, differences, metric.sign, p, resampling, rng)
+    return _compared(own, floor, differences, metric.sign, tested, resampling, rng)
 
 
 def _compared(
@@ -146,14 +140,15 @@ def _compared(
     floor: NDArray[np.float64],
     contributions: NDArray[np.float64],
     sign: float,
-    p: float | None,
+    tested: Significance,
     resampling: Resampling,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Mean of a floor and of score minus floor (positive is better), on clips that have both."""
     both = ~np.isnan(own) & ~np.isnan(floor)
     if not both.any():
-        return {"value": None, "difference": None, "ci": None, "p": None, "p_holm": None, "above": False}
+        empty = ("value", "difference", "ci", "p", "p_by", "p_holm")
+        return dict.fromkeys(empty) | {"above": False}
     difference = sign * float((own[both] - floor[both]).mean())
     interval = block_interval(
         np.where(both, contributions, np.nan),
@@ -162,14 +157,18 @@ def _compared(
         rng,
         resampling.segments,
     )
-    half = None if interval.high is None else interval.high - interval.value
+    ends = None
+    if interval.low is not None and interval.high is not None:
+        # The contributions say how far the ends are from the middle; that is the difference itself.
+        ends = [difference + end - interval.value for end in (interval.low, interval.high)]
     return {
         "value": _mean(floor),
         "difference": difference,
-        "ci": None if half is None else [difference - half, difference + half],
-        "p": p,
+        "ci": ends,
+        "p": tested.p,
+        "p_by": tested.by,
         "p_holm": None,
-        "above": half is not None and difference - half > 1e-9,
+        "above": ends is not None and ends[0] > 1e-9,
     }
 
 

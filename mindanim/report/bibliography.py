@@ -124,6 +124,16 @@ _SAID: tuple[tuple[str, str], ...] = (
         "doi:10.1111/j.2517-6161.1995.tb02031.x.",
     ),
     (
+        "Johnson 1978",
+        "Johnson NJ (1978). Modified t tests and confidence intervals for asymmetrical populations. Journal "
+        "of the American Statistical Association 73(363), 536-544.",
+    ),
+    (
+        "Ibragimov and Müller 2010",
+        "Ibragimov R, Müller UK (2010). t-statistic based correlation and heterogeneity robust inference. "
+        "Journal of Business and Economic Statistics 28(4), 453-468. doi:10.1198/jbes.2009.08046.",
+    ),
+    (
         "nilearn",
         "Abraham A, et al. (2014). Machine learning for neuroimaging with scikit-learn. Frontiers in "
         "Neuroinformatics 8:14. doi:10.3389/fninf.2014.00014.",

@@ -85,10 +85,11 @@ def write_report(
         floors=words.FLOORS,
         ceilings=words.CEILINGS,
         ablations=_ablations(ablations, metrics["scores"]),
+        tests=words.tests(name for table in ablations for name in table["p_by"]),
         breakdowns=breakdowns,
         bibliography=bibliography(metrics, methods),
         groups=_groups(metrics["scores"]),
-        sections=_sections(clips, film_mb),
+        sections=_sections(clips, film_mb, len(per_clip)),
         fps=fps or _ASSUMED_FPS,
         fps_known=fps is not None,
         score_name=score_name,
@@ -125,12 +126,12 @@ def _cells(score: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sections(clips: Sequence[ClipView], film_mb: float) -> list[tuple[str, list[Shown]]]:
-    """Best, median and worst clips, and the rest, best first."""
+def _sections(clips: Sequence[ClipView], film_mb: float, there: int) -> list[tuple[str, list[Shown]]]:
+    """Best, median and worst clips, and the rest, best first. there: clips that were scored."""
     ranked = sorted(clips, key=lambda view: -math.inf if math.isnan(view.score) else view.score, reverse=True)
     shown = strips(ranked, int(1e6 * film_mb))
     if any(clip.view.place for clip in shown):
-        return _placed(shown)
+        return _placed(shown, drawn=len(shown) < there)
     if len(shown) <= 3 * _HIGHLIGHTS:
         return [("All clips, best first", shown)] if shown else []
     start = (len(shown) - _HIGHLIGHTS) // 2
@@ -141,7 +142,7 @@ def _sections(clips: Sequence[ClipView], film_mb: float) -> list[tuple[str, list
         ("Median", shown[middle]),
         ("Worst", shown[-_HIGHLIGHTS:]),
     ]
-    return [*sections, (f"The other {len(rest)} clips, best first", rest)] if rest else sections
+    return [*sections, (f"The others ({len(rest)}), best first", rest)] if rest else sections
 
 
 def _ablations(
@@ -162,11 +163,12 @@ def _ablations(
     return rows
 
 
-def _placed(shown: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
-    """Clips under the places that they have in the whole test set."""
+def _placed(shown: Sequence[Shown], drawn: bool) -> list[tuple[str, list[Shown]]]:
+    """Clips under the places that they have in the whole test set. drawn: there are more than these."""
     sections = [(name, [clip for clip in shown if clip.view.place == name]) for name in PLACES]
     rest = [clip for clip in shown if not clip.view.place]
-    sections.append((f"The other {len(rest)} clips, drawn at random, best first", rest))
+    how = "drawn at random, best first" if drawn else "best first"
+    sections.append((f"The others ({len(rest)}), {how}", rest))
     return [(name, clips) for name, clips in sections if clips]
 
 

@@ -31,7 +31,7 @@ _HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
 def table_latex(data: dict[str, Any]) -> str:
     """The whole of table.tex, from the content of metrics.json."""
     floors, ceilings = words.floors_there(data["scores"]), words.ceilings_there(data["scores"])
-    head = ["", "Score", r"95\,\% interval", "Chance", "Shuffled"]
+    head = ["", "Score", r"95\,\% interval", "$n$", "Chance", "Shuffled"]
     head += [_HEADS.get(name, name.capitalize()) for name in (*floors, *ceilings)]
     rows = [
         (title, [_row(score, floors, ceilings) for score in scores])
@@ -40,6 +40,7 @@ def table_latex(data: dict[str, Any]) -> str:
     subset = rf" \textbf{{Subset: {escape(data['subset'])}.}}" if data["subset"] else ""
     caption = (
         escape(f"{words.title(data)}: {words.basis(data)}") + subset + r" $\downarrow$: lower is better. "
+        "$n$: clips in which the score is defined. "
         "The last column says in words and colour whether a score clears its shuffled floor, or which floor "
         "is reliably better."
     )
@@ -117,6 +118,7 @@ def _row(score: dict[str, Any], floors: Sequence[str], ceilings: Sequence[str]) 
         named(score),
         _value(score["value"]),
         escape(words.interval(score["ci"])),
+        str(score["n"]),
         _value(score["chance"]),
         *(_value(floor["value"] if floor else None) for floor in found),
         *(_value(score["ceiling"].get(name)) for name in ceilings),

@@ -46,8 +46,10 @@ def write_summary(path: Path, summary: Summary) -> None:
         groups=_groups(summary),
         standing=words.standing,
         counts=[(name, *words.counts(data["scores"])) for name, data in summary.runs],
+        by_chance=words.by_chance,
         provenance=summary.provenance,
         differences=_records(summary.differences),
+        tests=words.tests(summary.differences["p_by"]),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},
         first=summary.runs[0][1],
@@ -116,19 +118,14 @@ def markdown(summary: Summary) -> str:
     parts += [
         f"## Differences from {names[0]}, positive is better",
         grid(head, body),
-        *filter(None, [coarse(summary)]),
+        f"p: {words.tests(summary.differences['p_by'])} over blocks, two-sided. {coarse(summary)}".rstrip(),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def coarse(summary: Summary) -> str:
     """What keeps the p values of the differences from being small; empty where nothing does."""
-    blocks = summary.runs[0][1]["blocks"]
-    least = 2.0 ** (1 - blocks)
-    if least <= 0.05:
-        return ""
-    few = "one block" if blocks == 1 else f"{blocks} blocks"
-    return f"With {few} no p value can be below {words.p_value(least)}, before any correction."
+    return "With one block no p value can be below 1." if summary.runs[0][1]["blocks"] == 1 else ""
 
 
 def latex(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""The scores as a table for the terminal: 100 columns wide, or 80 with less in it."""
+"""The scores as a table for the terminal: 100 columns wide, 80 with less in it, or 126 with more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-WIDTH, NARROW = 100, 80
+WIDE, WIDTH, NARROW = 126, 100, 80
 _TOLD = ("Not judged", "Order of frames", "Beaten without a brain", "Beaten without a generator")
 _STYLES = {"above": "green", "not above": "red"} | dict.fromkeys(words.UNJUDGED, "dim")
 
@@ -31,14 +31,14 @@ _LONGEST_VERDICT = len("no-brain wins")
 
 def fitting(columns: int) -> int:
     """How wide the tables are made for a terminal of so many columns."""
-    return WIDTH if columns >= WIDTH else NARROW
+    return next((width for width in (WIDE, WIDTH) if columns >= width), NARROW)
 
 
 def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
     """Every score with its interval, shuffled floor and verdict, and the summary in one sentence.
 
-    metrics: the content of metrics.json. width: 100 columns, or 80 without chance and ceiling. Raises
-    InputError for another version of the schema.
+    metrics: the content of metrics.json. width: 100 columns, 80 without chance and ceiling, or 126 with the
+    identifiers. Raises InputError for another version of the schema.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
@@ -48,6 +48,9 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
     words.check_version(metrics)
     table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=0)
     table.add_column("Metric", ratio=1, no_wrap=True)
+    identified = width >= WIDE
+    if identified:
+        table.add_column("Identifier", width=WIDE - WIDTH, no_wrap=True, style="dim")
     shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _SPARED]
     for name, wide, _ in shown:
         table.add_column(name, justify="right", width=wide, no_wrap=True)
@@ -56,7 +59,7 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
         table.add_row(Text(title, style="bold"))
         for score in scores:
             cells = (cell(score) for _, _, cell in shown)
-            table.add_row(_name(score), *cells, _standing(score))
+            table.add_row(_name(score), *[score["id"]] * identified, *cells, _standing(score))
     high, wide = metrics["resolution"]
     size = f"{metrics['clips']} clips, {metrics['frames']} frames of {high} x {wide} px"
     subset = [Text(f"Subset: {metrics['subset']}", style="yellow")] if metrics["subset"] else []
@@ -66,6 +69,7 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
         table,
         Text(words.headline(metrics["scores"])),
         *(Text(f"{line.title}: {line.text}") for line in words.summary(metrics) if line.title in _TOLD),
+        *[Text("The identifiers of these metrics are in table.md.", style="dim")] * (not identified),
     )
 
 
@@ -76,7 +80,7 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
     from rich.text import Text
 
     first = compared["reference"].iloc[0] if len(compared) else ""
-    title = f"Against {first}, positive is better"
+    title = f"Against {first}, positive is better; p: {words.tests(compared['p_by'])} over blocks"
     table = Table(
         box=SIMPLE_HEAD,
         width=width,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mindanim.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUPS = {
     "semantic": "What was seen",
     "pixel": "How it looked",
@@ -35,6 +35,8 @@ NO_VALUE, SELF_ONLY, NO_FLOOR, NO_INTERVAL = UNJUDGED = ("no value", "not judged
 another clip to pair with, or of clips in a single block."""
 _FREE = ("gray", "mean-image", "frozen", "no-brain")
 _LOOKED_UP = "nearest-train"
+_LIFTED = 0.025
+"""Share of scores that chance lifts above the floor: the upper half of what intervals of 95 % miss."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def basis(metrics: dict[str, Any]) -> str:
     rule = f" ({metrics['block_rule']})" if metrics.get("block_rule") else ""
     return (
         f"{metrics['clips']} clips of {metrics['frames']} frames, {height} × {width} px. "
-        f"Intervals are bootstrapped over {metrics['blocks']} blocks{rule}."
+        f"Intervals rest on {metrics['blocks']} blocks{rule}."
     )
 
 
@@ -105,8 +107,14 @@ def counts(scores: Sequence[dict[str, Any]]) -> tuple[int, int]:
     return sum(bool(score["above_floor"]) for score in judged), len(judged)
 
 
+def by_chance(judged: int) -> str:
+    """How many of so many scores lie above their floor by chance, on average."""
+    return f"{_LIFTED * judged:.1f}"
+
+
 def headline(scores: Sequence[dict[str, Any]]) -> str:
-    """The summary in one sentence."""
+    """The summary in a sentence or two: how many are above, how many would be by chance, and whether any is
+    left when corrected for their number."""
     above, judged = counts(scores)
     if not judged and any(verdict(score) == NO_INTERVAL for score in scores):
         return "No score here can be judged: the clips are one block, and an interval needs two or more."
@@ -115,9 +123,13 @@ def headline(scores: Sequence[dict[str, Any]]) -> str:
     floor = "what the same videos reach when they are paired with other clips"
     if not above:
         return f"None of the {judged} scores lies reliably above {floor}."
-    if above == judged:
-        return f"All {judged} scores lie reliably above {floor}."
-    return f"{above} of {judged} scores lie reliably above {floor}."
+    counted = f"All {judged} scores" if above == judged else f"{above} of {judged} scores"
+    lifted = f"chance alone lifts {by_chance(judged)} of {judged} on average"
+    corrected = [one["floors"]["shuffled"]["p_holm"] for one in judged_scores(scores)]
+    known = [p for p in corrected if p is not None]
+    none = " No p value stays below .05 when corrected for their number (Holm)."
+    verb = "lies" if above == 1 else "lie"
+    return f"{counted} {verb} reliably above {floor}; {lifted}.{none if known and min(known) > 0.05 else ''}"
 
 
 def summary(metrics: dict[str, Any]) -> list[Line]:
@@ -192,7 +204,8 @@ def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
         what = "the only score is not" if len(scores) == 1 else f"none of {len(scores)} scores is"
         return Line("bad", name, f"{what} above the floor.")
     above = len(scores) - len(below)
-    return Line("plain", name, f"{above} of {len(scores)} scores are above the floor; not {_listed(below)}.")
+    counted = f"{above} of {len(scores)} scores are above the floor (by chance {by_chance(len(scores))})"
+    return Line("plain", name, f"{counted}; not {_listed(below)}.")
 
 
 def _unjudged_lines(scores: Sequence[dict[str, Any]]) -> list[Line]:
@@ -283,6 +296,11 @@ def quoted_number(value: float | None) -> str:
 def p_value(value: float | None) -> str:
     """A p value to two significant digits."""
     return "–" if value is None else f"{value:.2g}"
+
+
+def tests(found: Iterable[str | None]) -> str:
+    """Which tests gave p values, in the order of their names."""
+    return " or ".join(sorted({name for name in found if isinstance(name, str)})) or "no test"
 
 
 def interval(ends: Sequence[float] | None) -> str:

@@ -188,6 +188,7 @@ class _Work:
             f"about {self.expected_bytes / 1e9:.2f} GB in {draft.path.parent}."
         )
         draft.fact(fps=self._check_films())
+        draft.computes_in(runtime.precision_name(self.dtype))
         machine = self.device, self.dtype, self.run.offline
         captioner = load_captioner(self.config.captioner, *machine) if "captioner" in self.weights else None
         models = Models(self.diffusion, load_clip(self.config.clip, *machine), captioner)
@@ -202,6 +203,7 @@ class _Work:
             captions = self.given_captions or [made[clip.clip_id] for clip in self.clips]
             encoding.write_texts(captions, self._synonyms)
             encoding.write_mean()
+            encoding.write_hashes()
             hashes = encoding.hashes(train), encoding.hashes(test)
             vectors = dict(zip([*train, *test], encoding.first_views()[0], strict=True))
             looks = near_duplicates(*hashes, embeddings=vectors)

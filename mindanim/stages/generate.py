@@ -16,6 +16,7 @@ from mindanim.stages.generation_inputs import TOGETHER, GenerationInputs
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from mindanim.generation.generator import Generator
     from mindanim.generation.store import ClipStore
@@ -44,13 +45,15 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
             f"features = {config.features} names the very videos that are to be made.",
             mend="Give the new ones a name of their own: --label NAME.",
         )
-    earlier = workspace.load(place.with_name(config.features)) if config.features else None
+    earlier = None
+    if config.features:
+        earlier = workspace.load(place.with_name(config.features), choice="--set features=NAME")
     device = runtime.pick_device(run.device)
-    precision = runtime.pick_dtype(run.precision, device)
-    backbone = load_diffusion(config.diffusion, device, precision, run.offline)
+    dtype = runtime.pick_dtype(run.precision, device)
+    backbone = load_diffusion(config.diffusion, device, dtype, run.offline)
     given = GenerationInputs(config, artifacts, names, backbone, earlier)
     given.check()
-    work = _Work(config, run, given)
+    work = _Work(config, run, given, dtype)
     inputs: dict[str, Artifact | Source] = {**artifacts, "diffusion": backbone.weights.source}
     return produce(
         "videos",
@@ -72,6 +75,7 @@ class _Work:
     config: GenerateConfig
     run: RunOptions
     given: GenerationInputs
+    dtype: torch.dtype
 
     def expected_bytes(self) -> int:
         """Frames, their films and the decoded features, about."""
@@ -110,6 +114,7 @@ class _Work:
         store, given = ClipStore(draft), self.given
         if all(map(store.has, wanted["clip_id"])):
             return
+        draft.computes_in(runtime.precision_name(self.dtype))
         self._decode(store, wanted)
         generator = Generator.of(
             self.config, given.backbone, given.shape[0], given.empty, low_memory=self.run.low_memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
 
     def build(draft: Draft) -> None:
         from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
+        from mindanim.decoders.account import at_chance
 
         figures = _look(decoder, fmri, stimuli, draft.scratch("clips").parent)
         if not draft.main:
@@ -61,11 +63,10 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
             f"The {config.kind} decoder is the one published with Mind-Animator (arXiv 2405.03280), imported "
             f"from {config.file.name}."
         )
-        if figures["p"] > 0.05 or figures["score"] <= 0:
+        if chance := at_chance(config.kind, figures["score"], figures["p"]):
             draft.finding(
                 "imported-at-chance",
-                f"On the training clips the imported {config.kind} decoder does no better than chance "
-                f"(score {figures['score']:.3f}, p {figures['p']:.3f} against shifted pairings of clips). "
+                f"On the training clips the imported {config.kind} decoder {chance}. "
                 "Its voxels are probably not these ones, or not in this order: a file tells only how many.",
             )
         draft.fact(
@@ -96,12 +97,13 @@ def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact, scratch: Path) ->
     """
     import numpy as np
 
-    from mindanim.decoders.data import Split
+    from mindanim.decoders.data import blocked_split
 
-    clips = training_clips(fmri)
+    clips, config = training_clips(fmri), TrainMotionConfig()
     rows = np.unique(np.linspace(0, len(clips) - 1, _LOOKED_AT).round().astype(np.int64))
-    segments = clips["segment"].astype(str).to_numpy(dtype=np.str_)
-    split = Split(np.arange(len(clips)), rows, rows[:0], segments, "clips of the training")
+    # First frames are decoded across the folds of an ordinary training, of which all clips are part here.
+    split = blocked_split(clips, config.validation_fraction, config.purge_s, config.ridge_folds)
+    split = replace(split, fit=np.arange(len(clips)), validation=rows, purged=rows[:0])
     return _judged(decoder, load_given(fmri, stimuli, clips, split, scratch))
 
 

@@ -97,12 +97,10 @@ def _train(
         place = workspace.place(run, kind)
         log = run.work / "tensorboard" / place.relative_to(run.work)
         checkpoint = draft.scratch("training.pt")
-        machine = Machine(
-            device,
-            runtime.pick_dtype(run.precision, device),
-            checkpoint,
-            log if config.tensorboard else None,
-        )
+        dtype = runtime.pick_dtype(run.precision, device)
+        if config.decoder not in ("ridge", "transport"):
+            draft.computes_in(runtime.precision_name(dtype))
+        machine = Machine(device, dtype, checkpoint, log if config.tensorboard else None)
         console.say(
             f"{kind}: {len(split.fit)} clips fit the decoder, {len(split.validation)} validate "
             f"({split.held_out})"

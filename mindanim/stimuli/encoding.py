@@ -19,6 +19,7 @@ from mindanim.errors import InputError
 from mindanim.stimuli.augment import Synonyms, caption_views
 from mindanim.stimuli.captions import caption_clips
 from mindanim.stimuli.features import frame_latents, image_views, text_conditions, text_views, to_tensor
+from mindanim.stimuli.sampling import middle
 from mindanim.stimuli.stream import Batch
 
 _SUMS = "[0-9]*.npz"
@@ -143,6 +144,15 @@ class Encoding:
                 axes="frame height width rgb",
                 unit="0 to 255, mean over the training clips",
             )
+
+    def write_hashes(self) -> None:
+        """Write the hash of each clip's middle frame, by which the same clip is known in another study."""
+        self.draft.save_array(
+            "frame_hash.npy",
+            np.array(self._hashes[:, middle(self.config.frames)]),
+            axes="clip bit",
+            unit="bits of the middle frame's perceptual hash",
+        )
 
     def generated_captions(self) -> dict[str, str]:
         """Captions that the captioner of any process has made, by clip_id."""

@@ -189,6 +189,29 @@ def test_loads_without_the_preferred_file_names(diffusion_folder: Path, tmp_path
     torch.testing.assert_close(old.encode_text(["a ball"], 20), new.encode_text(["a ball"], 20))
 
 
+def test_loads_a_folder_with_nothing_but_fp16_bin_weights(diffusion_folder: Path, tmp_path: Path) -> None:
+    """Branches of the hub from before safetensors; what lies beside them in a preferred format is taken."""
+    older = tmp_path / "older"
+    shutil.copytree(diffusion_folder, older)
+    for file in sorted(older.glob("*/*.safetensors")):
+        weights = {name: value.half() for name, value in load_file(file).items()}
+        stem = {"model": "pytorch_model"}.get(file.stem, file.stem)
+        torch.save(weights, file.with_name(f"{stem}.fp16.bin"))
+        save_file(weights, file)
+    both = load_diffusion(str(older))
+    assert not [name for name in both.weights.files if name.endswith(".bin")]
+    parts = ("unet", "vae", "text_encoder")
+    expected = {part: getattr(both, part).state_dict() for part in parts}
+    for file in sorted(older.glob("*/*.safetensors")):
+        file.unlink()
+    alone = load_diffusion(str(older))
+    assert len([name for name in alone.weights.files if name.endswith(".fp16.bin")]) == 3
+    for part in parts:
+        left, right = expected[part], getattr(alone, part).state_dict()
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[name], right[name]) for name in left), part
+
+
 def test_a_tokenizer_without_its_merges_is_refused(diffusion_folder: Path, tmp_path: Path) -> None:
     """Stable Diffusion's own folders have vocab.json and merges.txt in the place of tokenizer.json."""
     folder = tmp_path / "sd"

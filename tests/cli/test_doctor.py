@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mindanim import runtime
 from mindanim.config import recipes
 from mindanim.errors import InputError, MissingError
 from mindanim.stages import doctor
@@ -55,6 +56,18 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("mindanim.backbones.locate", locate)
     monkeypatch.setattr("mindanim.studies.open_study", open_study)
+
+
+def test_memory_is_what_a_job_may_take(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of a control group, which the machine's free pages do not know."""
+    monkeypatch.setattr(runtime, "main_memory_bytes", lambda: 3_200_000_000)
+    assert "3.2 GB can be taken; the machine has " in call("doctor").out
+
+    def unknown() -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(runtime, "main_memory_bytes", unknown)
+    assert "its size cannot be told on this system" in call("doctor").out
 
 
 def test_all_is_well(call: Call) -> None:

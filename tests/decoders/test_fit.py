@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,11 @@ import pytest
 import torch
 
 from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.account import findings
+from mindanim.decoders.base import Shapes
 from mindanim.decoders.fit import decode_first_frames, fit_motion, fit_semantic, fit_structure
 from mindanim.decoders.fitting import Fitted
+from mindanim.decoders.motion import MotionNetwork
 from tests.decoders.planted import SHAPES, machine, planted
 
 NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "zero_fraction": 0.05}
@@ -53,6 +57,7 @@ def test_planted_signal_is_decoded(kind: str, options: dict[str, object], tmp_pa
     assert fitted.facts["val_score"] > (0.5 if options.get("decoder") == "ridge" else 0.25)
     # The smallest p value that 20 validation clips can give.
     assert fitted.facts["val_p"] == 1 / 20
+    assert f"{kind}-at-chance" not in [code for code, _ in findings(kind, fitted)]
     assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(fitted.history.columns)
 
 
@@ -77,6 +82,43 @@ def test_decoders_beat_the_mean(kind: str, options: dict[str, object], tmp_path:
         )
     ratio = float((found - true).square().mean()) / float((seen.mean(0) - true).square().mean())
     assert ratio < (0.9 if "memory_tokens" in options else 0.6)
+
+
+class Deaf(MotionNetwork):
+    """Reads the motion off the first frame, and nothing off the responses."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__(shapes, target="difference")
+        self.seen = torch.nn.Linear(shapes.latent_size, (shapes.frames - 1) * shapes.latent_size)
+
+    def memory(self, responses: torch.Tensor) -> torch.Tensor:
+        return responses
+
+    def forward(self, tokens: torch.Tensor, memory: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        return self.seen(tokens[:, 0]).unflatten(1, (self.shapes.frames - 1, -1))[:, : tokens.shape[1]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        NETWORK | {"decoder": f"{__name__}:Deaf", "first_frames": "decoded", "schedule": "constant"},
+        {"decoder": "ridge", "target": "frame"},
+        {"decoder": "transport", "flow_gain": 1.0},
+    ],
+)
+def test_motion_that_the_first_frame_gives_away_is_chance(options: dict[str, object], tmp_path: Path) -> None:
+    """The first frames tell of the motion here; the responses, of zeros for the baselines, do not."""
+    data = planted()
+    change = (data.motion.latents[:, 1:] - data.motion.latents[:, :1]).mean(1)
+    motion = replace(data.motion, decoded=data.motion.decoded + change)
+    if options["decoder"] in ("ridge", "transport"):
+        motion = replace(motion, responses=torch.zeros_like(motion.responses))
+    config = TrainMotionConfig.model_validate(options)
+    fitted = fit_motion(config, motion, SHAPES, data.split, machine(tmp_path))
+    if fitted.penalties is None:
+        assert fitted.facts["val_difference_r"] > 0.8, "what paired with clips looked like decoding"
+    assert fitted.facts["val_p"] == 1
+    assert "motion-at-chance" in [code for code, _ in findings("motion", fitted)]
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES)
@@ -105,12 +147,16 @@ def test_refit_uses_the_validation_clips_too(tmp_path: Path) -> None:
     assert error(kept) == pytest.approx(kept.facts["val_loss"], rel=1e-3)
 
 
-def test_decoded_first_frames_are_out_of_sample() -> None:
+@pytest.mark.parametrize("all_fit", [False, True])
+def test_decoded_first_frames_are_out_of_sample(all_fit: bool) -> None:
+    """Also where all clips fit, those that validate among them, as for an imported decoder."""
     data = planted(signal=0.0)
-    latents = data.structure.latents
-    decoded = decode_first_frames(TrainMotionConfig(), data.structure.responses, latents, data.split)
+    latents, split = data.structure.latents, data.split
+    split = replace(split, fit=np.arange(len(latents))) if all_fit else split
+    config = TrainMotionConfig(ridge_alphas=(0.1,))  # weak: what fits these clips would come near to them
+    decoded = decode_first_frames(config, data.structure.responses, latents, split)
     assert decoded.shape == latents.shape
-    rows = torch.from_numpy(data.split.fit)
+    rows = torch.from_numpy(split.validation if all_fit else split.fit)
     error = float((decoded[rows] - latents[rows]).square().mean())
     # From noise nothing better than the mean can be decoded, unless a clip's own latent leaks in.
     assert error > 0.98 * float((latents[rows] - latents[rows].mean(0)).square().mean())

@@ -2,17 +2,20 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
-from mindanim.config.training import TrainMotionConfig
+from mindanim.config.training import TrainMotionConfig, TrainStructureConfig
 from mindanim.decoders import fitting, targets
+from mindanim.decoders.data import blocked_split
 from mindanim.decoders.fit import _later
 from mindanim.decoders.ridge import LinearMap, assign_folds, fit_ridge, relevance, solve
 from mindanim.decoders.targets import Components, Reduction, Target
+from mindanim.errors import InputError
 from tests.decoders.planted import planted
 
 ALPHAS = (0.01, 0.1, 1.0, 10.0)
@@ -62,6 +65,43 @@ def test_out_of_fold_predictions_do_not_know_their_segment() -> None:
     out = segments == "seg2"
     alone = solve(x[~out], y[~out], 0.1, 1.0).predict(x[out])
     np.testing.assert_allclose(fit.out_of_fold[out], alone, rtol=1e-6)
+
+
+def test_clips_near_in_time_to_a_fold_do_not_fit_it() -> None:
+    """Six stretches of one film: what is fitted for the third leaves out three clips on either side."""
+    x, y, segments = problem(30)
+    clips = pd.DataFrame({"segment": segments, "film": "a", "onset_s": 2.0 * np.arange(60)})
+    split = blocked_split(clips, 0.1, 7.0, 6)
+    place = np.arange(60)
+    fit = fit_ridge(x, y, segments, alphas=(0.1,), folds=6, near=split.near)
+    kept = (place < 17) | (place >= 33)
+    alone = solve(x[kept], y[kept], 0.1).predict(x[20:30])
+    np.testing.assert_allclose(fit.out_of_fold[20:30], alone, rtol=1e-6)
+    with pytest.raises(InputError, match="no clips to fit beside the 10"):
+        fit_ridge(x, y, segments, alphas=(0.1,), folds=6, near=blocked_split(clips, 0.1, 59.0, 6).near)
+
+
+def test_segments_of_films_of_their_own_are_fitted_as_before() -> None:
+    x, y, segments = problem(30)
+    clips = pd.DataFrame({"segment": segments, "film": segments, "onset_s": np.tile(2.0 * np.arange(10), 6)})
+    near = blocked_split(clips, 0.1, 20.0, 6).near
+    plain, gaps = (fit_ridge(x, y, segments, alphas=ALPHAS, folds=6, near=given) for given in (None, near))
+    assert np.array_equal(plain.out_of_fold, gaps.out_of_fold) and plain.alpha == gaps.alpha
+
+
+def test_a_regression_leaves_gaps_around_validation_and_folds() -> None:
+    x, y, segments = problem(30)
+    clips = pd.DataFrame({"segment": segments, "film": "a", "onset_s": 2.0 * np.arange(60)})
+    split = blocked_split(clips, 0.1, 7.0, 6)  # rows 30 to 39 validate, three on either side are left out
+    config = TrainStructureConfig(decoder="ridge", ridge_alphas=(0.1,), ridge_relevance=0)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    found = fitting.Ridge(torch.from_numpy(x), split, config).regress("y", Target.of(torch.from_numpy(y)))
+    for rows, kept in (
+        (slice(10, 20), [*range(7), *range(23, 27), *range(43, 60)]),
+        (slice(30, 40), [*range(27), *range(43, 60)]),
+    ):
+        expected = solve(x[kept], y[kept], 0.1).predict(x[rows])
+        np.testing.assert_allclose(found.predicted(rows).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_folds_keep_segments_whole() -> None:

@@ -75,5 +75,7 @@ def test_motion_that_follows_from_the_first_frame_alone_is_chance() -> None:
     def from_response(rows: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
         return first[:, None] + change[rows] + 0.1 * from_frame(rows, first)
 
-    assert data.judge(from_frame)["p"] <= 0.05 and data.response_p(from_frame) == 1
+    rows = data.validation
+    moved = from_frame(rows, data.decoded[rows]) - data.decoded[rows][:, None]
+    assert shift_p_value(moved, change[rows]) <= 0.05 and data.response_p(from_frame) == 1
     assert data.response_p(from_response) == pytest.approx(0.05)

@@ -222,6 +222,16 @@ def test_best_epoch_is_kept_and_training_stops_early(tmp_path: Path) -> None:
     assert task.count.item() == pytest.approx(4.0, abs=0.01)
 
 
+def test_a_validation_that_is_no_number_is_worse_than_any_other(tmp_path: Path) -> None:
+    task = _Scripted([float("nan"), 3.0, float("nan"), 2.0])
+    assert run(task, tmp_path / "first", epochs=4).best_epoch == 4
+    assert task.count.item() == pytest.approx(8.0, abs=0.01)
+    course = run(_Scripted([float("nan"), 3.0, float("nan"), 2.0]), tmp_path / "early", epochs=4, patience=1)
+    assert course.best_epoch == 2 and len(course.history) == 3
+    with pytest.raises(ConfigError, match="has a validation loss that is a number"):
+        run(_Scripted([float("nan")] * 2), tmp_path / "never", epochs=2)
+
+
 def test_last_epoch_and_sparse_validation(tmp_path: Path) -> None:
     task = _Scripted([5.0, 6.0, 7.0])
     course = run(task, tmp_path, epochs=5, validate_every=2, select="last")

@@ -170,8 +170,10 @@ def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
     words = r"(?s)without was \['motion'\], and is \[\] now.*lack 5 of the clips, test1-0003"
     with pytest.raises(InputError, match=words):
         run_stage(work, "moving", features="videos-still")
-    with pytest.raises(InputError, match="There is no videos"):
+    with pytest.raises(InputError, match="There is no videos") as missing:
         run_stage(work, "moving", features="videos-nothing")
+    assert "videos-still" in missing.value.why and "--use" not in missing.value.mend
+    assert missing.value.mend.endswith("or choose one with --set features=NAME.")
     with pytest.raises(UsageError, match="the very videos"):
         run_stage(work, "still", features="videos-still", run={"force": True})
     with pytest.raises(ValidationError):
@@ -469,6 +471,7 @@ def test_half_precision_gives_nearly_the_same_frames(work: Path, videos: Artifac
     difference = np.abs(frames_of(videos)[:2].astype(int) - frames_of(half))
     assert 0 < difference.mean() < 8
     assert half.identity == run_stage(work, "single", limit=2).identity
+    assert half.facts["precision"] == precision
 
 
 @pytest.mark.parametrize("sampler", ["sdedit", "released"])

@@ -53,6 +53,39 @@ def test_the_same_again_is_reused_and_says_why(tmp_path: Path, capsys: pytest.Ca
     assert "nothing to do, same inputs and options" in capsys.readouterr().err
 
 
+def test_the_precision_is_recorded_and_said_where_another_one_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(precision: str) -> str:
+        make(tmp_path, build=never, run={"precision": precision})
+        return capsys.readouterr().err
+
+    def stopped(draft: Draft) -> None:
+        draft.computes_in("fp16")
+        raise KeyboardInterrupt
+
+    def build(draft: Draft) -> None:
+        draft.computes_in("bf16")
+        build_toy(ToyConfig())(draft)
+
+    assert make(tmp_path, build=build).facts["precision"] == "bf16"
+    assert "(computed in bf16)" in said("auto") and "computed" not in said("bf16")
+    assert "(computed in bf16; --force computes it in fp32)" in said("fp32")
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, build=stopped, factor=3.0, run={"label": "two"})
+    assert make(tmp_path, build=build, factor=3.0, run={"label": "two"}).facts["precision"] == "fp16, bf16"
+    assert "precision" not in make(tmp_path, run={"label": "none"}).facts
+
+
+def test_a_fact_that_is_no_number_is_null(tmp_path: Path) -> None:
+    """Identification among clips that all have the same caption, for one."""
+
+    def build(draft: Draft) -> None:
+        draft.fact(accuracy=float("nan"), chance=0.5, name="n")
+
+    assert make(tmp_path, build=build).facts == {"accuracy": None, "chance": 0.5, "name": "n"}
+
+
 def test_other_options_are_refused_with_the_difference(tmp_path: Path) -> None:
     make(tmp_path)
     with pytest.raises(InputError) as caught:

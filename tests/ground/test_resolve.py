@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindanim.artifacts.manifest import replayable
-from mindanim.config import recipes
+from mindanim.config import fields, recipes
+from mindanim.config.generation import GenerateConfig
 from mindanim.config.resolve import Asked, Resolution, parse, resolve, resolve_run, strange_variables
 from mindanim.config.run import RunOptions
+from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig
 from mindanim.errors import ConfigError, UsageError
 from tests.ground.toy import ToyConfig
 
@@ -147,6 +149,41 @@ class TestProblems:
             toy(flags={"subject": "zero", "use": "fmir=a", "label": "a/b", "factor": "x"})
         for part in ("subject", "unknown input 'fmir': did you mean 'fmri'?", "label", "factor"):
             assert part in str(caught.value)
+
+    @pytest.mark.parametrize("label", ["seed-2", "no_motion", "v1.2", "a-b-c", ""])
+    def test_what_a_label_may_be(self, label: str) -> None:
+        run = toy(flags={"label": label, "use": f"fmri={label}"}).run
+        assert run.label == label and run.use == {"fmri": label}
+
+    @pytest.mark.parametrize("text", ["a b", "a/b", "../up", "-first", ".hidden", "ä", "a\n"])
+    def test_what_is_no_name_is_refused_in_words(self, text: str) -> None:
+        for flags in ({"label": text}, {"dataset": text}, {"use": {"fmri": text}}):
+            with pytest.raises(UsageError) as caught:
+                toy(flags=flags)
+            (name,) = flags
+            assert (
+                f"{name} = " in caught.value.what and "letters, digits, '.', '_' and '-'" in caught.value.what
+            )
+            assert "becomes part of a folder's name" in caught.value.what
+            assert f"It comes from --{name}." in caught.value.why and name in caught.value.mend
+
+    def test_no_option_is_refused_with_a_bare_pattern(self) -> None:
+        """Every text that is refused is refused in words."""
+        for stage, options, wrong, says in (
+            ("generate", GenerateConfig, {"features": "video/x"}, "videos, or videos-LABEL"),
+            (
+                "train-semantic",
+                TrainSemanticConfig,
+                {"decoder": "mpl"},
+                "'mlp' or 'ridge', or the import path of",
+            ),
+            ("train-motion", TrainMotionConfig, {"decoder": "my.module"}, "package.module:Class"),
+        ):
+            with pytest.raises(UsageError, match=says) as caught:
+                resolve(Asked(flags=wrong), stage, options, lambda run: (run, {}))
+            assert "pattern" not in str(caught.value)
+        sources = Path(fields.__file__).parent.glob("*.py")
+        assert not any("pattern=" in file.read_text(encoding="utf-8") for file in sources)
 
     def test_the_dataset_is_a_folder_name(self) -> None:
         assert toy(flags={"dataset": "CC2017"}).run.dataset == "cc2017"

@@ -110,6 +110,11 @@ def test_the_files_cache_counts_as_free_memory(tmp_path: Path) -> None:
     assert runtime.free_bytes(torch.device("cpu")) > 0
 
 
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_a_precision_has_one_name(name: str) -> None:
+    assert runtime.precision_name(runtime.pick_dtype(name, torch.device("cpu"))) == name
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_limit_of_a_job_bounds_the_memory(version: int, tmp_path: Path) -> None:
     """A job of 16 GiB that has taken 6, of which 1 are files it could give back; its step has no limit."""

@@ -9,6 +9,7 @@ import pytest
 
 from mindanim.artifacts import Workspace, find_data, find_dataset, with_data
 from mindanim.artifacts.workspace import data_variable, datasets
+from mindanim.config.names import KINDS
 from mindanim.config.run import RunOptions
 from mindanim.errors import InputError, UsageError
 from tests.ground.toy import make, options
@@ -21,6 +22,16 @@ def test_places(tmp_path: Path) -> None:
     run = options(tmp_path, subject=12, label="seed2")
     assert Workspace.of(run).place(run, "motion") == tmp_path / "toy/sub-12/motion-seed2"
     assert Workspace.of(run).place(run, "stimuli") == tmp_path / "toy/stimuli-seed2"
+
+
+def test_a_label_begins_after_the_first_dash_whatever_it_holds(tmp_path: Path) -> None:
+    make(tmp_path)
+    run = options(tmp_path, use={"fmri": "seed-2_b"})
+    with pytest.raises(InputError, match="--label seed-2_b"):
+        Workspace.of(run).read(run, "fmri")
+    make(tmp_path, factor=5.0, run={"label": "seed-2_b"})
+    assert Workspace.of(run).read(run, "fmri").path.name == "fmri-seed-2_b"
+    assert not any("-" in kind for kind in KINDS), "no kind may be taken for one with a label"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def write(folder, per_clip, **changes):
     entry["bounds"] = [None, None]
     means = np.nanmean(per_clip, axis=1)
     data = {
-        "schema_version": 2,
+        "schema_version": 3,
         "dataset": "simulated",
         "subject": None,
         "label": folder.name,

@@ -98,7 +98,7 @@ def test_what_is_not_above_its_floor_is_said_so_in_every_table(null):
 
 def test_without_motion_the_motion_scores_alone_are_not_above_their_floor():
     motion = {"flow.corr", "flow.direction", f"epe.farneback{SIZE}", f"ae.farneback{SIZE}"}
-    found = []
+    found, moved = [], []
     for seed in SEEDS:
         rng = np.random.default_rng([2, seed])
         truths = films(rng)
@@ -111,6 +111,7 @@ def test_without_motion_the_motion_scores_alone_are_not_above_their_floor():
         scores = assessed(truths, recons, noisy, true, (decoded, latents))["scores"]
         above = {name for name, score in scores.items() if score["above_floor"]}
         assert {"ssim.rgb7", "psnr.db", "hue.circular", "feature.latent.r", "retrieval.top1"} <= above
-        assert not above & motion
+        moved += above & motion
         found.append("feature.latent_diff.r" in above)
-    assert sum(found) <= 1  # decoded differences are noise, and may pass once in a while
+    # Of 5 x 5 scores without anything to find, one-sided 2.5 % lie above by chance: .6.
+    assert len(moved) + sum(found) <= 1

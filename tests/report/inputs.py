@@ -42,7 +42,8 @@ def views(count: int = 14, side: int = SIDE) -> list[ClipView]:
 def floor(value: float | None, difference: float | None, p: float = 0.01) -> dict[str, Any]:
     ends = None if difference is None else [difference - 0.02, difference + 0.02]
     above = difference is not None and difference > 0.02
-    return {"value": value, "difference": difference, "ci": ends, "p": p, "p_holm": p, "above": above}
+    found = {"value": value, "difference": difference, "ci": ends, "p": p, "p_holm": p, "above": above}
+    return found | {"p_by": "sign flips"}
 
 
 def score(
@@ -96,11 +97,12 @@ def metrics(**changes: Any) -> dict[str, Any]:
     def order(value: float, spread: float, p: float) -> dict[str, Any]:
         null = sorted(rng.normal(0, spread, 999).tolist())
         found = {"clips": 120, "value": value, "null": null, "p_set": p, "p_median": 0.21}
-        return found | {"share_below_05": 0.2, "reversed": -value, "p_reversed": p}
+        found |= {"share_below_05": 0.2, "reversed": -value, "p_reversed": p}
+        return found | {"p_reversed_by": "sign flips"}
 
     epe = {"direction": "lower", "bounds": (0.0, None)}
     data = {
-        "schema_version": 2,
+        "schema_version": 3,
         "source": None,
         "ranked_by": "50way.image",
         "distribution": [],

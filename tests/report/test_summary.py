@@ -21,7 +21,7 @@ def differences(data: dict, other: str) -> pd.DataFrame:
             "metric": score["id"], "direction": score["direction"], "reference": "sub-01", "other": other,
             "n": score["n"], "reference_value": score["value"], "other_value": score["value"],
             "difference": -0.1, "ci_low": -0.2, "ci_high": -0.01, "p": 0.01, "p_holm": 0.05,
-            "effect_size": float("nan"),
+            "p_by": "sign flips", "effect_size": float("nan"),
         }
         for score in data["scores"]
     ]  # fmt: skip
@@ -54,6 +54,7 @@ def test_every_score_of_every_run_stands_on_the_page_with_its_verdict(tmp_path: 
 
 def test_the_same_in_markdown_and_latex() -> None:
     tables = markdown(summary()), latex(summary())
+    assert "p: sign flips over blocks, two-sided." in tables[0]
     assert "*not above*" in tables[0] and "## Over subjects" in tables[0] and "nan" not in tables[0]
     assert tables[1].count(r"\textcolor{red!70!black}") == 2
     begun = re.findall(r"\\begin\{(\w+)\}", tables[1])
@@ -74,8 +75,8 @@ def test_no_score_stands_without_its_chance_floor_and_uncertainty(tmp_path: Path
     assert (
         r"2-way image class \texttt{\scriptsize 2way.image} & 0.750 & 0.890 $\pm$ 0.010 & (0.740) & " in tex
     )
-    few = Summary([("a", metrics(blocks=3))] * 2, summary().differences, {})
-    assert "With 3 blocks no p value can be below 0.25" in markdown(few)
+    few = Summary([("a", metrics(blocks=1))] * 2, summary().differences, {})
+    assert "With one block no p value can be below 1." in markdown(few)
     assert "no p value" not in text, "twelve blocks are enough"
 
 

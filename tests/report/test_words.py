@@ -13,7 +13,7 @@ from rich.console import Console
 from mindanim.errors import InputError
 from mindanim.metrics.registry import catalogue
 from mindanim.report import words
-from mindanim.report.terminal import WIDTH, fitting, score_table
+from mindanim.report.terminal import WIDE, fitting, score_table
 from tests.metrics.test_registry import FULL
 from tests.report.inputs import floor, metrics, score
 
@@ -28,9 +28,29 @@ def test_the_headline_counts_only_scores_that_look_at_the_truth() -> None:
     assert words.headline(scores).startswith("7 of 8 scores"), (
         "not the consistency, nor the one without a value"
     )
-    assert words.headline([scores[0]]).startswith("All 1 scores")
+    assert words.headline([scores[0]]).startswith("All 1 scores lies reliably above")
     assert words.headline([scores[2]]).startswith("None of the 1 scores")
     assert words.headline([]) == "No score here has a floor to stand against."
+
+
+def test_the_headline_says_how_many_are_above_by_chance_and_whether_any_is_left_corrected() -> None:
+    null = [score(f"m{n}", f"M{n}", "pixel", 0.3, 0.3) for n in range(28)]
+    null.append(score("lucky", "Lucky", "pixel", 0.3, 0.27))
+    for one in null:
+        one["floors"]["shuffled"]["p_holm"] = 1.0
+    assert words.headline(null) == (
+        "1 of 29 scores lies reliably above what the same videos reach when they are paired with other "
+        "clips; chance alone lifts 0.7 of 29 on average. "
+        "No p value stays below .05 when corrected for their number (Holm)."
+    )
+    assert text_of(metrics(scores=null), "How it looked").startswith(
+        "1 of 29 scores are above the floor (by chance 0.7); not"
+    )
+    null[-1]["floors"]["shuffled"]["p_holm"] = 0.05
+    assert words.headline(null).endswith("chance alone lifts 0.7 of 29 on average.")
+    for one in null:
+        one["floors"]["shuffled"]["p_holm"] = None
+    assert words.headline(null).endswith("on average."), "what was not tested is not said to have failed"
 
 
 def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
@@ -47,7 +67,7 @@ def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
     data = metrics()
     seen = text_of(data, "What was seen")
-    assert seen == "2 of 3 scores are above the floor; not “50-way video class”."
+    assert seen == "2 of 3 scores are above the floor (by chance 0.1); not “50-way video class”."
     assert text_of(data, "How it looked") == "all 2 scores are above the floor."
     assert text_of(data, "How it moved") == "all 2 scores are above the floor.", "without the consistency"
     none = metrics(scores=[score(f"m{n}", f"M{n}", "pixel", 0.3, 0.3) for n in range(9)])
@@ -126,7 +146,7 @@ def test_a_printed_number_is_the_number(value: float) -> None:
     assert shown == pytest.approx(value, rel=5.1e-3, abs=5.1e-4)
 
 
-@pytest.mark.parametrize("columns", [200, 100, 80])
+@pytest.mark.parametrize("columns", [200, 126, 100, 80])
 def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     out, width = io.StringIO(), fitting(columns)
     data = metrics(subset="12 of 120 clips")
@@ -136,7 +156,9 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     assert words.standing(data["scores"][1]) == "no-brain wins", "the longest there is"
     Console(file=out, width=width, color_system=None).print(score_table(data, width))
     lines = out.getvalue().splitlines()
-    assert max(map(len, lines)) <= min(columns, WIDTH)
+    assert max(map(len, lines)) <= min(columns, WIDE)
+    for entry in data["scores"]:
+        assert (entry["id"] in out.getvalue()) == (columns >= WIDE)
     assert "Subset: 12 of 120 clips" in lines
     for entry in data["scores"][1:]:
         (line,) = [line for line in lines if line.strip().startswith(entry["name"])]

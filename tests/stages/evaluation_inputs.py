@@ -90,6 +90,8 @@ def make_inputs(
         draft.save_array("latents.npy", latents.astype(np.float16), axes="clip frame channel height width")
         for name in ("clip_image", "clip_text"):
             draft.save_array(f"{name}.npy", vectors[:, None].astype(np.float32), axes="clip view feature")
+        hashes = np.random.default_rng([6, seed]).random((len(ids), 255)) < 0.5  # no two clips look alike
+        draft.save_array("frame_hash.npy", hashes, axes="clip bit")
         frames = np.stack([truth(clip) for clip in range(len(TEST))])
         draft.save_array("test_frames.npy", frames, axes="clip frame height width rgb")
         if mean_frames:

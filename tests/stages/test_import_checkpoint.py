@@ -100,6 +100,16 @@ def test_motion_without_a_use_for_the_responses_is_at_chance(run: RunOptions, tm
     assert [finding["code"] for finding in artifact.findings] == ["imported-at-chance"]
 
 
+def test_motion_of_a_study_with_a_single_segment(run: RunOptions, tmp_path: Path) -> None:
+    """Its first frames are decoded across stretches of the segment."""
+    run = run.model_copy(update={"work": tmp_path / "one"})
+    make_fmri(run, segment="only")
+    make_stimuli(run)
+    motion = PublishedMotion(SHAPES.features, SHAPES.latent_size, fmri=20, width=16, inner=12)
+    torch.save(motion.state_dict(), tmp_path / "motion.pth")
+    assert imported("motion", tmp_path / "motion.pth", run).facts["clips_looked_at"] == 120
+
+
 def test_a_file_that_does_not_fit_is_refused_before_anything_is_written(
     run: RunOptions, tmp_path: Path
 ) -> None:

@@ -12,8 +12,11 @@ from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
 from mindanim.config.fields import StageConfig
 from mindanim.config.run import RunOptions
 from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.account import expected_bytes
+from mindanim.decoders.base import Shapes
 from mindanim.decoders.data import blocked_split
-from mindanim.errors import InputError
+from mindanim.decoders.motion import Motion, MotionNetwork
+from mindanim.errors import InputError, MindanimError
 from mindanim.stages.examples import _clips_of, load_given, semantic_examples, training_clips
 from mindanim.stages.train import train_motion, train_semantic, train_structure
 from tests.decoders.planted import SHAPES, clips_table, planted
@@ -42,13 +45,13 @@ def make(kind: str, run: RunOptions, build: object) -> Artifact:
     return produce(kind, path, config=StageConfig(), inputs=sources, run=run, seed=None, build=build)  # type: ignore[arg-type]
 
 
-def make_fmri(run: RunOptions, broken: int | None = None) -> None:
+def make_fmri(run: RunOptions, broken: int | None = None, **columns: object) -> None:
     responses = planted().semantic.responses.numpy().reshape(-1, *SHAPES.response).copy()
     if broken is not None:
         responses[broken] = np.nan
 
     def build(draft: Draft) -> None:
-        draft.save_table("clips.tsv", table(), units={})
+        draft.save_table("clips.tsv", table().assign(**columns), units={})
         draft.save_array("train_responses.npy", responses, axes="clip lag voxel")
 
     make("fmri", run, build)
@@ -105,6 +108,7 @@ def test_three_decoders_from_artifacts(run: RunOptions) -> None:
         assert len(artifact.manifest["methods"]) == 3
         assert not list(artifact.path.rglob("*.pt"))
     assert len(semantic.table("history.tsv")) == 40
+    assert semantic.facts["precision"] == "fp32" and "precision" not in structure.facts
     assert semantic.facts["val_identification_chance"] == pytest.approx(1 / 19)
     gained = motion.facts["val_difference_r"] - motion.facts["val_other_responses_difference_r"]
     assert motion.facts["val_score"] == pytest.approx(gained)
@@ -128,6 +132,50 @@ def test_noise_is_called_chance(tmp_path: Path) -> None:
     artifact = train_structure(TrainStructureConfig(decoder="ridge"), run)
     assert artifact.facts["val_p"] > 0.05
     assert [finding["code"] for finding in artifact.findings] == ["structure-at-chance"]
+
+
+class Untrainable(Motion):
+    def follow(self, responses: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        return first[:, None]
+
+
+class Numbers(MotionNetwork):
+    """Asks its tensors for their values while it is built, which torch's device "meta" has none of."""
+
+    def __init__(self, shapes: Shapes, *, width: int) -> None:
+        super().__init__(shapes)
+        self.scale = torch.linspace(0, 1, width).tolist()
+        self.layer = torch.nn.Linear(1000, width)
+
+    memory = forward = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"decoder": "cmg-patches", "patch_size": 3}, "Patches of 3 x 3"),
+        ({"decoder": "nowhere:Decoder"}, "nowhere:Decoder cannot be imported"),
+        ({"decoder": f"{__name__}:Untrainable"}, "not trained by gradient descent"),
+        ({"decoder": f"{__name__}:Numbers", "decoder_arguments": {"with": 3}}, "unexpected keyword.*with"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_decoder_that_cannot_be_trained_is_refused_before_any_work(
+    options: dict[str, object], words: str, dry_run: bool, run: RunOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mindanim.decoders.fit.decode_first_frames", None)
+    config = TrainMotionConfig.model_validate(options)
+    with pytest.raises(MindanimError, match=f"(?s){words}"):
+        train_motion(config, run.model_copy(update={"dry_run": dry_run}))
+    assert not list(run.work.rglob("*motion*"))
+
+
+def test_room_is_made_sure_of_for_a_decoder_of_ones_own() -> None:
+    made = {"decoder": f"{__name__}:Numbers", "decoder_arguments": {"width": 50}}
+    before = torch.get_rng_state()
+    found = expected_bytes("motion", TrainMotionConfig.model_validate(made), SHAPES)
+    scalers = 2 * SHAPES.latent_size * SHAPES.frames
+    assert found == 4 * 9 * (50 * 1001 + scalers) and torch.equal(before, torch.get_rng_state())
 
 
 def test_missing_values_name_the_clip(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mindanim.stimuli.encoding import Encoding
 from mindanim.stimuli.films import FilmFile
 from mindanim.stimuli.sampling import Sampling
 from mindanim.studies import Clip, Film
+from mindanim.studies.audit import perceptual_hash
 from tests.stimuli.filming import constant, variable, write_film
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "films"
@@ -114,6 +115,7 @@ def test_everything_the_other_stages_read(encode: Any, films: Films, models: dic
     assert shapes == {
         "latents.npy": (9, 4, 4, 4, 4),
         "clip_image.npy": (9, 3, 16),
+        "frame_hash.npy": (9, 255),
         "clip_text.npy": (9, 3, 16),
         "text_tokens.npy": (9, 20, 16),
         "empty_tokens.npy": (20, 16),
@@ -138,6 +140,7 @@ def test_everything_the_other_stages_read(encode: Any, films: Films, models: dic
     np.testing.assert_allclose(
         made.array("clip_text.npy")[:, 0], clip.embed_texts(list(table["caption"])), atol=1e-5
     )
+    np.testing.assert_array_equal(made.array("frame_hash.npy")[6:], perceptual_hash(frames[:, 1]))
     empty = diffusion.encode_text([""], 20)[0]
     np.testing.assert_allclose(made.array("empty_tokens.npy"), empty, atol=2e-3)
     assert any("posterior means" in sentence for sentence in made.manifest["methods"])
