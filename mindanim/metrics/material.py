@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.features import (
-    FeatureScorer,
-    Latents,
-    clip_correlations,
-    correlations,
-    mean_first_latent,
-)
+from mindanim.metrics.correlations import clip_correlations, correlations
+from mindanim.metrics.features import FeatureScorer, Latents, mean_first_latent
 from mindanim.metrics.floors import Clips
 from mindanim.metrics.foreign import Folders
 from mindanim.metrics.pool import read_pool

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.features import clip_correlations
+from mindanim.metrics.correlations import clip_correlations
 from mindanim.metrics.scratch import Scratch
 from mindanim.metrics.vectors import Vectors
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.features import (
-    FeatureScorer,
-    Latents,
-    clip_correlations,
-    correlations,
-    mean_first_latent,
-    retrieval_hits,
-)
+from mindanim.metrics.correlations import clip_correlations, correlations
+from mindanim.metrics.features import FeatureScorer, Latents, mean_first_latent, retrieval_hits
 from mindanim.metrics.statistics import numbered
 
 CLIPS = 60

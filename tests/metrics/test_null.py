@@ -12,7 +12,8 @@ import pytest
 from mindanim.config.evaluation import EvaluateConfig
 from mindanim.metrics import material
 from mindanim.metrics.assess import Material, assess
-from mindanim.metrics.features import FeatureScorer, Latents, clip_correlations
+from mindanim.metrics.correlations import clip_correlations
+from mindanim.metrics.features import FeatureScorer, Latents
 from mindanim.metrics.semantic import Networks
 from mindanim.metrics.statistics import numbered
 from mindanim.report import latex, markdown, words
