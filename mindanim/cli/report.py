@@ -43,7 +43,8 @@ def parameters() -> list[Parameter]:
 
 def run(given: Mapping[str, Any]) -> None:
     """Write the page and print where it is."""
-    from mindanim.stages.report import evaluations_of, report
+    from mindanim.stages.comparison import evaluations_of
+    from mindanim.stages.report import report
 
     folders = [Path(folder) for folder in given["folders"] or []]
     if not folders:

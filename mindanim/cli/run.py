@@ -77,7 +77,7 @@ def _compared(result: Any, config: Any) -> pd.DataFrame | None:
     """What `evaluate --compare` asks for beside the scores."""
     if not isinstance(result, Artifact) or not getattr(config, "compare", ()):
         return None
-    from mindanim.stages.report import comparison
+    from mindanim.stages.comparison import comparison
 
     return comparison(result, config.compare)
 

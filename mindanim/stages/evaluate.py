@@ -53,7 +53,7 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
             problems.append(error)
             break
     if config.compare:  # the table comes last, a label that is not there is told first
-        from mindanim.stages.report import compared_with
+        from mindanim.stages.comparison import compared_with
 
         try:
             compared_with(_place(config, run), config.compare)
@@ -234,8 +234,9 @@ class _Work:
         from mindanim.report.films import encode_strip
         from mindanim.report.latex import table_latex
         from mindanim.report.markdown import table_markdown
+        from mindanim.stages.comparison import siblings_of
         from mindanim.stages.provenance import Origin
-        from mindanim.stages.report import shown_clips, siblings_of, write_page
+        from mindanim.stages.report import shown_clips, write_page
 
         draft.save_json("metrics.json", data)
         draft.save_table("per_clip.tsv", found.per_clip, units=found.units)

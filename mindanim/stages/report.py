@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim.artifacts import Artifact
-from mindanim.artifacts.artifact import MANIFEST
 from mindanim.artifacts.files import atomic_path, write_text
-from mindanim.config.run import RunOptions
 from mindanim.errors import InputError, MindanimError, UsageError
+from mindanim.stages.comparison import siblings_of
 from mindanim.stages.evaluation_inputs import Scene, lineage_of, scene_behind
 from mindanim.stages.provenance import Origin, software
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 GENERATOR = '<meta name="generator" content="mindanim">'
 _HIGHLIGHTS = 3
-_ALL = "all"
 
 
 def report(
@@ -56,51 +54,6 @@ def report(
     else:
         _write_summary(path, artifacts)
     return path
-
-
-def evaluations_of(run: RunOptions) -> list[Path]:
-    """The folders of all finished evaluations of a dataset, of one subject where `run` names one."""
-    from mindanim.artifacts import Workspace
-
-    found = [one for one in Workspace.of(run).artifacts() if one.kind == "evaluation"]
-    chosen = [one.path for one in found if run.subject in (None, one.manifest["subject"])]
-    if not chosen:
-        raise InputError(
-            f"There is no evaluation in {Workspace.of(run).root}.", mend="Run: mindanim evaluate"
-        )
-    return chosen
-
-
-def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
-    """An evaluation against others of the same subject; see `metrics.compare.compare`.
-
-    labels: as in `compared_with`. Raises InputError when one is missing or cannot be compared.
-    """
-    from mindanim.metrics.compare import Evaluated, compare
-
-    others = compared_with(evaluation.path, labels)
-    return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])
-
-
-def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
-    """The folders of the evaluations of some labels that lie beside the one in `place`, which need not be
-    there yet.
-
-    labels: theirs; "all" takes every one that is there. Raises InputError naming those that are not.
-    """
-    there = {path.name.removeprefix("evaluation").removeprefix("-"): path for path in siblings_of(place)}
-    chosen = there if _ALL in labels else {label: there[label] for label in labels if label in there}
-    missing = [label for label in labels if label not in there and label != _ALL]
-    if missing or not chosen:
-        known = ", ".join(label or "one without a label" for label in there)
-        raise InputError(
-            f"There is no other evaluation labelled {', '.join(missing)} beside {place}."
-            if missing
-            else f"There is no other evaluation beside {place}.",
-            why=f"There are: {known}." if there else "It would be the only one there.",
-            mend="Evaluate the other results first, or leave out --compare.",
-        )
-    return list(chosen.values())
 
 
 def score_tables(evaluation: Artifact, compared: pd.DataFrame | None, columns: int) -> tuple[list[Any], int]:
@@ -261,12 +214,6 @@ def _ablations(
         except MindanimError as error:
             refused.append(f"{path.name} is not compared: {error.what} {error.why}")
     return tables, refused
-
-
-def siblings_of(place: Path) -> list[Path]:
-    """Folders of the other finished evaluations beside one."""
-    found = sorted(path.parent for path in place.parent.glob(f"evaluation*/{MANIFEST}"))
-    return [path for path in found if path.resolve() != place.resolve()]
 
 
 def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: float | None) -> None:

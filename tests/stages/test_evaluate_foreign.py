@@ -14,7 +14,8 @@ import pytest
 
 import mindanim
 from mindanim.errors import InputError, MissingError, UsageError
-from mindanim.stages.report import comparison, report, scores_of, shown_clips
+from mindanim.stages.comparison import comparison
+from mindanim.stages.report import report, scores_of, shown_clips
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
 from tests.tiny import tiny_video_classifier_folder

@@ -1,0 +1,66 @@
+"""Which finished evaluations there are, and one against others of its subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindanim.artifacts import Artifact, Workspace
+from mindanim.artifacts.artifact import MANIFEST
+from mindanim.config.run import RunOptions
+from mindanim.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ALL = "all"
+
+
+def evaluations_of(run: RunOptions) -> list[Path]:
+    """The folders of all finished evaluations of a dataset, of one subject where `run` names one."""
+    found = [one for one in Workspace.of(run).artifacts() if one.kind == "evaluation"]
+    chosen = [one.path for one in found if run.subject in (None, one.manifest["subject"])]
+    if not chosen:
+        raise InputError(
+            f"There is no evaluation in {Workspace.of(run).root}.", mend="Run: mindanim evaluate"
+        )
+    return chosen
+
+
+def siblings_of(place: Path) -> list[Path]:
+    """Folders of the other finished evaluations beside one."""
+    found = sorted(path.parent for path in place.parent.glob(f"evaluation*/{MANIFEST}"))
+    return [path for path in found if path.resolve() != place.resolve()]
+
+
+def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
+    """The folders of the evaluations of some labels that lie beside the one in `place`, which need not be
+    there yet.
+
+    labels: theirs; "all" takes every one that is there. Raises InputError naming those that are not.
+    """
+    there = {path.name.removeprefix("evaluation").removeprefix("-"): path for path in siblings_of(place)}
+    chosen = there if _ALL in labels else {label: there[label] for label in labels if label in there}
+    missing = [label for label in labels if label not in there and label != _ALL]
+    if missing or not chosen:
+        known = ", ".join(label or "one without a label" for label in there)
+        raise InputError(
+            f"There is no other evaluation labelled {', '.join(missing)} beside {place}."
+            if missing
+            else f"There is no other evaluation beside {place}.",
+            why=f"There are: {known}." if there else "It would be the only one there.",
+            mend="Evaluate the other results first, or leave out --compare.",
+        )
+    return list(chosen.values())
+
+
+def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
+    """An evaluation against others of the same subject; see `metrics.compare.compare`.
+
+    labels: as in `compared_with`. Raises InputError when one is missing or cannot be compared.
+    """
+    from mindanim.metrics.compare import Evaluated, compare
+
+    others = compared_with(evaluation.path, labels)
+    return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])
