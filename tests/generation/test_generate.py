@@ -380,7 +380,7 @@ generate(config(work / "model"), options(work, label="launched", batch=2))
 def test_the_processes_of_one_launch_share_the_clips(work: Path, videos: Artifact, tmp_path: Path) -> None:
     script = tmp_path / "launched.py"
     script.write_text(LAUNCHED)
-    launch = [sys.executable, *LAUNCH.split(), str(script), str(work)]
+    launch = [sys.executable, *LAUNCH.split(), "--multi_gpu", str(script), str(work)]
     alone = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(launch, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
