@@ -99,18 +99,14 @@ def free_bytes(device: torch.device) -> int:
 
 
 def main_memory_bytes(root: Path = Path("/")) -> int:
-    """Main memory that can still be taken: on Linux what the kernel calls available, which counts the files'
-    cache, and no more than the limit of a cluster's job or a container leaves.
+    """Main memory that can still be taken: what the system calls available, which counts the files' cache,
+    and on Linux no more than the limit of a cluster's job or a container leaves.
 
     root: of the file system that holds /proc and /sys.
     """
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        kilobytes = {name: amount.split()[0] for name, _, amount in (line.partition(":") for line in lines)}
-        available = 1024 * int(kilobytes["MemAvailable"])
-    except (OSError, KeyError):  # not Linux
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return max(0, min([available, *_left_by_limits(root)]))
+    import psutil
+
+    return max(0, min([int(psutil.virtual_memory().available), *_left_by_limits(root)]))
 
 
 def _left_by_limits(root: Path) -> Iterator[int]:

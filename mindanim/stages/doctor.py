@@ -128,10 +128,9 @@ def _torch() -> Iterator[Check]:
 
 
 def _memory() -> Check:
-    try:
-        free, total = runtime.main_memory_bytes(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):  # no sysconf, or one that does not know the pages
-        return Check("memory", "note", "its size cannot be told on this system")
+    import psutil
+
+    free, total = runtime.main_memory_bytes(), psutil.virtual_memory().total
     return Check("memory", "ok", f"{_gb(free)} can be taken; the machine has {_gb(total)}")
 
 
