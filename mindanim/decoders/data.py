@@ -45,7 +45,8 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
     """Hold out whole segments for validation, the same ones for every decoder and seed.
 
     clips: rows in array order with columns clip_id, segment, film, onset_s. fraction: share of the
-    segments, at least one of them; the held-out ones are spread evenly over the study. With one segment or
+    segments, at least one of them, and two fewer than there are at most, since penalties are chosen between
+    those that fit; the held-out ones are spread evenly over the study. With one segment or
     two the last clips validate, and the rest is cut into ``blocks`` stretches for cross-validation. Clips of
     the same film that begin less than ``purge_s`` seconds from one that validates are used by neither.
     Raises InputError when there are too few clips to split.
@@ -54,7 +55,7 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
     segment = clips["segment"].astype(str).to_numpy(dtype=np.str_)
     near = partial(_near, clips, purge_s)
     if len(names) > 2:
-        count = max(1, round(fraction * len(names)))
+        count = min(max(1, round(fraction * len(names))), len(names) - 2)
         chosen = [names[int((place + 0.5) * len(names) / count)] for place in range(count)]
         held = np.isin(segment, chosen)
         gap = near(held)
