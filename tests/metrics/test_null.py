@@ -1,6 +1,6 @@
 """What an evaluation says when there is nothing to find, and when only motion is missing, over several seeds.
 
-`tests/test_controls.py` does it from the films on, for three seeds; here the videos are made directly.
+`tests/controls` does it from the films on, for three seeds; here the videos are made directly.
 """
 
 from __future__ import annotations
