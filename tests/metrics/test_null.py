@@ -113,6 +113,7 @@ def test_without_motion_the_motion_scores_alone_are_not_above_their_floor():
         above = {name for name, score in scores.items() if score["above_floor"]}
         assert {"ssim.rgb7", "psnr.db", "hue.circular", "feature.latent.r", "retrieval.top1"} <= above
         moved += above & motion
+        assert all(scores[name]["floors"]["shuffled"]["p_holm"] > 0.05 for name in motion & set(scores))
         found.append("feature.latent_diff.r" in above)
     # Of 5 x 5 scores without anything to find, one-sided 2.5 % lie above by chance: .6.
     assert len(moved) + sum(found) <= 1
