@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import mindanim
 from mindanim.decoders import Shapes
-from mindanim.decoders.structure import StructureNetwork
+from mindanim.decoders.models.structure import StructureNetwork
 
 
 class TwoScales(StructureNetwork):

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from mindanim.decoders.masks import causal, sparse_causal
+from mindanim.decoders.models.masks import causal, sparse_causal
 
 INK, PAPER = "#1f2933", "#ffffff"
 FILL = {"data": "#e8edf3", "target": "#d9ecdf", "brain": "#fde8d0", "video": "#e4dcf4", "score": "#fbdfe0"}

@@ -1,4 +1,4 @@
-"""Errors that say what is wrong, why, and how to mend it, and the exit code each one leads to."""
+"""Errors that say what is wrong, why, and how to fix it, and the exit code each one leads to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class MindanimError(Exception):
     ----------
     what: the fact, naming the file, run, clip or option it is about.
     why: the reason, as far as it is known.
-    mend: what the user can do about it, ideally a command.
+    hint: what the user can do about it, ideally a command.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, why: str = "", mend: str = "") -> None:
-        self.what, self.why, self.mend = what, why, mend
-        super().__init__("\n".join(part for part in (what, why, mend) if part))
+    def __init__(self, what: str, why: str = "", hint: str = "") -> None:
+        self.what, self.why, self.hint = what, why, hint
+        super().__init__("\n".join(part for part in (what, why, hint) if part))
 
 
 class UsageError(MindanimError):
@@ -67,5 +67,5 @@ def raise_together(problems: Sequence[MindanimError]) -> None:
     lines = []
     for number, problem in enumerate(problems, start=1):
         lines.append(f"{number}. {problem.what}")
-        lines += [f"   {part}" for part in (problem.why, problem.mend) if part]
+        lines += [f"   {part}" for part in (problem.why, problem.hint) if part]
     raise type(problems[0])(f"{len(problems)} problems:", "\n".join(lines))

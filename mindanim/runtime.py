@@ -43,20 +43,20 @@ def pick_device(name: str) -> torch.device:
 
     kind, _, index = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
-        raise UsageError(f"--device {name} is not a device.", mend="Use auto, cpu, cuda, cuda:N or mps.")
+        raise UsageError(f"--device {name} is not a device.", hint="Use auto, cpu, cuda, cuda:N or mps.")
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cpu":
         return torch.device("cpu")
     if kind == "mps":
         if not torch.backends.mps.is_available():
-            raise MissingError("--device mps: this machine has no Apple GPU.", mend="Use --device auto.")
+            raise MissingError("--device mps: this machine has no Apple GPU.", hint="Use --device auto.")
         return torch.device("mps")
     if not torch.cuda.is_available():
         raise MissingError(
             f"--device {name}: no CUDA device is available.",
             why=f"torch {torch.__version__} sees none: no GPU, no driver for it, or a CPU build of torch.",
-            mend="Use --device auto, or see `mindanim doctor`.",
+            hint="Use --device auto, or see `mindanim doctor`.",
         )
     number = int(index) if index else int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
     if number >= torch.cuda.device_count():
@@ -77,7 +77,7 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
             return torch.bfloat16 if native else torch.float16
         return torch.float16 if device.type == "mps" else torch.float32
     if precision not in _PRECISIONS:
-        raise UsageError(f"--precision {precision} is not a precision.", mend="Use auto, fp32, bf16 or fp16.")
+        raise UsageError(f"--precision {precision} is not a precision.", hint="Use auto, fp32, bf16 or fp16.")
     dtype: torch.dtype = getattr(torch, _PRECISIONS[precision])
     return dtype
 

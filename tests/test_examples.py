@@ -10,8 +10,8 @@ import torch
 
 from mindanim import decoders
 from mindanim.config.recipes import load_recipe
-from mindanim.config.run import RunOptions
-from mindanim.config.training import TrainStructureConfig
+from mindanim.config.run_options import RunOptions
+from mindanim.config.train import TrainStructureConfig
 from mindanim.decoders import Shapes
 from mindanim.errors import InputError
 from mindanim.stages.train import train_structure
@@ -61,9 +61,9 @@ def test_operations_of_a_step_are_counted(kind: str, monkeypatch: pytest.MonkeyP
         ("no_such_module:Decoder", "cannot be imported"),
         ("custom_decoder:Absent", "cannot be imported"),
         ("pathlib:Path", "is no structure decoder"),
-        ("mindanim.decoders.semantic:SemanticMlp", "is no structure decoder"),
-        ("mindanim.decoders.structure:StructureRidge", "is not trained by gradient descent"),
-        ("mindanim.decoders.structure:StructureNetwork", "cannot be built"),
+        ("mindanim.decoders.models.semantic:SemanticMlp", "is no structure decoder"),
+        ("mindanim.decoders.models.structure:StructureRidge", "is not trained by gradient descent"),
+        ("mindanim.decoders.models.structure:StructureNetwork", "cannot be built"),
     ],
 )
 def test_what_is_no_decoder_is_refused(run: RunOptions, name: str, says: str) -> None:

@@ -10,7 +10,7 @@ import mindanim
 from mindanim import decoders
 from mindanim.artifacts import Artifact
 from mindanim.config.recipes import load_recipe
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from tests.tiny import (
     tiny_clip_folder,
     tiny_diffusion_folder,

@@ -37,12 +37,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes, build
 from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
-from mindanim.decoders.masks import sparse_causal
-from mindanim.decoders.tasks import MotionTask, SemanticTask, StructureTask
-from mindanim.decoders.training import Task, train
+from mindanim.decoders.models.masks import sparse_causal
+from mindanim.decoders.training.loop import Task, train
+from mindanim.decoders.training.tasks import MotionTask, SemanticTask, StructureTask
 
 KINDS = ("semantic", "structure", "motion")
 CONFIGS = {"semantic": TrainSemanticConfig, "structure": TrainStructureConfig, "motion": TrainMotionConfig}

@@ -29,13 +29,13 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from mindanim.metrics import frame_order
+from mindanim.metrics.families.nway import class_hits
+from mindanim.metrics.families.registry import Setting, catalogue
+from mindanim.metrics.families.semantic import Networks
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
-from mindanim.metrics.judge import Judge
-from mindanim.metrics.nway import class_hits
-from mindanim.metrics.registry import Setting, catalogue
-from mindanim.metrics.scored import score_clips
-from mindanim.metrics.scratch import IN_TEMPORARY
-from mindanim.metrics.semantic import Networks
+from mindanim.metrics.inputs.scratch import IN_TEMPORARY
+from mindanim.metrics.pair_scorer import Judge
+from mindanim.metrics.with_floors import score_clips
 from mindanim.simulation import world
 
 Films = list[NDArray[np.uint8]]

@@ -29,8 +29,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention import Attention, BasicTransformerBlock
 from torch import Tensor, nn
 
-from mindanim.config.generation import GenerateConfig
-from mindanim.generation.account import evaluations
+from mindanim.config.generate import GenerateConfig
+from mindanim.generation.generation_text import evaluations
 from mindanim.generation.inflate import sparse_causal
 
 TOKENS, TEXT_WIDTH = 20, 768

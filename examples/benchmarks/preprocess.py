@@ -46,14 +46,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from mindanim.bold.align import Timing, sampling
-from mindanim.bold.blocks import blocks, parts
 from mindanim.bold.clean import clean, divide, drift_basis
-from mindanim.bold.plan import Plan, PlannedRun, PlannedSegment
-from mindanim.bold.read import RunReader
-from mindanim.bold.select import fisher_z, t_test
-from mindanim.bold.series import Series
+from mindanim.bold.formats.run_reader import RunReader
+from mindanim.bold.formats.series import Series
+from mindanim.bold.response_plan import Plan, PlannedRun, PlannedSegment
 from mindanim.bold.survey import survey
+from mindanim.bold.timing import Timing, sampling
+from mindanim.bold.voxel_blocks import blocks, parts
+from mindanim.bold.voxel_selection import fisher_z, t_test
 from mindanim.bold.voxels import Voxels
 from mindanim.config.preprocess import PreprocessConfig
 
@@ -236,7 +236,7 @@ def run_stage(folder: Path, work: Path, selection: str) -> None:
     """The stage on a study, and the same files read twice without doing anything with them."""
     import threading
 
-    from mindanim.config.run import RunOptions
+    from mindanim.config.run_options import RunOptions
     from mindanim.stages.preprocess import preprocess
 
     peaks, done = [held()], threading.Event()

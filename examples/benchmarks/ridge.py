@@ -23,12 +23,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mindanim.config.training import TrainMotionConfig, TrainStructureConfig
+from mindanim.config.train import TrainMotionConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.data import blocked_split
 from mindanim.decoders.examples import MotionExamples, StructureExamples
 from mindanim.decoders.fit import decode_first_frames, fit_motion, fit_structure
-from mindanim.decoders.fitting import Fitted, Machine
+from mindanim.decoders.splits import blocked_split
+from mindanim.decoders.training.fitted import Fitted, Machine
 
 KINDS = ("structure", "motion-frame", "motion-difference")
 SEGMENTS, CAUSES, AT_ONCE = 18, 64, 120

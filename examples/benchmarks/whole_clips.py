@@ -38,9 +38,9 @@ from generation import resident
 
 from mindanim import runtime
 from mindanim.backbones import load_diffusion
-from mindanim.config.generation import GenerateConfig
-from mindanim.generation.account import evaluations
+from mindanim.config.generate import GenerateConfig
 from mindanim.generation.features import Features
+from mindanim.generation.generation_text import evaluations
 from mindanim.generation.generator import Generator
 from mindanim.generation.inflate import sparse_causal
 

@@ -39,7 +39,7 @@ class Artifact:
             raise InputError(
                 f"There is no artifact in {path}.",
                 why="A folder without manifest.json was not made, or not finished, by mindanim.",
-                mend="Name a folder that a stage wrote; `mindanim show` lists them.",
+                hint="Name a folder that a stage wrote; `mindanim show` lists them.",
             ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file} is not a manifest.", why=f"{type(error).__name__}: {error}") from error
@@ -47,7 +47,7 @@ class Artifact:
             raise InputError(
                 f"{path} was made by a newer mindanim ({manifest.get('version', 'unknown version')}).",
                 why=f"Its manifest has schema version {version}; this mindanim reads up to {SCHEMA_VERSION}.",
-                mend="Update mindanim, or make the artifact again with --force.",
+                hint="Update mindanim, or make the artifact again with --force.",
             )
         return cls(path, kind, identity, manifest)
 
@@ -84,9 +84,9 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one output; InputError when the manifest lacks it, it is gone or has another size."""
         if name not in self.outputs:
-            raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", mend=self._mend())
+            raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", hint=self._mend())
         if problem := self._problem(name):
-            raise InputError(problem, why="It has changed since the stage finished.", mend=self._mend())
+            raise InputError(problem, why="It has changed since the stage finished.", hint=self._mend())
         return self.path / name
 
     def problems(self) -> list[str]:

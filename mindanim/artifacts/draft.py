@@ -89,7 +89,7 @@ class Draft:
             raise InputError(
                 f"{path} is {array.dtype} {array.shape} instead of {np.dtype(dtype)} {tuple(shape)}.",
                 why="An earlier, unfinished run left it.",
-                mend=f"Remove the folder {self.path} and run again.",
+                hint=f"Remove the folder {self.path} and run again.",
             )
         return array
 

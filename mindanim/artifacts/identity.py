@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
-from mindanim.config.fields import StageConfig
+from mindanim.config.option import StageConfig
 from mindanim.errors import InputError
 
 _LISTED = "It is listed as an input of this stage."
-_MEND = "Correct the path, or put the file there."
+_HINT = "Correct the path, or put the file there."
 _SAMPLE = 1 << 16
 
 
@@ -63,7 +63,7 @@ def fingerprint(paths: Sequence[Path], root: Path) -> str:
                     file.seek(start)
                     digest.update(file.read(size if len(starts) == 1 else _SAMPLE))
         except FileNotFoundError:
-            raise InputError(f"{path} is missing.", why=_LISTED, mend=_MEND) from None
+            raise InputError(f"{path} is missing.", why=_LISTED, hint=_HINT) from None
     return digest.hexdigest()
 
 
@@ -87,7 +87,7 @@ def _mark(path: Path) -> list[int | None]:
     try:
         found = path.stat()
     except FileNotFoundError:
-        raise InputError(f"{path} is missing.", why=_LISTED, mend=_MEND) from None
+        raise InputError(f"{path} is missing.", why=_LISTED, hint=_HINT) from None
     return [found.st_size, found.st_mtime_ns]
 
 

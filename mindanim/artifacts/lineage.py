@@ -65,7 +65,7 @@ def refuse_stale(name: str, artifact: Artifact) -> list[MindanimError]:
         InputError(
             f"The input {name} ({artifact.path}) is stale.",
             why=" ".join(reasons),
-            mend=f"Make it again: {artifact.command}",
+            hint=f"Make it again: {artifact.command}",
         )
     ]
 

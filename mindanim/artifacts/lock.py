@@ -155,5 +155,5 @@ def _busy(path: Path, holder: dict[str, Any] | None) -> BusyError:
     return BusyError(
         f"Another mindanim is writing beside {path}.",
         why=f"Process {who['pid']} on {who['host']} holds the lock since {who['since']}.",
-        mend=f"Wait for it. If that process is dead, remove {path} and run again.",
+        hint=f"Wait for it. If that process is dead, remove {path} and run again.",
     )

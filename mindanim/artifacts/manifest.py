@@ -17,9 +17,9 @@ from mindanim.artifacts.identity import Source, is_semantic
 from mindanim.artifacts.lineage import input_entry
 from mindanim.artifacts.plan import Plan
 from mindanim.config import invocation
-from mindanim.config.fields import StageConfig
 from mindanim.config.names import MAKER
-from mindanim.config.run import RunOptions
+from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
 
 # Where to write, and for this one call only: not part of a run that is replayed elsewhere.
 _NOT_REPLAYED = {"work", "force", "dry_run", "offline", "shard"}

@@ -11,8 +11,8 @@ from mindanim.artifacts.artifact import MANIFEST, Artifact
 from mindanim.artifacts.differences import input_changes, option_changes
 from mindanim.artifacts.identity import Source, identity_of, semantic_options
 from mindanim.artifacts.lineage import input_entry, refuse_stale
-from mindanim.config.fields import StageConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, MindanimError, raise_together
 
 Action = Literal["skip", "build", "continue", "finish"]
@@ -75,11 +75,11 @@ def make_plan(
             raise InputError(
                 f"{path} holds {kind} made otherwise.",
                 why="\n".join(differences),
-                mend="Add --label NAME to keep both, or --force to build anew (what is there is set aside).",
+                hint="Add --label NAME to keep both, or --force to build anew (what is there is set aside).",
             )
         if damage := existing.problems():
             raise InputError(
-                f"{path} is damaged.", why=" ".join(damage), mend="Add --force to build it again."
+                f"{path} is damaged.", why=" ".join(damage), hint="Add --force to build it again."
             )
         finished = existing.manifest["finished"]
         reason = f"same inputs and options as the one finished {finished}{_other_precision(existing, run)}"
@@ -149,7 +149,7 @@ def _existing(path: Path, force: bool) -> Artifact | None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return None
     if not path.is_dir():
-        raise InputError(f"{path} is a file where a folder should be.", mend="Move it away, or use --label.")
+        raise InputError(f"{path} is a file where a folder should be.", hint="Move it away, or use --label.")
     try:
         return Artifact.load(path)
     except InputError as error:
@@ -158,5 +158,5 @@ def _existing(path: Path, force: bool) -> Artifact | None:
         raise InputError(
             f"{path} is in the way: it is no readable artifact.",
             why=error.what,
-            mend="Add --force to set it aside, --label to write elsewhere, or move it away.",
+            hint="Add --force to set it aside, --label to write elsewhere, or move it away.",
         ) from None

@@ -21,8 +21,8 @@ from mindanim.artifacts.lock import BusyError, locked, refuse_held
 from mindanim.artifacts.manifest import describe_invocation, replayable
 from mindanim.artifacts.plan import Plan, Planned, ShareDone, make_plan
 from mindanim.artifacts.workspace import Workspace
-from mindanim.config.fields import StageConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, UsageError
 
 REPLACED = ".replaced"
@@ -84,7 +84,7 @@ def produce(
                 refuse_held(part)
         before, plan = plan, make_plan(*arguments)  # another writer may have finished in the meantime
         if plan.action != before.action and runtime.world_size() > 1:
-            raise InputError(f"{path} changed while this run began.", mend="Run the same command again.")
+            raise InputError(f"{path} changed while this run began.", hint="Run the same command again.")
         if plan.action == "skip":
             return _reuse(plan, run)
         if plan.action != "finish":
@@ -105,7 +105,7 @@ def _contribute(plan: Plan, share: tuple[int, int], contribute: Callable[[Draft]
         raise UsageError(
             "--shard is for processes that are started one by one.",
             why="The processes of one launch share the work by themselves.",
-            mend="Leave away either --shard or accelerate launch.",
+            hint="Leave away either --shard or accelerate launch.",
         )
     name = "{}of{}".format(*share)
     refuse_held(_lock(plan.path))
@@ -210,5 +210,5 @@ def _check_room(plan: Plan, expected: int) -> None:
     if free < expected:
         raise InputError(
             f"{plan.kind} needs about {expected / 1e9:.1f} GB on disk; {here} has {free / 1e9:.1f} GB free.",
-            mend="Make room, or choose another folder with --work.",
+            hint="Make room, or choose another folder with --work.",
         )

@@ -15,7 +15,7 @@ from mindanim import console, runtime
 from mindanim.artifacts.artifact import MANIFEST, Artifact
 from mindanim.artifacts.files import write_text
 from mindanim.config.names import KINDS, MAKER, kind_of_dataset
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, UsageError
 
 DESCRIPTION = "dataset_description.json"
@@ -68,7 +68,7 @@ class Workspace:
             why=f"Beside it: {', '.join(there)}."
             if there
             else "That stage has not been run or not finished.",
-            mend=f"Run: {' '.join(words)}" + (f"; or choose one with {choice}." if there else "."),
+            hint=f"Run: {' '.join(words)}" + (f"; or choose one with {choice}." if there else "."),
         )
 
     def read(self, run: RunOptions, kind: str) -> Artifact:
@@ -137,7 +137,7 @@ class Workspace:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise InputError(f"{file} is not JSON.", why=str(error), mend="Repair or remove it.") from error
+            raise InputError(f"{file} is not JSON.", why=str(error), hint="Repair or remove it.") from error
         return record if isinstance(record, dict) else {}
 
 
@@ -158,7 +158,7 @@ def find_dataset(run: RunOptions) -> RunOptions:
     raise UsageError(
         "No dataset was given.",
         why=f"{run.work} holds {len(there)}: {', '.join(there)}." if there else f"{run.work} holds none yet.",
-        mend="Add --dataset NAME, or set MINDANIM_DATASET.",
+        hint="Add --dataset NAME, or set MINDANIM_DATASET.",
     )
 
 
@@ -187,7 +187,7 @@ def find_data(run: RunOptions) -> tuple[Path, str] | None:
             raise InputError(
                 f"The data folder {folder} does not exist.",
                 why=f"It is named by {origin}.",
-                mend="Add --data FOLDER with its present place.",
+                hint="Add --data FOLDER with its present place.",
             )
         return folder, origin
     return None
@@ -200,7 +200,7 @@ def data_unknown(run: RunOptions) -> InputError:
         f"The raw data folder of {workspace.dataset} is not known.",
         why=f"Asked: --data (not given), {data_variable(workspace.dataset)} and MINDANIM_DATA (not set), "
         f"{workspace.root / DESCRIPTION} (nothing recorded).",
-        mend="Add --data FOLDER once; later commands find it in the work folder.",
+        hint="Add --data FOLDER once; later commands find it in the work folder.",
     )
 
 

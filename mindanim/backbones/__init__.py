@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mindanim.backbones.base import (
+from mindanim.backbones.protocols import (
     Captioner,
     ClipBackbone,
     DiffusionBackbone,
@@ -18,8 +18,8 @@ from mindanim.backbones.base import (
     VideoClassifier,
     VideoEmbedder,
 )
-from mindanim.backbones.catalogue import Kind
-from mindanim.backbones.locate import Weights, locate
+from mindanim.backbones.weights.catalogue import Kind
+from mindanim.backbones.weights.find import Weights, locate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import torch
 from mindanim.backbones.pretrained import load_network
 
 if TYPE_CHECKING:
-    from mindanim.backbones.locate import Weights
+    from mindanim.backbones.weights.find import Weights
 
 PROMPT = "Question: What does this image describe? Answer:"
 LONGEST = 30

@@ -11,7 +11,7 @@ from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadab
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
-    from mindanim.backbones.locate import Weights
+    from mindanim.backbones.weights.find import Weights
 
 
 class _Classifier:
@@ -101,7 +101,7 @@ class TransformersVideoClassifier(_Classifier):
         if clips.shape[1] != self.frames:
             raise InputError(
                 f"{self.weights.name} classifies clips of {self.frames} frames, not {clips.shape[1]}.",
-                mend=f"Resample the clips to {self.frames} frames.",
+                hint=f"Resample the clips to {self.frames} frames.",
             )
         pixels = self._pixels(clips.flatten(0, 1))
         pixels = pixels.reshape(*clips.shape[:2], *pixels.shape[1:])

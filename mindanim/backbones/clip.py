@@ -13,7 +13,7 @@ from mindanim.backbones.pretrained import READING_FAILED, unreadable
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
-    from mindanim.backbones.locate import Weights
+    from mindanim.backbones.weights.find import Weights
 
 
 class OpenClip:

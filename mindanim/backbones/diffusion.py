@@ -13,7 +13,7 @@ from mindanim.errors import ConfigError, InputError
 from mindanim.runtime import free_bytes
 
 if TYPE_CHECKING:
-    from mindanim.backbones.locate import Weights
+    from mindanim.backbones.weights.find import Weights
 
 
 # Peak memory of the autoencoder per frame, in feature maps of its first width and the frame's size: the
@@ -150,7 +150,7 @@ class StableDiffusion:
             raise ConfigError(
                 f"tokens = {tokens} does not suit {self.weights.name}.",
                 why=f"Its text condition has between 2 (BOS and EOS) and {self.max_tokens} tokens.",
-                mend=f"Use at most {self.max_tokens}.",
+                hint=f"Use at most {self.max_tokens}.",
             )
         coded = self.tokenizer(
             texts, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt"
@@ -165,7 +165,7 @@ class StableDiffusion:
             raise ConfigError(
                 f"tile = {side} px does not suit the autoencoder of {self.weights.name}.",
                 why="A quarter of a tile must be a whole number of latent pixels.",
-                mend=f"Use a multiple of {4 * self._factor}.",
+                hint=f"Use a multiple of {4 * self._factor}.",
             )
 
     @property
@@ -202,5 +202,5 @@ class StableDiffusion:
             raise InputError(
                 f"{self.weights.path} is not a text-to-image model of the Stable Diffusion 1.x or 2.x kind.",
                 why=f"Its UNet {', '.join(found)}.",
-                mend="Name a text-to-image folder (not inpainting, not SDXL).",
+                hint="Name a text-to-image folder (not inpainting, not SDXL).",
             )

@@ -70,7 +70,7 @@ def interpolation(name: str) -> Interpolation:
     for known in get_args(Interpolation):
         if name == known:
             return known  # type: ignore[no-any-return]
-    raise InputError(f"Interpolation {name!r} is not supported.", mend="Bilinear and bicubic are.")
+    raise InputError(f"Interpolation {name!r} is not supported.", hint="Bilinear and bicubic are.")
 
 
 def resize(images: torch.Tensor, size: int | tuple[int, int], how: Interpolation) -> torch.Tensor:

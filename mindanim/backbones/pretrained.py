@@ -12,7 +12,7 @@ from mindanim.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from mindanim.backbones.locate import Weights
+    from mindanim.backbones.weights.find import Weights
 
 # What the libraries raise for files that are cut short, of another format or of another network.
 READING_FAILED = (OSError, ValueError, RuntimeError, KeyError, TypeError, UnpicklingError, SafetensorError)
@@ -53,7 +53,7 @@ def load_network(
         raise InputError(
             f"{place}: {len(missing)} parameters of {kind.__name__} are missing, e.g. {missing[0]}.",
             why="They would stay random.",
-            mend="Name a complete model of this architecture.",
+            hint="Name a complete model of this architecture.",
         )
     return network.to(device).eval().requires_grad_(False)
 
@@ -63,7 +63,7 @@ def unreadable(weights: Weights, place: object, what: str, error: Exception) -> 
     return InputError(
         f"{place} does not hold a readable {what}.",
         why=" ".join(str(error).split())[:300],
-        mend=f"Check the {weights.kind} backbone {weights.name!r}, or fetch it again.",
+        hint=f"Check the {weights.kind} backbone {weights.name!r}, or fetch it again.",
     )
 
 

@@ -33,9 +33,9 @@ class Raft:
             self.model.load_state_dict(state)
         except (*READING_FAILED, AttributeError, EOFError) as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            mend = "Name a state dictionary of raft_small or raft_large, as torchvision publishes them."
+            hint = "Name a state dictionary of raft_small or raft_large, as torchvision publishes them."
             raise InputError(
-                f"{file} is no checkpoint of torchvision's RAFT.", why=reason, mend=mend
+                f"{file} is no checkpoint of torchvision's RAFT.", why=reason, hint=hint
             ) from error
         self.model = self.model.to(self.device).eval().requires_grad_(False)
 

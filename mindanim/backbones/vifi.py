@@ -12,7 +12,7 @@ from mindanim.backbones.pretrained import READING_FAILED
 from mindanim.errors import InputError
 
 _TOWER = "image_encoder."
-_MEND = "Name a checkpoint as its authors publish it (k400, ViT-B/16)."
+_HINT = "Name a checkpoint as its authors publish it (k400, ViT-B/16)."
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HEAD = 64
 """Features per attention head in all ViT towers of CLIP."""
@@ -55,12 +55,12 @@ def _tower(file: Path) -> dict[str, torch.Tensor]:
         }
     except (*READING_FAILED, AttributeError, EOFError) as error:
         reason = f"{type(error).__name__}: {str(error)[:300]}"
-        raise InputError(f"{file} is not a readable checkpoint.", why=reason, mend=_MEND) from error
+        raise InputError(f"{file} is not a readable checkpoint.", why=reason, hint=_HINT) from error
     if "conv1.weight" not in found:
         raise InputError(
             f"{file} holds no image tower of ViFi-CLIP.",
             why=f"No parameter is called {_TOWER}conv1.weight.",
-            mend=_MEND,
+            hint=_HINT,
         )
     return found
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.blocks import blocks, cut, parts
 from mindanim.bold.clean import divide
-from mindanim.bold.plan import Plan, PlannedRun, PlannedSegment
+from mindanim.bold.response_plan import Plan, PlannedRun, PlannedSegment
+from mindanim.bold.voxel_blocks import blocks, cut, parts
 from mindanim.config.preprocess import PreprocessConfig
 
 Float = NDArray[np.float64]

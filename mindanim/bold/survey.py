@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.blocks import blocks, parts
-from mindanim.bold.ceiling import noise_ceiling
+from mindanim.bold.atlas import in_regions
 from mindanim.bold.clean import Cleaned
-from mindanim.bold.plan import Plan, PlannedSegment
-from mindanim.bold.regions import in_regions
-from mindanim.bold.repeats import repeats_of
-from mindanim.bold.select import adjust, best, check_repeats, fisher_z, t_test
+from mindanim.bold.noise_ceiling import noise_ceiling
+from mindanim.bold.reliability import repeats_of
+from mindanim.bold.response_plan import Plan, PlannedSegment
+from mindanim.bold.voxel_blocks import blocks, parts
+from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError, InputError
 

@@ -55,15 +55,15 @@ def _usage_error(error: Any, wanted: str | None) -> UsageError:
     command = f"mindanim {wanted}" if wanted in SUMMARIES else "mindanim"
     option = str(getattr(error, "option_name", "")).lstrip("-").replace("-", "_")
     if wanted in STAGES and option:
-        from mindanim.config.run import RunOptions
+        from mindanim.config.run_options import RunOptions
 
         config = STAGES[wanted].load_config().model_fields
         likely = closest(option, [*config, *RunOptions.model_fields])
         if likely in config and not (config[likely].json_schema_extra or {}).get("flag"):
             return UsageError(
-                f"{command} has no flag --{option}.", mend=f"Did you mean --set {likely}=VALUE?"
+                f"{command} has no flag --{option}.", hint=f"Did you mean --set {likely}=VALUE?"
             )
-    return UsageError(str(error.format_message()), mend=f"See: {command} --help")
+    return UsageError(str(error.format_message()), hint=f"See: {command} --help")
 
 
 def build_app(wanted: str | None = None) -> typer.Typer:

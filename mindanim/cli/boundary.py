@@ -55,7 +55,7 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
         if error.errno not in _OF_THE_SYSTEM:
             _show_unexpected(error, debug)
             raise SystemExit(1) from None
-        _show(InputError(str(error), mend=_OF_THE_SYSTEM[error.errno]), debug)
+        _show(InputError(str(error), hint=_OF_THE_SYSTEM[error.errno]), debug)
         raise SystemExit(InputError.exit_code) from None
     except Exception as error:
         if _lacks_memory(error):
@@ -84,7 +84,7 @@ def _show(error: MindanimError, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     _print(error.what, "Error: ")
-    for text in (error.why, error.mend):
+    for text in (error.why, error.hint):
         for line in text.splitlines():
             _print(f"  {line}")
 

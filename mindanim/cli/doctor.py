@@ -42,7 +42,7 @@ def run(given: Mapping[str, Any]) -> None:
         checks.append(check)
         if not given["json_"]:
             print(f"{check.status:8} {check.about}: {check.text}", flush=True)
-            for line in check.mend.splitlines():
+            for line in check.hint.splitlines():
                 print(f"{'':8} -> {line}")
     if given["json_"]:
         print_json({"recipe": recipe.name, "checks": [asdict(check) for check in checks]})
@@ -51,9 +51,9 @@ def run(given: Mapping[str, Any]) -> None:
     missing = dict.fromkeys(check.about for check in checks if check.status == "missing")
     wrong = dict.fromkeys(check.about for check in checks if check.status == "problem")
     if missing:
-        raise MissingError(f"Missing: {', '.join(missing)}.", mend="See the lines marked 'missing'.")
+        raise MissingError(f"Missing: {', '.join(missing)}.", hint="See the lines marked 'missing'.")
     if wrong:
-        raise InputError(f"Not as it should be: {', '.join(wrong)}.", mend="See the lines marked 'problem'.")
+        raise InputError(f"Not as it should be: {', '.join(wrong)}.", hint="See the lines marked 'problem'.")
 
 
 def _rows(runs: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from mindanim.config.fields import ImportPath
 from mindanim.config.names import flag_name
-from mindanim.config.run import RunOptions
+from mindanim.config.option import ImportPath
+from mindanim.config.run_options import RunOptions
 from mindanim.stages import Stage
 
 INPUTS, OPTIONS, RUN = "Inputs", "Options", "Run"

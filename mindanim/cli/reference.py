@@ -23,7 +23,7 @@ from mindanim.cli.app import SUMMARIES, command_parameters
 from mindanim.cli.options import shown_default, type_name
 from mindanim.config.names import MAKER
 from mindanim.config.recipes import load_recipe, recipe_names
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.stages import STAGES
 
 FOLDER = Path("docs/reference")

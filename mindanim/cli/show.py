@@ -14,7 +14,7 @@ from mindanim.cli.options import helper_parameters
 from mindanim.cli.render import print_json, print_pairs, print_table, print_tree
 from mindanim.config.resolve import Asked, resolve_run
 from mindanim.stages.show import describe, find, overview
-from mindanim.stages.timing import draw_timing
+from mindanim.stages.show_timing import draw_timing
 
 _ARGUMENT = typer.Argument(
     help="An artifact's folder, or a file in it; without it, all artifacts are listed."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindanim.config.fields import StageConfig, opt
+from mindanim.config.option import StageConfig, opt
 
 
 class DemoConfig(StageConfig):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from mindanim.config.fields import StageConfig
+from mindanim.config.option import StageConfig
 
 
 @dataclass(frozen=True)

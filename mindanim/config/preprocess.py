@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from mindanim.config.fields import StageConfig, opt
+from mindanim.config.option import StageConfig, opt
 
 
 class PreprocessConfig(StageConfig):

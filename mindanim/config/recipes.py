@@ -71,7 +71,7 @@ def _load(name: str, below: tuple[str, ...]) -> Recipe:
     if not name.endswith(".toml") and name not in recipe_names():
         raise ConfigError(
             f"{unknown('recipe', name, recipe_names())}",
-            mend="A file of your own is given by its path: --recipe my-recipe.toml.",
+            hint="A file of your own is given by its path: --recipe my-recipe.toml.",
         )
     recipe = _parse(path, name, ("backbones", *STAGES))
     if not recipe.extends:
@@ -88,7 +88,7 @@ def _parse(path: Path, name: str, tables: tuple[str, ...]) -> Recipe:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist.", mend="Check the path.") from None
+        raise ConfigError(f"{path} does not exist.", hint="Check the path.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML.", why=str(error)) from error
     texts = {key: content.pop(key) for key in _TEXTS if isinstance(content.get(key), str)}

@@ -10,10 +10,10 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from mindanim.config.fields import Options, StageConfig
 from mindanim.config.names import STAGES, flag_name, unknown
+from mindanim.config.option import Options, StageConfig
 from mindanim.config.recipes import Recipe, default_recipe, load_config_file, load_recipe
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, MindanimError, UsageError, raise_together
 
 M = TypeVar("M", bound=Options)
@@ -238,7 +238,7 @@ def _unknown(stage: str, name: str, layer: _Layer, model: type[Options]) -> Mind
     return layer.error(
         f"{stage}: {unknown('option', name, candidates)}",
         why=f"It comes from {layer.origin(name)}.",
-        mend=f"All options of this stage: mindanim {stage} --explain",
+        hint=f"All options of this stage: mindanim {stage} --explain",
     )
 
 
@@ -265,7 +265,7 @@ def _invalid(
     return layer.error(
         f"{stage}: {name} = {shown!r} is not possible: {message[:1].lower()}{message[1:]}.",
         why=f"It comes from {layer.origin(name)}.",
-        mend=f"{name}: {help_text}",
+        hint=f"{name}: {help_text}",
     )
 
 

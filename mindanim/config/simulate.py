@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from mindanim.config.fields import StageConfig, opt
+from mindanim.config.option import StageConfig, opt
 
 TAIL_S = 12.0
 """Runs of the layout end this many seconds after the film."""

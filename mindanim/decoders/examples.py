@@ -9,7 +9,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from mindanim.decoders.scores import element_correlation, identification, pooled_correlation, shift_p_value
+from mindanim.decoders.decoding_scores import (
+    element_correlation,
+    identification,
+    pooled_correlation,
+    shift_p_value,
+)
 
 WAYS = 50
 BATCH = 256

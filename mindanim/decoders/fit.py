@@ -7,12 +7,18 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.config.train import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Decoder, Shapes, build
-from mindanim.decoders.data import Split
+from mindanim.decoders.decoding_scores import pooled_correlation
 from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
-from mindanim.decoders.feeding import placed
-from mindanim.decoders.fitting import (
+from mindanim.decoders.models.motion import MotionNetwork
+from mindanim.decoders.models.semantic import SemanticNetwork, SemanticRidge
+from mindanim.decoders.models.structure import StructureNetwork, StructureRidge
+from mindanim.decoders.ridge.motion_transport import MotionRidge, MotionTransport, carry, motion_field
+from mindanim.decoders.ridge.targets import Array, Target, numpy
+from mindanim.decoders.splits import Split
+from mindanim.decoders.training.feed import placed
+from mindanim.decoders.training.fitted import (
     Fitted,
     Machine,
     Ridge,
@@ -20,13 +26,7 @@ from mindanim.decoders.fitting import (
     fresh_weights,
     report_ridge,
 )
-from mindanim.decoders.motion import MotionNetwork
-from mindanim.decoders.scores import pooled_correlation
-from mindanim.decoders.semantic import SemanticNetwork, SemanticRidge
-from mindanim.decoders.structure import StructureNetwork, StructureRidge
-from mindanim.decoders.targets import Array, Target, numpy
-from mindanim.decoders.tasks import MotionTask, SemanticTask, StructureTask
-from mindanim.decoders.transport import MotionRidge, MotionTransport, carry, motion_field
+from mindanim.decoders.training.tasks import MotionTask, SemanticTask, StructureTask
 from mindanim.errors import InputError
 
 GAINS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mindanim.config.generation import Feature, GenerateConfig
+from mindanim.config.generate import Feature, GenerateConfig
 from mindanim.runtime import clip_generator
 
 FloatArray = NDArray[np.floating[Any]]

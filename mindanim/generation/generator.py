@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mindanim import console
-from mindanim.config.generation import GenerateConfig
+from mindanim.config.generate import GenerateConfig
 from mindanim.errors import MindanimError
 from mindanim.generation.features import Features
 from mindanim.generation.inflate import SparseCausalUNet, sparse_causal
@@ -101,7 +101,7 @@ class Generator:
                 raise MindanimError(
                     f"Clip {clip_ids[0]} does not fit into the memory of {self.backbone.device}.",
                     why=str(error).splitlines()[0],
-                    mend="Try --low-memory, --precision bf16, or --device cpu.",
+                    hint="Try --low-memory, --precision bf16, or --device cpu.",
                 ) from error
         half = len(clip_ids) // 2
         console.warn(f"{len(clip_ids)} clips at a time exceed the memory; going on with {half}")
@@ -161,7 +161,7 @@ class Generator:
             raise MindanimError(
                 f"The generated frames of {', '.join(broken)} are not finite.",
                 why="The decoded features are not finite, or the precision is too low for this model.",
-                mend="Try --precision fp32 (or bf16 in the place of fp16).",
+                hint="Try --precision fp32 (or bf16 in the place of fp16).",
             )
         rgb: NDArray[np.uint8] = (255 * pixels).round().byte().permute(0, 1, 3, 4, 2).numpy()
         return rgb

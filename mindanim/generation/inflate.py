@@ -117,14 +117,14 @@ def sparse_causal(unet: Any, frames: int, group_norm: GroupNormMode = "frame") -
         raise InputError(
             f"{named} takes {config.in_channels} channels and gives {config.out_channels}.",
             why="Only plain text-to-image models can be inflated; in-painting models need more input.",
-            mend="Use a Stable Diffusion 1.x or 2.x text-to-image model.",
+            hint="Use a Stable Diffusion 1.x or 2.x text-to-image model.",
         )
     attention = [name for name in unet.attn_processors if ".attn1." in name]
     if not attention or config.only_cross_attention or config.addition_embed_type is not None:
         raise InputError(
             f"{named} has no self-attention of the Stable Diffusion 1.x/2.x kind.",
             why="Frames are tied together by their self-attention layers, and by nothing else.",
-            mend="Use a Stable Diffusion 1.x or 2.x text-to-image model.",
+            hint="Use a Stable Diffusion 1.x or 2.x text-to-image model.",
         )
     return SparseCausalUNet(unet, frames, group_norm)
 

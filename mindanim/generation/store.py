@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Draft
 from mindanim.artifacts.files import atomic_path
+from mindanim.generation.clip_files import write_clip
 from mindanim.generation.features import Features
-from mindanim.generation.render import write_clip
 
 # Features of a clip -> the array they are collected in, its type, and what is said of it.
 _ARRAYS: dict[str, tuple[str, str, dict[str, str]]] = {

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim import console, runtime
-from mindanim.metrics import motion
+from mindanim.metrics.families import motion
 from mindanim.metrics.floors import Clips
-from mindanim.metrics.scratch import IN_TEMPORARY, Scratch
-from mindanim.metrics.significance import paired_test
-from mindanim.metrics.statistics import Resampling
+from mindanim.metrics.inference.intervals import Resampling
+from mindanim.metrics.inference.significance import paired_test
+from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
 """What is tested, and the sign that makes more of it better."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
-from mindanim.report.model import Curve
+from mindanim.report.page_content import Curve
 from mindanim.report.words import number
 
 _BAR = (240, 26)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mindanim.report import figures, words
 from mindanim.report.bibliography import bibliography
 from mindanim.report.breakdown import Breakdown
-from mindanim.report.films import Shown, strips
-from mindanim.report.model import ClipView, Curve
+from mindanim.report.film_strips import Shown, strips
+from mindanim.report.page_content import ClipView, Curve
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -54,7 +54,7 @@ def check_version(metrics: dict[str, Any]) -> None:
         raise InputError(
             f"These metrics have schema {metrics['schema_version']}; the report reads {SCHEMA_VERSION}.",
             why="They were written by another version of mindanim.",
-            mend="Evaluate again: mindanim evaluate --force",
+            hint="Evaluate again: mindanim evaluate --force",
         )
 
 

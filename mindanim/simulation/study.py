@@ -18,10 +18,10 @@ from mindanim.runtime import named_rng, threads, version
 from mindanim.simulation import truth
 from mindanim.simulation.cortex import standardise, tune
 from mindanim.simulation.drive import Drive
-from mindanim.simulation.films import Shown
+from mindanim.simulation.film_plan import Shown
 from mindanim.simulation.layouts import LAYOUTS, Layout
-from mindanim.simulation.layouts.base import ATLAS, CAPTIONS
 from mindanim.simulation.layouts.cifti import write_atlas
+from mindanim.simulation.layouts.layout import ATLAS, CAPTIONS
 from mindanim.simulation.regions import plant
 
 FACTS_FILE = "mindanim-study.json"

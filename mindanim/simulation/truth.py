@@ -11,7 +11,7 @@ import numpy as np
 
 from mindanim.errors import InputError
 from mindanim.simulation.cortex import Cortex
-from mindanim.simulation.films import Shown
+from mindanim.simulation.film_plan import Shown
 from mindanim.simulation.regions import REGIONS, STRUCTURES, Sheet
 from mindanim.simulation.world import BACKGROUNDS, COLOURS, MOTIONS, OBJECTS, SIZES, Scene
 

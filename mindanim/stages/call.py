@@ -11,7 +11,7 @@ from mindanim.artifacts.workspace import datasets
 from mindanim.config.invocation import Invocation, invoked
 from mindanim.config.names import kind_of_dataset
 from mindanim.config.resolve import Asked, Resolution, resolve, strange_variables
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, UsageError
 from mindanim.stages import Stage, find_stage
 
@@ -71,7 +71,7 @@ def _complete(stage: Stage, run: RunOptions, alone: bool) -> tuple[RunOptions, d
         found["dataset"] = f"the only one in {run.work}"
     _check_name(run)
     if stage.per_subject and run.subject is None:
-        raise UsageError(f"{stage.name} works on one subject.", mend="Add --subject NUMBER.")
+        raise UsageError(f"{stage.name} works on one subject.", hint="Add --subject NUMBER.")
     if stage.data == "reads" and (data := find_data(run)):
         run = run.model_copy(update={"data": data[0]})
         found["data"] = data[1]

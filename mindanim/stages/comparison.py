@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mindanim.artifacts import Artifact, Workspace
 from mindanim.artifacts.artifact import MANIFEST
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def evaluations_of(run: RunOptions) -> list[Path]:
     chosen = [one.path for one in found if run.subject in (None, one.manifest["subject"])]
     if not chosen:
         raise InputError(
-            f"There is no evaluation in {Workspace.of(run).root}.", mend="Run: mindanim evaluate"
+            f"There is no evaluation in {Workspace.of(run).root}.", hint="Run: mindanim evaluate"
         )
     return chosen
 
@@ -50,7 +50,7 @@ def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
             if missing
             else f"There is no other evaluation beside {place}.",
             why=f"There are: {known}." if there else "It would be the only one there.",
-            mend="Evaluate the other results first, or leave out --compare.",
+            hint="Evaluate the other results first, or leave out --compare.",
         )
     return list(chosen.values())
 
@@ -60,7 +60,7 @@ def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
 
     labels: as in `compared_with`. Raises InputError when one is missing or cannot be compared.
     """
-    from mindanim.metrics.compare import Evaluated, compare
+    from mindanim.metrics.comparison import Evaluated, compare
 
     others = compared_with(evaluation.path, labels)
     return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])

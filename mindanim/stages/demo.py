@@ -12,7 +12,7 @@ from mindanim.artifacts import Artifact, Workspace
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.config.demo import DemoConfig
 from mindanim.config.resolve import Asked
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.stages.call import perform, prepare
 
 STUDY = "simulated-study"

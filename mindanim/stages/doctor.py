@@ -17,7 +17,7 @@ from mindanim import runtime
 from mindanim.artifacts.manifest import commit
 from mindanim.artifacts.workspace import with_data
 from mindanim.config.recipes import Recipe
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, MissingError
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Check:
     """One thing looked at.
 
     status ``missing``: needed, and not on this machine; ``problem``: there, and wrong. runs: of a subject of
-    a study, one record per run: subject, segment, repeat, state, path, code, why, mend.
+    a study, one record per run: subject, segment, repeat, state, path, code, why, hint.
     """
 
     about: str
     status: Status
     text: str
-    mend: str = ""
+    hint: str = ""
     runs: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -63,23 +63,23 @@ def _guarded(about: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]
     try:
         yield from look()
     except MissingError as error:
-        yield Check(about, "missing", f"{error.what} {error.why}".strip(), error.mend)
+        yield Check(about, "missing", f"{error.what} {error.why}".strip(), error.hint)
     except MindanimError as error:
-        yield Check(about, "problem", f"{error.what} {error.why}".strip(), error.mend)
+        yield Check(about, "problem", f"{error.what} {error.why}".strip(), error.hint)
 
 
 def _packages() -> Iterator[Check]:
     needed, extras = _requirements()
     absent = [name for name in needed if not _installed(name)]
     if absent:
-        mend = f"pip install {' '.join(absent)}"
-        yield Check("packages", "missing", f"not installed: {', '.join(absent)}", mend)
+        hint = f"pip install {' '.join(absent)}"
+        yield Check("packages", "missing", f"not installed: {', '.join(absent)}", hint)
     else:
         yield Check("packages", "ok", f"all {len(needed)} that mindanim depends on are installed")
     for extra, names in extras.items():
         if without := [name for name in names if not _installed(name)]:
-            mend = f"pip install 'mindanim[{extra}]'"
-            yield Check("packages", "note", f"without {', '.join(without)} (optional, {extra})", mend)
+            hint = f"pip install 'mindanim[{extra}]'"
+            yield Check("packages", "note", f"without {', '.join(without)} (optional, {extra})", hint)
 
 
 def _requirements() -> tuple[list[str], dict[str, list[str]]]:
@@ -112,8 +112,8 @@ def _torch() -> Iterator[Check]:
     try:
         import torchvision
     except (ImportError, RuntimeError) as error:
-        mend = "Install torch and torchvision from the same kind of build (both CPU or both CUDA)."
-        yield Check("torchvision", "problem", f"cannot be imported: {error}", mend)
+        hint = "Install torch and torchvision from the same kind of build (both CPU or both CUDA)."
+        yield Check("torchvision", "problem", f"cannot be imported: {error}", hint)
     else:
         yield Check("torchvision", "ok", torchvision.__version__)
     for index in range(torch.cuda.device_count()):
@@ -163,11 +163,11 @@ def _beside(recipe: Recipe) -> Iterator[Check]:
         yield Check("captions", "note", text, "With a table of your own, --captions FILE, it is not needed.")
     if set(names.values()) - {"demo"} and recipe.tables.get("evaluate", {}).get("vifi") is None:
         text = "VIFI and the gated CLIP-pcc look through ViFi-CLIP (ViT-B/16), which is not named"
-        mend = (
+        hint = (
             "Its authors publish the checkpoint: github.com/muzairkhattak/ViFi-CLIP. Then: evaluate "
             "--set vifi=FILE. Without it the two scores are left out, by name."
         )
-        yield Check("vifi", "note", text, mend)
+        yield Check("vifi", "note", text, hint)
 
 
 def _dataset(run: RunOptions) -> Iterator[Check]:
@@ -188,9 +188,9 @@ def _dataset(run: RunOptions) -> Iterator[Check]:
 def _subject(about: str, study: Study, subject: int) -> Iterator[Check]:
     first, *others = study.check(subject)
     runs = tuple({**vars(entry), "path": str(entry.path)} for entry in study.inventory(subject))
-    yield Check(f"{about}, subject {subject}", first.status, first.text, first.mend, runs)
+    yield Check(f"{about}, subject {subject}", first.status, first.text, first.hint, runs)
     for finding in others:
-        yield Check(f"{about}, subject {subject}", finding.status, finding.text, finding.mend)
+        yield Check(f"{about}, subject {subject}", finding.status, finding.text, finding.hint)
 
 
 def _films(about: str, study: Study) -> Iterator[Check]:
@@ -204,8 +204,8 @@ def _films(about: str, study: Study) -> Iterator[Check]:
     )
     text = f"{len(there & shown)} of {len(shown)} films, {counts} clips"
     missing = sorted(shown - there)
-    mend = f"Get the others from {study.facts.where}, or leave them out: --allow-partial." if missing else ""
-    yield Check(f"{about}, films", "problem" if missing else "ok", text, mend)
+    hint = f"Get the others from {study.facts.where}, or leave them out: --allow-partial." if missing else ""
+    yield Check(f"{about}, films", "problem" if missing else "ok", text, hint)
 
 
 def _gb(size: float) -> str:

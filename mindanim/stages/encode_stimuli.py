@@ -22,19 +22,19 @@ from mindanim.backbones import (
     load_diffusion,
     locate,
 )
-from mindanim.config.run import RunOptions
-from mindanim.config.stimuli import EncodeStimuliConfig
+from mindanim.config.encode_stimuli import EncodeStimuliConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
 from mindanim.studies import Clip, Film, Study, open_study
-from mindanim.studies.audit import near_duplicates, perceptual_hash
-from mindanim.studies.leaks import audit_clips
+from mindanim.studies.checks.duplicates import near_duplicates, perceptual_hash
+from mindanim.studies.checks.leakage import audit_clips
 from mindanim.studies.tables import read_captions
 
 if TYPE_CHECKING:
     import torch
 
     from mindanim.stimuli.encoding import Encoding, Models
-    from mindanim.stimuli.sampling import Sampling
+    from mindanim.stimuli.frames import Sampling
 
 _SHEET_CLIPS = 12
 _COLUMNS = ("clip_id", "split", "segment", "film", "onset_s", "duration_s")
@@ -113,7 +113,7 @@ class _Work:
             if not self.config.captioner:
                 raise InputError(
                     f"{self.study.facts.title} has no captions, and no captioner is named.",
-                    mend="Give a table with --captions, or a BLIP-2 model with --captioner.",
+                    hint="Give a table with --captions, or a BLIP-2 model with --captioner.",
                 )
             weights["captioner"] = locate(self.config.captioner, "captioner", self.run.offline)
         return weights
@@ -128,7 +128,7 @@ class _Work:
 
     @cached_property
     def sampling(self) -> Sampling:
-        from mindanim.stimuli.sampling import Sampling
+        from mindanim.stimuli.frames import Sampling
 
         config = self.config
         return Sampling(config.frames, self.diffusion.frame_size, config.spacing, config.fit, config.centre)
@@ -155,7 +155,7 @@ class _Work:
         if self.config.tokens > self.diffusion.max_tokens:
             raise ConfigError(
                 f"{self.config.tokens} tokens are more than {self.config.diffusion} takes.",
-                mend=f"Use --tokens {self.diffusion.max_tokens} or fewer.",
+                hint=f"Use --tokens {self.diffusion.max_tokens} or fewer.",
             )
         if not self.clips:
             study = self.study.facts.title
@@ -215,8 +215,8 @@ class _Work:
 
     def _encode(self, encoding: Encoding, is_done: Callable[[str], bool]) -> None:
         """This process's share of the films."""
-        from mindanim.stimuli.films import FilmFile
-        from mindanim.stimuli.stream import ahead, plan_batches, read_batches
+        from mindanim.stimuli.film_stream import ahead, plan_batches, read_batches
+        from mindanim.stimuli.video import FilmFile
 
         films = self.films[runtime.rank() :: runtime.world_size()]
         clips = {film.name: [clip for clip in self.clips if clip.film == film.name] for film in films}
@@ -236,7 +236,7 @@ class _Work:
 
         Returns the frames per second of the first clip, which all share where films have one frame rate.
         """
-        from mindanim.stimuli.films import FilmFile
+        from mindanim.stimuli.video import FilmFile
 
         problems: list[MindanimError] = []
         rates = []
@@ -265,7 +265,7 @@ class _Work:
         """The table of clips and the contact sheet."""
         import pandas as pd
 
-        from mindanim.stimuli.sheet import draw_sheet
+        from mindanim.stimuli.contact_sheet import draw_sheet
 
         table = pd.DataFrame([{name: getattr(clip, name) for name in _COLUMNS} for clip in self.clips])
         draft.save_table("clips.tsv", table.assign(caption=captions), units=STIMULI_CLIPS)
@@ -282,7 +282,7 @@ class _Work:
 
     def _account(self, draft: Draft, models: Models) -> None:
         """Facts, methods and what was left out."""
-        from mindanim.stimuli.account import methods
+        from mindanim.stimuli.encoding_text import methods
 
         config, declared = self.config, len(self.study.clips())
         if partial := len(self.clips) < declared:

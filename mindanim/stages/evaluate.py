@@ -18,8 +18,8 @@ from mindanim.backbones import (
     load_video_classifier,
     locate,
 )
-from mindanim.config.evaluation import EvaluateConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.evaluate import EvaluateConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, MissingError, raise_together
 from mindanim.stages.evaluation_folders import FolderScene
 from mindanim.stages.evaluation_inputs import FOREIGN, SubjectScene, lineage_of, scene_of
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mindanim.backbones import Kind
-    from mindanim.metrics.assess import Assessment
-    from mindanim.metrics.scored import Contender
-    from mindanim.metrics.semantic import Networks
+    from mindanim.metrics.evaluation import Assessment
+    from mindanim.metrics.families.semantic import Networks
+    from mindanim.metrics.with_floors import Contender
 
 _CLASSIFIERS: tuple[Kind, ...] = ("image_classifier", "video_classifier", "clip")
 NEAREST = "nearest-train"
@@ -93,7 +93,7 @@ def _locate(
             weights[kind] = locate(name, kind, run.offline)
         except MissingError as error:
             without = f"Or go without it: --set {kind}=none. What is left out is then named in every table."
-            problems.append(MissingError(error.what, why=error.why, mend=f"{error.mend}\n{without}"))
+            problems.append(MissingError(error.what, why=error.why, hint=f"{error.hint}\n{without}"))
     return {str(kind): found for kind, found in weights.items()}
 
 
@@ -128,9 +128,9 @@ class _Work:
         """Assess, then write tables, figures and report."""
         if not draft.main:
             return
-        from mindanim.metrics.assess import Material, assess
-        from mindanim.metrics.published import quoted
-        from mindanim.metrics.scratch import Scratch
+        from mindanim.metrics.evaluation import Material, assess
+        from mindanim.metrics.inputs.scratch import Scratch
+        from mindanim.metrics.published_results import quoted
 
         scene, dataset = self.scene, self.run.dataset or FOREIGN
         material = Material(
@@ -180,7 +180,7 @@ class _Work:
 
     def _load(self, frames: int) -> Networks:
         from mindanim.backbones import load_raft, load_vifi
-        from mindanim.metrics.semantic import Networks
+        from mindanim.metrics.families.semantic import Networks
 
         device = runtime.pick_device(self.run.device)
         # Scores shall not depend on the machine: full precision unless another one is asked for.
@@ -199,9 +199,9 @@ class _Work:
 
     def _nearest(self, draft: Draft) -> Contender | str:
         """The training clips with the features nearest to the decoded ones, as the autoencoder shows them."""
-        from mindanim.metrics.material import ArrayClips, nearest_training_clips
-        from mindanim.metrics.scored import Contender
-        from mindanim.metrics.scratch import Scratch
+        from mindanim.metrics.inputs.scratch import Scratch
+        from mindanim.metrics.inputs.test_set import ArrayClips, nearest_training_clips
+        from mindanim.metrics.with_floors import Contender
 
         if not isinstance(self.scene, SubjectScene):
             return "the training clips are not known."
@@ -229,9 +229,9 @@ class _Work:
         return Contender(ArrayClips(frames, place), None)
 
     def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Any) -> None:
-        from mindanim.metrics.account import methods
+        from mindanim.metrics.evaluation_text import methods
         from mindanim.metrics.figures import draw_differences, draw_motion_test
-        from mindanim.report.films import encode_strip
+        from mindanim.report.film_strips import encode_strip
         from mindanim.report.latex import table_latex
         from mindanim.report.markdown import table_markdown
         from mindanim.stages.comparison import siblings_of

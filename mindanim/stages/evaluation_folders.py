@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim.artifacts import Artifact, Source
-from mindanim.config.evaluation import EvaluateConfig
+from mindanim.config.evaluate import EvaluateConfig
 
 if TYPE_CHECKING:
     from mindanim.metrics.floors import Clips
-    from mindanim.metrics.foreign import Folders, Part, PartClips
-    from mindanim.metrics.material import TestSet
-    from mindanim.metrics.scored import Contender
+    from mindanim.metrics.inputs.folders import Folders, Part, PartClips
+    from mindanim.metrics.inputs.test_set import TestSet
+    from mindanim.metrics.with_floors import Contender
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class FolderScene:
     @cached_property
     def found(self) -> Folders:
         """What lies in the folders, in the order of the table of clips."""
-        from mindanim.metrics.foreign import find_clips
-        from mindanim.metrics.material import order_of
+        from mindanim.metrics.inputs.folders import find_clips
+        from mindanim.metrics.inputs.test_set import order_of
 
         found = find_clips(self.videos, self.config.truth, self.config.layout)
         return order_of(found, self.config.clip_table)
@@ -57,8 +57,8 @@ class FolderScene:
 
     @cached_property
     def test(self) -> TestSet:
-        from mindanim.metrics.foreign import check_alike, check_complete
-        from mindanim.metrics.material import read_foreign
+        from mindanim.metrics.inputs.folders import check_alike, check_complete
+        from mindanim.metrics.inputs.test_set import read_foreign
 
         part = check_complete(self.found, self.config.subset)
         truth = self._clips(0)
@@ -70,7 +70,7 @@ class FolderScene:
         return self._clips(1)
 
     def _clips(self, which: int) -> PartClips:
-        from mindanim.metrics.foreign import PartClips
+        from mindanim.metrics.inputs.folders import PartClips
 
         parts: list[Part] = [pair[which] for pair in self.found.pairs.values()]
         return PartClips(parts, self.config.size, self.config.frames, self.config.border)
@@ -89,7 +89,7 @@ class FolderScene:
 
     @property
     def notes(self) -> list[str]:
-        from mindanim.metrics.films import LOSSY
+        from mindanim.metrics.inputs.short_films import LOSSY
 
         said = [
             f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames where there are any."

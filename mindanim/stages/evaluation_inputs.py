@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mindanim.artifacts import Artifact, Source, Workspace, ancestors
 from mindanim.artifacts.artifact import MANIFEST
-from mindanim.config.evaluation import EvaluateConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.evaluate import EvaluateConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError
 from mindanim.stages.evaluation_folders import FolderScene
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mindanim.metrics.features import FeatureScorer
+    from mindanim.metrics.families.feature import FeatureScorer
     from mindanim.metrics.floors import Clips
-    from mindanim.metrics.material import TestSet
-    from mindanim.metrics.scored import Contender
+    from mindanim.metrics.inputs.test_set import TestSet
+    from mindanim.metrics.with_floors import Contender
 
 FOREIGN = "foreign"
 """The dataset of clips made elsewhere, where none is named."""
@@ -121,7 +121,7 @@ class SubjectScene:
                 beside[name] = workspace.load(place)
         pool = {f"{_POOL}{row}": Artifact.load(folder) for row, folder in enumerate(config.pool, 1)}
         if pool:
-            from mindanim.metrics.pool import check_pool
+            from mindanim.metrics.inputs.retrieval_pool import check_pool
 
             check_pool(artifacts["stimuli"], list(pool.values()))
         return cls(config, artifacts, beside, pool, run.work)
@@ -136,29 +136,29 @@ class SubjectScene:
 
     @cached_property
     def test(self) -> TestSet:
-        from mindanim.metrics.material import read_test_set
+        from mindanim.metrics.inputs.test_set import read_test_set
 
         found = self.artifacts
         return read_test_set(found["fmri"], found["stimuli"], found["videos"], self.config.subset)
 
     @cached_property
     def clips(self) -> Clips:
-        from mindanim.metrics.material import read_videos
+        from mindanim.metrics.inputs.test_set import read_videos
 
         return read_videos(self.artifacts["videos"], self.test)
 
     @cached_property
     def features(self) -> FeatureScorer:
-        from mindanim.metrics.material import read_features
-        from mindanim.metrics.scratch import Scratch
+        from mindanim.metrics.inputs.scratch import Scratch
+        from mindanim.metrics.inputs.test_set import read_features
 
         found, others = self.artifacts, list(self.pool.values())
         return read_features(found["videos"], self.test, found["stimuli"], Scratch(self.room), others)
 
     @cached_property
     def contenders(self) -> dict[str, Contender | str]:
-        from mindanim.metrics.material import read_contender
-        from mindanim.metrics.scratch import Scratch
+        from mindanim.metrics.inputs.scratch import Scratch
+        from mindanim.metrics.inputs.test_set import read_contender
 
         found: dict[str, Contender | str] = {}
         for name, label in _labels(self.config).items():
@@ -193,7 +193,7 @@ def _no_videos(place: Path, run: RunOptions) -> InputError:
     return InputError(
         f"There are no videos labelled {run.label}: {place} does not exist.",
         why=f"There are: {', '.join(there)}." if there else f"{place.parent} holds no videos at all.",
-        mend=f"Write the label as it is there; or score other videos under this label, the plain ones with "
+        hint=f"Write the label as it is there; or score other videos under this label, the plain ones with "
         f"--use videos= --label {run.label}, those of a variant with --use videos=LABEL.",
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim import console
-from mindanim.config.training import TrainConfig
+from mindanim.config.train import TrainConfig
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from mindanim.artifacts import Artifact
     from mindanim.decoders.base import Shapes
-    from mindanim.decoders.data import Split
     from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
+    from mindanim.decoders.splits import Split
 
 
 _AT_ONCE = 64
@@ -125,8 +125,8 @@ def semantic_examples(given: Given) -> SemanticExamples:
     import numpy as np
     import torch
 
-    from mindanim.decoders.data import caption_labels
     from mindanim.decoders.examples import SemanticExamples
+    from mindanim.decoders.splits import caption_labels
 
     stimuli, tokens = given.stimuli, _clips_of(given, "text_tokens.npy")
     first = np.asarray(tokens[:, 0], np.float32)

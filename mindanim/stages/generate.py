@@ -9,8 +9,8 @@ from mindanim import console, runtime
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
 from mindanim.artifacts.files import write_text
 from mindanim.backbones import load_diffusion
-from mindanim.config.generation import Feature, GenerateConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.generate import Feature, GenerateConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import UsageError
 from mindanim.stages.generation_inputs import TOGETHER, GenerationInputs
 
@@ -43,7 +43,7 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
     if config.features == place.name:
         raise UsageError(
             f"features = {config.features} names the very videos that are to be made.",
-            mend="Give the new ones a name of their own: --label NAME.",
+            hint="Give the new ones a name of their own: --label NAME.",
         )
     earlier = None
     if config.features:
@@ -157,7 +157,7 @@ class _Work:
         return int(note.read_text())
 
     def _finish(self, draft: Draft) -> None:
-        from mindanim.generation.account import evaluations, methods
+        from mindanim.generation.generation_text import evaluations, methods
         from mindanim.generation.store import ClipStore
 
         config, chosen, total = self.config, self.given.chosen, len(self.given.clips)
@@ -189,7 +189,7 @@ class _Work:
         """Truth and reconstruction of up to twelve clips, spread evenly over those that were made."""
         import numpy as np
 
-        from mindanim.generation.render import contact_sheet
+        from mindanim.generation.clip_files import contact_sheet
 
         chosen = self.given.chosen
         shown = chosen.iloc[np.linspace(0, len(chosen) - 1, _SHEET_CLIPS).round().astype(int)]

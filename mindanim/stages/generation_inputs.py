@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindanim.artifacts import Artifact
 from mindanim.backbones import DiffusionBackbone
-from mindanim.config.generation import Feature, GenerateConfig
+from mindanim.config.generate import Feature, GenerateConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class GenerationInputs:
             raise InputError(
                 f"{len(missing)} test clips have responses but no encoded stimuli, {missing[0]} the first.",
                 why=f"{self.stimuli.path} was made from other films, or from a part of them.",
-                mend="Run: mindanim encode-stimuli",
+                hint="Run: mindanim encode-stimuli",
             )
         stimulus = [there[name] for name in test["clip_id"]]
         return test.assign(
@@ -66,7 +66,7 @@ class GenerationInputs:
     @cached_property
     def chosen(self) -> pd.DataFrame:
         """The rows of `clips` that are to be made."""
-        from mindanim.generation.choice import chosen_rows
+        from mindanim.generation.clip_choice import chosen_rows
 
         rows = chosen_rows(list(self.clips["clip_id"]), self.config.clips, self.config.limit)
         return self.clips.iloc[rows].reset_index(drop=True)
@@ -105,7 +105,7 @@ class GenerationInputs:
                 InputError(
                     f"{stimuli.path} was encoded by another diffusion model than {backbone.weights.name}.",
                     why="Latents and text conditions mean nothing to any other model than their own.",
-                    mend="Name the same model for both (--set diffusion=...), or encode the stimuli again.",
+                    hint="Name the same model for both (--set diffusion=...), or encode the stimuli again.",
                 )
             )
         if self.earlier is not None:
@@ -177,7 +177,7 @@ class GenerationInputs:
             f"The {decoder} decoder in {self.artifacts[decoder].path} was trained on another {used} than "
             f"that in {self.artifacts[used].path}.",
             why="It reads, or gives, other numbers than these.",
-            mend=f"Choose inputs that belong together with --use {used}=LABEL, or train it again: "
+            hint=f"Choose inputs that belong together with --use {used}=LABEL, or train it again: "
             f"mindanim train-{decoder}",
         )
 
@@ -205,7 +205,7 @@ class GenerationInputs:
             InputError(
                 f"The decoded features of {videos.path} are not those of this run.",
                 why=f"{'; '.join(reasons)[:1].upper()}{'; '.join(reasons)[1:]}.",
-                mend="Give the same inputs and the same options, or leave `features` away: they are then "
+                hint="Give the same inputs and the same options, or leave `features` away: they are then "
                 "decoded again, which takes seconds.",
             )
         ]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, find_dataset, produce
-from mindanim.config.importing import ImportCheckpointConfig
-from mindanim.config.run import RunOptions
-from mindanim.config.training import TrainMotionConfig
+from mindanim.config.import_checkpoint import ImportCheckpointConfig
+from mindanim.config.run_options import RunOptions
+from mindanim.config.train import TrainMotionConfig
 from mindanim.stages.examples import (
     Given,
     load_given,
@@ -33,7 +33,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
     Raises InputError when the file does not fit the subject's responses and the study's stimuli; it names the
     keys and shapes that differ.
     """
-    from mindanim.decoders.released import import_decoder, read_checkpoint
+    from mindanim.decoders.published_checkpoints import import_decoder, read_checkpoint
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
@@ -51,7 +51,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
 
     def build(draft: Draft) -> None:
         from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
-        from mindanim.decoders.account import at_chance
+        from mindanim.decoders.methods_text import at_chance
 
         figures = _look(decoder, fmri, stimuli, draft.scratch("clips").parent)
         if not draft.main:
@@ -97,7 +97,7 @@ def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact, scratch: Path) ->
     """
     import numpy as np
 
-    from mindanim.decoders.data import blocked_split
+    from mindanim.decoders.splits import blocked_split
 
     clips, config = training_clips(fmri), TrainMotionConfig()
     rows = np.unique(np.linspace(0, len(clips) - 1, _LOOKED_AT).round().astype(np.int64))
@@ -110,9 +110,9 @@ def _look(decoder: Decoder, fmri: Artifact, stimuli: Artifact, scratch: Path) ->
 def _judged(decoder: Decoder, given: Given) -> dict[str, float]:
     import torch
 
-    from mindanim.decoders.motion import Motion
-    from mindanim.decoders.semantic import Semantic
-    from mindanim.decoders.structure import Structure
+    from mindanim.decoders.models.motion import Motion
+    from mindanim.decoders.models.semantic import Semantic
+    from mindanim.decoders.models.structure import Structure
 
     responses = given.responses[given.split.validation]
     if isinstance(decoder, Semantic):

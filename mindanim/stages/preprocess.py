@@ -23,16 +23,16 @@ from mindanim.artifacts import (
 )
 from mindanim.artifacts.columns import FMRI_CLIPS, FMRI_VOXELS
 from mindanim.config.preprocess import PreprocessConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.studies import Clip, Run, Study, open_study
-from mindanim.studies.audit import near_duplicate_runs
-from mindanim.studies.leaks import audit_clips, close_clips, leave_out
+from mindanim.studies.checks.duplicates import near_duplicate_runs
+from mindanim.studies.checks.leakage import audit_clips, close_clips, leave_out
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mindanim.bold.plan import Plan
+    from mindanim.bold.response_plan import Plan
     from mindanim.bold.survey import Selection, Survey
 
 _AXES = {"responses": "clip lag voxel", "repeats": "repeat clip lag voxel"}
@@ -46,9 +46,9 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     without reading data is checked before anything is written. Raises InputError with every difference from
     the facts, unless ``run.allow_partial``; ConfigError where the options do not fit the study.
     """
-    from mindanim.bold.plan import make_plan
-    from mindanim.bold.regions import read_regions
-    from mindanim.bold.surfaces import atlas_file
+    from mindanim.bold.atlas import read_regions
+    from mindanim.bold.formats.surfaces import atlas_file
+    from mindanim.bold.response_plan import make_plan
     from mindanim.bold.survey import check_options
 
     run = find_dataset(run)
@@ -152,11 +152,11 @@ class _Work:
 
     def _account(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Methods, findings and facts."""
-        from mindanim.bold import account
+        from mindanim.bold import preprocess_text
 
         plan, facts = self.plan, self.study.facts
         draft.methods(f"Data: {facts.title}, subject {self.subject} ({facts.citation}).")
-        for sentence in account.methods(plan, selection, self.config):
+        for sentence in preprocess_text.methods(plan, selection, self.config):
             draft.methods(sentence)
         used = {clip.clip_id for split in ("train", "test") for clip in plan.clips(split)}
         audited = audit_clips([clip for clip in self.clips if clip.clip_id in used], self.runs, facts)
@@ -166,22 +166,24 @@ class _Work:
         compared = [finding for finding in self.study.check(self.subject) if finding.status != "ok"]
         for finding in (*compared, *audited, *near_duplicate_runs(found.samples)):
             draft.finding(finding.code, finding.text, **finding.data)
-        for code, text, data in account.findings(plan, found, selection, self.config):
+        for code, text, data in preprocess_text.findings(plan, found, selection, self.config):
             draft.finding(code, text, **data)
         partial = any(finding.status == "problem" for finding in compared)
         draft.fact(
-            subject=self.subject, partial=partial, **account.facts(plan, found, selection, self.config)
+            subject=self.subject,
+            partial=partial,
+            **preprocess_text.facts(plan, found, selection, self.config),
         )
 
     def _write(self, draft: Draft, found: Survey, selection: Selection) -> None:
         """Tables, cortical maps, figure."""
         import numpy as np
 
-        from mindanim.bold import account
-        from mindanim.bold.figure import Quality, draw_quality
-        from mindanim.bold.maps import brain_map
-        from mindanim.bold.regions import NO_REGION
-        from mindanim.bold.tables import chosen_mask, clips_table, voxels_table
+        from mindanim.bold import preprocess_text
+        from mindanim.bold.atlas import NO_REGION
+        from mindanim.bold.maps.brain_map import brain_map
+        from mindanim.bold.maps.qc_figure import Quality, draw_quality
+        from mindanim.bold.response_tables import chosen_mask, clips_table, voxels_table
 
         plan = self.plan
         regions = np.full(len(plan.voxels), NO_REGION) if self.regions is None else self.regions
@@ -204,9 +206,9 @@ class _Work:
             selection=selection,
             ceiling=found.ceiling[selection.columns],
             regions=regions,
-            excluded=account.excluded(found, selection),
+            excluded=preprocess_text.excluded(found, selection),
             clip_s=self.study.facts.clip_s,
-            threshold=account.threshold(selection, self.config),
+            threshold=preprocess_text.threshold(selection, self.config),
         )
         with draft.write("figures/qc.png") as path:
             draw_quality(path, quality)

@@ -40,15 +40,15 @@ def report(
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
-        raise InputError(f"{strangers[0]} is no evaluation.", mend="Run: mindanim evaluate")
+        raise InputError(f"{strangers[0]} is no evaluation.", hint="Run: mindanim evaluate")
     if (clips is not None or film_mb is not None) and len(artifacts) > 1:
         raise UsageError(
             "A page that compares several evaluations shows no clips.",
-            mend="Leave out --clips and --film-mb, or name one evaluation.",
+            hint="Leave out --clips and --film-mb, or name one evaluation.",
         )
     path = out or _default_place(artifacts)
     if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
-        raise InputError(f"{path} was not written by mindanim.", mend="Choose another file with --out.")
+        raise InputError(f"{path} was not written by mindanim.", hint="Choose another file with --out.")
     if len(artifacts) == 1:
         _write_one(path, artifacts[0], clips, film_mb)
     else:
@@ -168,9 +168,9 @@ def _views(
 ) -> list[ClipView]:
     import numpy as np
 
-    from mindanim.metrics.scored import Contender
+    from mindanim.metrics.with_floors import Contender
     from mindanim.report import ClipView
-    from mindanim.report.films import read_strip, reduced
+    from mindanim.report.film_strips import read_strip, reduced
 
     test, clips, goodness = scene.test, scene.clips, _goodness(data, per_clip)
     config = scene.config
@@ -204,7 +204,7 @@ def _ablations(
     data: dict[str, Any], per_clip: pd.DataFrame, null: Any, siblings: Sequence[Path]
 ) -> tuple[list[pd.DataFrame], list[str]]:
     """This evaluation against each of the others, and why some of them cannot be compared."""
-    from mindanim.metrics.compare import Evaluated, called, compare
+    from mindanim.metrics.comparison import Evaluated, called, compare
 
     tables, refused = [], []
     mine = Evaluated(called(data), data, per_clip, null)
@@ -217,7 +217,7 @@ def _ablations(
 
 
 def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: float | None) -> None:
-    from mindanim.metrics.compare import Evaluated
+    from mindanim.metrics.comparison import Evaluated
 
     found = Evaluated.of(evaluation)
     with atomic_path(path) as beside:
@@ -237,7 +237,7 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: flo
 
 
 def _write_summary(path: Path, evaluations: Sequence[Artifact]) -> None:
-    from mindanim.metrics.compare import Evaluated, across_subjects, compare
+    from mindanim.metrics.comparison import Evaluated, across_subjects, compare
     from mindanim.report.summary import Summary, latex, markdown, write_summary
 
     found = [Evaluated.of(one) for one in evaluations]

@@ -9,7 +9,7 @@ from typing import Any
 from mindanim.artifacts import Ancestor, Artifact, Workspace, ancestors, staleness
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.artifacts.workspace import datasets
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError
 
 _MADE = ("command", "version", "commit", "started", "finished", "sessions", "seed")
@@ -114,5 +114,5 @@ def find(path: Path) -> Path:
             return folder
     raise InputError(
         f"{path} is no artifact and lies in none." if path.exists() else f"{path} does not exist.",
-        mend="List what there is: mindanim show",
+        hint="List what there is: mindanim show",
     )

@@ -14,7 +14,7 @@ from mindanim.artifacts import Plan, Planned, identity_of
 from mindanim.artifacts.files import sync
 from mindanim.artifacts.identity import semantic_options
 from mindanim.artifacts.lock import locked
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.config.simulate import SimulateConfig
 from mindanim.errors import InputError, UsageError
 from mindanim.simulation.study import FACTS_FILE, write_study
@@ -34,7 +34,7 @@ def simulate(config: SimulateConfig, run: RunOptions) -> Path:
     a dry run.
     """
     if run.data is None:
-        raise UsageError("No folder was given for the study.", mend="mindanim simulate --out FOLDER")
+        raise UsageError("No folder was given for the study.", hint="mindanim simulate --out FOLDER")
     root = run.data.absolute()
     identity = identity_of(_KIND, config, {}, config.seed)
     plan = _plan(root, config, identity, run.force)

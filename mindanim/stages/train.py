@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mindanim import console, runtime
 from mindanim.artifacts import Artifact, Draft, Workspace, find_dataset, produce
-from mindanim.config.run import RunOptions
-from mindanim.config.training import (
+from mindanim.config.run_options import RunOptions
+from mindanim.config.train import (
     TrainConfig,
     TrainMotionConfig,
     TrainSemanticConfig,
@@ -27,8 +27,8 @@ from mindanim.stages.examples import (
 
 if TYPE_CHECKING:
     from mindanim.decoders.base import Shapes
-    from mindanim.decoders.data import Split
-    from mindanim.decoders.fitting import Fitted, Machine
+    from mindanim.decoders.splits import Split
+    from mindanim.decoders.training.fitted import Fitted, Machine
 
 _HISTORY_UNITS = {
     "epoch": "count, from 1",
@@ -80,7 +80,7 @@ def train_motion(config: TrainMotionConfig, run: RunOptions) -> Artifact:
 def _train(
     kind: str, config: TrainConfig, run: RunOptions, fit: Callable[[Given, Shapes, Machine], Fitted]
 ) -> Artifact:
-    from mindanim.decoders.account import expected_bytes
+    from mindanim.decoders.methods_text import expected_bytes
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
@@ -88,8 +88,8 @@ def _train(
     shapes = shapes_of(fmri, stimuli)
 
     def build(draft: Draft) -> None:
-        from mindanim.decoders.data import blocked_split
-        from mindanim.decoders.fitting import Machine
+        from mindanim.decoders.splits import blocked_split
+        from mindanim.decoders.training.fitted import Machine
 
         clips = training_clips(fmri)
         split = blocked_split(clips, config.validation_fraction, config.purge_s, config.ridge_folds)
@@ -123,8 +123,8 @@ def _train(
 def _write(draft: Draft, kind: str, config: TrainConfig, split: Split, fitted: Fitted) -> None:
     """The decoder, its history, its figure, and what is said of it."""
     from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
-    from mindanim.decoders.account import findings, methods
-    from mindanim.decoders.curves import draw_history, draw_penalties
+    from mindanim.decoders.methods_text import findings, methods
+    from mindanim.decoders.training.figures import draw_history, draw_penalties
 
     if not draft.main:
         return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mindanim import runtime
 from mindanim.errors import InputError, MissingError
-from mindanim.stimuli.sampling import middle
+from mindanim.stimuli.frames import middle
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ def match_captions(captions: Mapping[str, str], clip_ids: Sequence[str], source:
         raise InputError(
             f"{source}: {len(captions)} captions for {len(clip_ids)} clips.",
             why=f"Without a caption: {named}.",
-            mend="Give one row per clip with the columns clip_id and caption, separated by a tab.",
+            hint="Give one row per clip with the columns clip_id and caption, separated by a tab.",
         )
     return [captions[clip_id].strip() for clip_id in clip_ids]
 
@@ -62,10 +62,10 @@ def _strings(path: Path) -> list[str]:
         import h5py
     except ImportError as error:
         raise MissingError(
-            f"{path} cannot be read without h5py.", mend="Install it: pip install 'mindanim[h5]'"
+            f"{path} cannot be read without h5py.", hint="Install it: pip install 'mindanim[h5]'"
         ) from error
     if not path.is_file():
-        raise InputError(f"The captions {path} are missing.", mend="Correct --captions.")
+        raise InputError(f"The captions {path} are missing.", hint="Correct --captions.")
     datasets: dict[str, Any] = {}
 
     def note(name: str, item: Any) -> None:

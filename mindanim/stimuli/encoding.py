@@ -14,13 +14,19 @@ from mindanim import runtime
 from mindanim.artifacts import Draft
 from mindanim.artifacts.files import atomic_path, write_text
 from mindanim.backbones import Captioner, ClipBackbone, DiffusionBackbone
-from mindanim.config.stimuli import EncodeStimuliConfig
+from mindanim.config.encode_stimuli import EncodeStimuliConfig
 from mindanim.errors import InputError
 from mindanim.stimuli.augment import Synonyms, caption_views
+from mindanim.stimuli.backbone_features import (
+    frame_latents,
+    image_views,
+    text_conditions,
+    text_views,
+    to_tensor,
+)
 from mindanim.stimuli.captions import caption_clips
-from mindanim.stimuli.features import frame_latents, image_views, text_conditions, text_views, to_tensor
-from mindanim.stimuli.sampling import middle
-from mindanim.stimuli.stream import Batch
+from mindanim.stimuli.film_stream import Batch
+from mindanim.stimuli.frames import middle
 
 _SUMS = "[0-9]*.npz"
 
@@ -97,7 +103,7 @@ class Encoding:
             raise InputError(
                 f"The latents of clip {worst} are not finite.",
                 why="The autoencoder overflowed in the precision it ran in.",
-                mend="Use --precision fp32.",
+                hint="Use --precision fp32.",
             )
         self._latents[rows] = latents
         self._images[rows] = image_views(

@@ -1,8 +1,8 @@
 """What a study is to the rest of the tool: facts declared by its reader, and what the reader found on disk.
 
 A reader is a module with two duties. It *declares* what the study's papers and scripts say (:class:`Facts`),
-and it *discovers* what lies in the user's folder; :mod:`mindanim.studies.audit` compares the two. Time is
-explicit throughout: seconds of film time, that is from the onset of the film.
+and it *discovers* what lies in the user's folder; :mod:`mindanim.studies.checks.declared_vs_disk` compares
+the two. Time is explicit throughout: seconds of film time, that is from the onset of the film.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Finding:
     status: Status
     code: str
     text: str
-    mend: str = ""
+    hint: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -189,7 +189,7 @@ class Finding:
 class Entry:
     """What became of one run of a study: a row of the table that ``mindanim doctor`` prints.
 
-    state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what, ``mend``
+    state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what, ``hint``
     what to do); ``left out`` on the study's own advice; ``not used``: a file that the study does not declare,
     with segment and repeat where its name tells them.
     """
@@ -201,7 +201,7 @@ class Entry:
     path: Path
     code: str = ""
     why: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 class Study(Protocol):
@@ -267,6 +267,6 @@ def clip_prefix(segment: str) -> str:
 def raise_problems(findings: Sequence[Finding]) -> None:
     """Raise one InputError that lists every finding with status ``problem``, if there is any."""
     problems: list[MindanimError] = [
-        InputError(finding.text, mend=finding.mend) for finding in findings if finding.status == "problem"
+        InputError(finding.text, hint=finding.hint) for finding in findings if finding.status == "problem"
     ]
     raise_together(problems)

@@ -70,7 +70,7 @@ def read_pickle(path: Path) -> Any:
     Raises InputError naming what it refuses, and where the file is missing, cut short or no pickle.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing.", mend="Download it again.")
+        raise InputError(f"{path} is missing.", hint="Download it again.")
     with path.open("rb") as file:
         return _read(path, file)
 

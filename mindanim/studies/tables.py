@@ -17,46 +17,46 @@ ROW = "#"
 """Key under which a row carries its line number, for messages."""
 
 
-def read_table(path: Path, needed: Sequence[str], mend: str) -> list[dict[str, str]]:
+def read_table(path: Path, needed: Sequence[str], hint: str) -> list[dict[str, str]]:
     """Rows of a TSV by column name, without surrounding spaces; ``n/a`` and missing cells become empty.
 
     Each row carries its line number under ``#``. Raises InputError where the file is missing, not text, has
     no row, lacks or repeats a column, or has a row with more cells than columns.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing.", mend=mend)
+        raise InputError(f"{path} is missing.", hint=hint)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file.", str(error), mend) from error
+        raise InputError(f"{path} is not a text file.", str(error), hint) from error
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t"))
     except csv.Error as error:
-        raise InputError(f"{path} is not a table.", str(error), mend) from error
+        raise InputError(f"{path} is not a table.", str(error), hint) from error
     if not lines:
-        raise InputError(f"{path} is empty.", mend=mend)
+        raise InputError(f"{path} is empty.", hint=hint)
     columns = [name.strip() for name in lines[0]]
     if missing := [name for name in needed if name not in columns]:
-        hint = (
+        likely = (
             " Is it separated by commas instead of tabs?" if len(columns) == 1 and "," in columns[0] else ""
         )
         there = ", ".join(columns)
         raise InputError(
-            f"{path} has no column {', '.join(missing)}.", f"Its columns are: {there}.{hint}", mend
+            f"{path} has no column {', '.join(missing)}.", f"Its columns are: {there}.{likely}", hint
         )
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
-        raise InputError(f"{path} has two columns {', '.join(twice)}.", mend=mend)
+        raise InputError(f"{path} has two columns {', '.join(twice)}.", hint=hint)
     rows = []
     for place, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(columns):
-            raise InputError(f"{path}, line {place}, has more cells than the table has columns.", mend=mend)
+            raise InputError(f"{path}, line {place}, has more cells than the table has columns.", hint=hint)
         cells = [*cells, *[""] * (len(columns) - len(cells))]
         values = ["" if cell.strip() in EMPTY else cell.strip() for cell in cells]
         rows.append(dict(zip(columns, values, strict=True)) | {ROW: str(place)})
     if not rows:
-        raise InputError(f"{path} has no rows.", mend=mend)
+        raise InputError(f"{path} has no rows.", hint=hint)
     return rows
 
 
@@ -98,8 +98,8 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
     Raises InputError where the table is missing, lacks a column, names a clip twice or an unknown clip, or
     leaves a clip of the study without a caption.
     """
-    mend = "Give one row per clip with the columns clip_id and caption, separated by a tab."
-    rows = read_table(path, ("clip_id", "caption"), mend)
+    hint = "Give one row per clip with the columns clip_id and caption, separated by a tab."
+    rows = read_table(path, ("clip_id", "caption"), hint)
     counts = Counter(row["clip_id"] for row in rows)
     known = {clip.clip_id for clip in clips}
     faults = {
@@ -109,7 +109,7 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
     }
     why = "; ".join(f"{fault}: {_some(names)}" for fault, names in faults.items() if names)
     if why:
-        raise InputError(f"The captions in {path} do not fit the study's clips.", why, mend)
+        raise InputError(f"The captions in {path} do not fit the study's clips.", why, hint)
     return {row["clip_id"]: row["caption"] for row in rows}
 
 

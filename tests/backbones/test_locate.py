@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mindanim.backbones import hashing, locate
-from mindanim.backbones.catalogue import FETCH, NEEDED
+from mindanim.backbones import locate
+from mindanim.backbones.weights import checksum as hashing
+from mindanim.backbones.weights.catalogue import FETCH, NEEDED
 from mindanim.config.recipes import load_recipe
 from mindanim.errors import ConfigError, InputError, MissingError
 
@@ -89,7 +90,7 @@ def test_absent_hub_model_names_every_file_and_the_command(hub: Path) -> None:
         locate(name, "diffusion")
     for names in NEEDED["diffusion"]:
         assert names[0] in caught.value.why
-    assert f"hf download {name} " in caught.value.mend
+    assert f"hf download {name} " in caught.value.hint
     for text in (
         "unet/diffusion_pytorch_model.safetensors (3.44 GB); ",
         "text_encoder/model.safetensors (492 MB); ",
@@ -98,7 +99,7 @@ def test_absent_hub_model_names_every_file_and_the_command(hub: Path) -> None:
         "Together 4.27 GB and a few small files; licence: CreativeML Open RAIL-M. ",
     ):
         assert text in caught.value.why, text
-    assert all(f"--include '{pattern}'" in caught.value.mend for pattern in FETCH["diffusion"])
+    assert all(f"--include '{pattern}'" in caught.value.hint for pattern in FETCH["diffusion"])
 
 
 def test_hub_cache_is_found_offline(hub: Path) -> None:
@@ -169,4 +170,4 @@ def test_a_checkpoint_in_one_file_is_told_from_a_folder(tmp_path: Path) -> None:
     file.write_bytes(b"weights")
     with pytest.raises(InputError, match=r"v1-5-pruned.safetensors is a file") as caught:
         locate(str(file), "diffusion")
-    assert "from_single_file" in caught.value.mend
+    assert "from_single_file" in caught.value.hint

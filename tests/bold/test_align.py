@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline, interp1d
 
-from mindanim.bold.align import Timing, outside, sampling
+from mindanim.bold.timing import Timing, outside, sampling
 
 
 def read(onsets, lags, signal, start_s=0.0, tr_s=2.0, interpolation="cubic"):  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mindanim.bold.ceiling import noise_ceiling, spearman_brown, split_half
+from mindanim.bold.noise_ceiling import noise_ceiling, spearman_brown, split_half
 
 
 def repeats(count: int, voxels: int, times: int, noise: float, seed: int = 0) -> np.ndarray:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, ParcelsAxis, SeriesAxis
 
-from mindanim.bold.maps import brain_map
-from mindanim.bold.plan import Plan, make_plan
-from mindanim.bold.read import RunReader
-from mindanim.bold.regions import read_regions
+from mindanim.bold.atlas import read_regions
+from mindanim.bold.formats.run_reader import RunReader
+from mindanim.bold.maps.brain_map import brain_map
+from mindanim.bold.response_plan import Plan, make_plan
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError, InputError
 from mindanim.studies import Clip, Matrix, Run
@@ -157,7 +157,7 @@ def test_malformed_input_says_what_is_wrong(tmp_path: Path, fault: str) -> None:
     options = {"path": run} | ({"mask": mask} if fault != "no mask" else {}) | given
     with pytest.raises(InputError, match=why) as caught:
         RunReader().open(**options)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_runs_with_several_masks_share_what_all_hold(tmp_path: Path) -> None:

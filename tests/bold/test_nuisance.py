@@ -11,7 +11,7 @@ import pytest
 from scipy import linalg
 
 from mindanim.bold.clean import drift_basis, extend_basis, remove_drift
-from mindanim.bold.nuisance import displacement, read_confounds
+from mindanim.bold.confounds import displacement, read_confounds
 from mindanim.errors import ConfigError, InputError
 
 VOLUMES = 60

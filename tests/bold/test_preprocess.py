@@ -12,7 +12,7 @@ import pytest
 
 from mindanim.artifacts import Artifact, Planned
 from mindanim.config.preprocess import PreprocessConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError
 from mindanim.stages.preprocess import preprocess
 from tests.cc2017_tree import CORTEX, Tree, write_run, write_simulated

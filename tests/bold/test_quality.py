@@ -13,13 +13,13 @@ from nibabel.cifti2 import BrainModelAxis
 from nibabel.gifti import GiftiDataArray, GiftiImage
 
 from mindanim.artifacts import Artifact
-from mindanim.bold.map_figure import draw_map
-from mindanim.bold.read import RunReader
-from mindanim.bold.regions import read_regions
-from mindanim.bold.surfaces import MESH_VERTICES, atlas_file, flat_mesh
+from mindanim.bold.atlas import read_regions
+from mindanim.bold.formats.run_reader import RunReader
+from mindanim.bold.formats.surfaces import MESH_VERTICES, atlas_file, flat_mesh
+from mindanim.bold.maps.cortex_figure import draw_map
 from mindanim.bold.voxels import Voxels
 from mindanim.config.preprocess import PreprocessConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, MissingError
 from mindanim.stages import preprocess as _  # noqa: F401 - the module below is found by its name
 from tests.bold.studies import AFFINE, Ready, write_volumes
@@ -130,7 +130,7 @@ def test_the_flat_mesh_leaves_out_the_cuts(surfaces: Path) -> None:
 
 
 def test_an_atlas_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mindanim.bold.surfaces.find_spec", lambda name: None)
+    monkeypatch.setattr("mindanim.bold.formats.surfaces.find_spec", lambda name: None)
     with pytest.raises(MissingError, match=r"mindanim\[surface\]"):
         atlas_file("yeo7")
     assert flat_mesh() is None

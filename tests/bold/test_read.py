@@ -12,9 +12,9 @@ import pytest
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, ScalarAxis, SeriesAxis
 from nibabel.cifti2.parse_cifti2 import Cifti2Parser
 
-from mindanim.bold.maps import brain_map
-from mindanim.bold.read import RunReader
-from mindanim.bold.regions import NO_REGION, in_regions, read_regions
+from mindanim.bold.atlas import NO_REGION, in_regions, read_regions
+from mindanim.bold.formats.run_reader import RunReader
+from mindanim.bold.maps.brain_map import brain_map
 from mindanim.errors import ConfigError, InputError
 from mindanim.studies.files import peek
 from tests.cc2017_tree import CORTEX, LEFT, MESH, RIGHT, SUBCORTICAL, brain_models, write_atlas, write_run
@@ -139,7 +139,7 @@ def test_malformed_runs_say_what_is_wrong(tmp_path: Path, fault: str) -> None:
     with pytest.raises(InputError, match=why) as caught:
         RunReader().open(path)
     assert str(path) in caught.value.what
-    assert caught.value.mend or "structures are" in caught.value.why
+    assert caught.value.hint or "structures are" in caught.value.why
 
 
 @pytest.mark.parametrize(

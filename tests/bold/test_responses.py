@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mindanim.bold.ceiling import noise_ceiling, split_half
-from mindanim.bold.plan import Plan, make_plan
+from mindanim.bold.noise_ceiling import noise_ceiling, split_half
+from mindanim.bold.response_plan import Plan, make_plan
 from mindanim.bold.responses import Responses, extract
 from mindanim.bold.survey import Selection, Survey, check_options, select, survey
 from mindanim.config.preprocess import PreprocessConfig
@@ -295,8 +295,8 @@ def test_reliability_of_all_volumes_and_of_some_equals_corrcoef(tree: Tree, clip
 
 def test_blocks_do_not_change_the_result(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = everything(tree, lags_s=(4.0, 5.0))
-    monkeypatch.setattr("mindanim.bold.blocks.VOXELS_AT_ONCE", 7)
-    monkeypatch.setattr("mindanim.bold.blocks.CACHED_BYTES", 3 * 8 * 40)
+    monkeypatch.setattr("mindanim.bold.voxel_blocks.VOXELS_AT_ONCE", 7)
+    monkeypatch.setattr("mindanim.bold.voxel_blocks.CACHED_BYTES", 3 * 8 * 40)
     parts = everything(tree, lags_s=(4.0, 5.0))
     np.testing.assert_array_equal(whole[2].columns, parts[2].columns)
     for split in ("train", "test"):

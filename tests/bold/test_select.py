@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mindanim.bold.select import adjust, best, check_repeats, fisher_z, repeat_correlation, t_test
+from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, repeat_correlation, t_test
 from mindanim.errors import ConfigError
 
 

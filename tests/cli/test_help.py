@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mindanim.cli.app import SUMMARIES, command_parameters
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.stages import STAGES
 from tests.cli.conftest import Call
 from tests.golden import check

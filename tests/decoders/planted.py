@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.data import Split, blocked_split, caption_labels
 from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
-from mindanim.decoders.fitting import Machine
+from mindanim.decoders.splits import Split, blocked_split, caption_labels
+from mindanim.decoders.training.fitted import Machine
 
 SHAPES = Shapes(response=(2, 30), clip=(8,), tokens=(4, 3), latents=(4, 2, 4, 4))
 SEGMENTS, CLIPS = 6, 20

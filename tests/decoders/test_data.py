@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindanim.decoders.data import blocked_split, caption_labels, draw_views, zero_entries
+from mindanim.decoders.splits import blocked_split, caption_labels, draw_views, zero_entries
 from mindanim.errors import InputError
 from tests.decoders.planted import clips_table
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import build
 from mindanim.decoders.examples import Examples
-from mindanim.decoders.feeding import Feed, fits, placed
 from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
-from mindanim.decoders.fitting import Fitted
+from mindanim.decoders.training.feed import Feed, fits, placed
+from mindanim.decoders.training.fitted import Fitted
 from tests.decoders.planted import SHAPES, machine, planted
 
 CPU = torch.device("cpu")
@@ -137,10 +137,10 @@ _CHILD = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-import mindanim.decoders.training as training
-from mindanim.config.training import TrainStructureConfig
+import mindanim.decoders.training.loop as training
+from mindanim.config.train import TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.data import Split
+from mindanim.decoders.splits import Split
 from mindanim.decoders.examples import StructureExamples
 from mindanim.decoders.fit import fit_structure
 from tests.decoders.planted import machine

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.account import findings
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
 from mindanim.decoders.fit import decode_first_frames, fit_motion, fit_semantic, fit_structure
-from mindanim.decoders.fitting import Fitted
-from mindanim.decoders.motion import MotionNetwork
+from mindanim.decoders.methods_text import findings
+from mindanim.decoders.models.motion import MotionNetwork
+from mindanim.decoders.training.fitted import Fitted
 from tests.decoders.planted import SHAPES, machine, planted
 
 NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "zero_fraction": 0.05}

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.losses import add_l1_gradient, info_nce, initial_logit_scale, moving_mse
-from mindanim.decoders.schedules import l1_penalty, learning_rate, noam
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.decoders.training.losses import add_l1_gradient, info_nce, initial_logit_scale, moving_mse
+from mindanim.decoders.training.schedules import l1_penalty, learning_rate, noam
 
 
 def naive_info_nce(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mindanim.decoders.masks import causal, first_only, sparse_causal
+from mindanim.decoders.models.masks import causal, first_only, sparse_causal
 
 
 def test_causal_mask_shows_self_and_past() -> None:

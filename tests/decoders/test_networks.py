@@ -6,16 +6,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders import SPEC, WEIGHTS, Shapes, build, describe, load, save_weights
-from mindanim.decoders.blocks import DeviationNorm
-from mindanim.decoders.cmg import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
-from mindanim.decoders.framewise import FramewiseMlp
-from mindanim.decoders.masks import causal, first_only, sparse_causal
-from mindanim.decoders.motion import MotionNetwork
-from mindanim.decoders.patches import PatchCmg, PatchLayer, grid_codes
-from mindanim.decoders.semantic import SemanticMlp
-from mindanim.decoders.structure import StructureMlp
+from mindanim.decoders.models.cmg import Attention, FrameTokenCmg, ProjectedMemory, sinusoids
+from mindanim.decoders.models.cmg_patches import PatchCmg, PatchLayer, grid_codes
+from mindanim.decoders.models.framewise import FramewiseMlp
+from mindanim.decoders.models.layers import DeviationNorm
+from mindanim.decoders.models.masks import causal, first_only, sparse_causal
+from mindanim.decoders.models.motion import MotionNetwork
+from mindanim.decoders.models.semantic import SemanticMlp
+from mindanim.decoders.models.structure import StructureMlp
 from mindanim.errors import ConfigError, InputError
 from tests.decoders.planted import SHAPES
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from examples.benchmarks.published import PublishedMotion, PublishedSemantic, PublishedStructure
 from mindanim.decoders.base import Decoder, Shapes
-from mindanim.decoders.masks import sparse_causal
-from mindanim.decoders.motion import MotionNetwork
-from mindanim.decoders.released import import_decoder, read_checkpoint
-from mindanim.decoders.semantic import SemanticNetwork
-from mindanim.decoders.structure import StructureNetwork
+from mindanim.decoders.models.masks import sparse_causal
+from mindanim.decoders.models.motion import MotionNetwork
+from mindanim.decoders.models.semantic import SemanticNetwork
+from mindanim.decoders.models.structure import StructureNetwork
+from mindanim.decoders.published_checkpoints import import_decoder, read_checkpoint
 from mindanim.errors import InputError
 from tests.decoders.planted import SHAPES
 

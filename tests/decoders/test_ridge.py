@@ -9,12 +9,13 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
-from mindanim.config.training import TrainMotionConfig, TrainStructureConfig
-from mindanim.decoders import fitting, targets
-from mindanim.decoders.data import blocked_split
+from mindanim.config.train import TrainMotionConfig, TrainStructureConfig
 from mindanim.decoders.fit import _later
-from mindanim.decoders.ridge import LinearMap, assign_folds, fit_ridge, relevance, solve
-from mindanim.decoders.targets import Components, Reduction, Target
+from mindanim.decoders.ridge import targets
+from mindanim.decoders.ridge.solver import LinearMap, assign_folds, fit_ridge, relevance, solve
+from mindanim.decoders.ridge.targets import Components, Reduction, Target
+from mindanim.decoders.splits import blocked_split
+from mindanim.decoders.training import fitted as fitting
 from mindanim.errors import InputError
 from tests.decoders.planted import planted
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mindanim.decoders.scores import element_correlation, identification, pooled_correlation, shift_p_value
+from mindanim.decoders.decoding_scores import (
+    element_correlation,
+    identification,
+    pooled_correlation,
+    shift_p_value,
+)
 from tests.decoders.planted import planted
 
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mindanim.config.training import TrainConfig
-from mindanim.decoders import blockwise, stepping
-from mindanim.decoders.blockwise import Linear, row_blocks
-from mindanim.decoders.parallel import ShareDropout
-from mindanim.decoders.stepping import Stepper
+from mindanim.config.train import TrainConfig
+from mindanim.decoders.models import blockwise_linear as blockwise
+from mindanim.decoders.models.blockwise_linear import Linear, row_blocks
+from mindanim.decoders.training import optimizer_step as stepping
+from mindanim.decoders.training.optimizer_step import Stepper
+from mindanim.decoders.training.parallel import ShareDropout
 
 CPU = torch.device("cpu")
 

@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from mindanim import runtime
-from mindanim.config.training import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
+from mindanim.config.train import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Decoder, build
 from mindanim.decoders.examples import StructureExamples
 from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
-from mindanim.decoders.fitting import Fitted
-from mindanim.decoders.parallel import sharing, weighted
-from mindanim.decoders.stepping import Stepper
-from mindanim.decoders.training import Progress, Task, train
+from mindanim.decoders.training.fitted import Fitted
+from mindanim.decoders.training.loop import Progress, Task, train
+from mindanim.decoders.training.optimizer_step import Stepper
+from mindanim.decoders.training.parallel import sharing, weighted
 from mindanim.errors import ConfigError, MissingError
 from tests.decoders.planted import SHAPES, machine, planted
 
@@ -77,7 +77,7 @@ def test_a_stopped_training_ends_as_an_uninterrupted_one(
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole = fit(tmp_path / "whole")
-    import mindanim.decoders.training as training
+    import mindanim.decoders.training.loop as training
 
     original = training._Run.take
     taken = 0
@@ -103,7 +103,7 @@ _CHILD = """
 import sys, time
 from pathlib import Path
 import torch
-import mindanim.decoders.training as training
+import mindanim.decoders.training.loop as training
 from tests.decoders.test_training import MOTION, motion
 folder, slow = Path(sys.argv[1]), float(sys.argv[2])
 original = training._Run.take
@@ -251,7 +251,7 @@ def test_checkpoints_do_not_take_over(
         save(content, place)
         clock[0] += 10
 
-    monkeypatch.setattr("mindanim.decoders.training.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mindanim.decoders.training.loop.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(torch, "save", slow)
     config = TrainConfig(epochs=100, batch_size=1, checkpoint_s=wished)
     place = machine(tmp_path)

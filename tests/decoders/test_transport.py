@@ -3,13 +3,13 @@ import pytest
 import torch
 from scipy.ndimage import shift
 
-from mindanim.config.training import TrainMotionConfig
+from mindanim.config.train import TrainMotionConfig
 from mindanim.decoders import build
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.data import Split
 from mindanim.decoders.examples import MotionExamples
 from mindanim.decoders.fit import fit_motion
-from mindanim.decoders.transport import MotionRidge, carry, motion_field
+from mindanim.decoders.ridge.motion_transport import MotionRidge, carry, motion_field
+from mindanim.decoders.splits import Split
 from tests.decoders.planted import SHAPES, machine
 
 SIZE = 16

@@ -13,9 +13,9 @@ from mindanim import decoders
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
 from mindanim.artifacts.files import write_text
 from mindanim.backbones import locate
-from mindanim.config.fields import StageConfig
-from mindanim.config.generation import GenerateConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.generate import GenerateConfig
+from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
 from tests.tiny import tiny_diffusion_folder
 
 TRAIN, TEST, FRAMES, LAGS, VOXELS, TOKENS, WIDTH, CLIP = 6, 7, 3, 2, 10, 5, 16, 8

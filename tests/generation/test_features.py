@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mindanim.config.generation import GenerateConfig
+from mindanim.config.generate import GenerateConfig
 from mindanim.errors import InputError
-from mindanim.generation.choice import chosen_rows
+from mindanim.generation.clip_choice import chosen_rows
 from mindanim.generation.features import half_of_repeats, noise_responses
 
 IDS = [f"test{film}-{n:04}" for film in (1, 2) for n in range(1, 21)]

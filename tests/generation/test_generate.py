@@ -20,9 +20,9 @@ from mindanim.artifacts import Artifact, Draft, Planned, ShareDone, Source, Work
 from mindanim.artifacts.lock import locked
 from mindanim.backbones import load_diffusion
 from mindanim.backbones.diffusion import StableDiffusion
-from mindanim.config.fields import StageConfig
-from mindanim.config.generation import GenerateConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.generate import GenerateConfig
+from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError, MindanimError, UsageError
 from mindanim.generation import generator as generator_module
 from mindanim.generation.features import Features
@@ -121,7 +121,8 @@ def test_another_seed_gives_other_frames(work: Path, videos: Artifact) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mindanim.generation import render, store
+from mindanim.generation import store
+from mindanim.generation import clip_files as render
 from tests.generation.study import config, options
 from mindanim.stages.generate import generate
 work, written, write_clip = Path(sys.argv[1]), [], render.write_clip
@@ -172,8 +173,8 @@ def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
         run_stage(work, "moving", features="videos-still")
     with pytest.raises(InputError, match="There is no videos") as missing:
         run_stage(work, "moving", features="videos-nothing")
-    assert "videos-still" in missing.value.why and "--use" not in missing.value.mend
-    assert missing.value.mend.endswith("or choose one with --set features=NAME.")
+    assert "videos-still" in missing.value.why and "--use" not in missing.value.hint
+    assert missing.value.hint.endswith("or choose one with --set features=NAME.")
     with pytest.raises(UsageError, match="the very videos"):
         run_stage(work, "still", features="videos-still", run={"force": True})
     with pytest.raises(ValidationError):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindanim.generation.render import contact_sheet, enlarged, write_film
+from mindanim.generation.clip_files import contact_sheet, enlarged, write_film
 
 
 def clip(height: int = 64, width: int = 64, frames: int = 8) -> np.ndarray:

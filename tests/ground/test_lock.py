@@ -47,7 +47,7 @@ def test_a_live_holder_is_named(tmp_path: Path) -> None:
     with locked(tmp_path / "x.lock"), pytest.raises(InputError) as caught, locked(tmp_path / "x.lock"):
         raise AssertionError("two writers")
     assert str(os.getpid()) in caught.value.why and socket.gethostname() in caught.value.why
-    assert "x.lock" in caught.value.mend
+    assert "x.lock" in caught.value.hint
 
 
 def test_a_dead_holder_is_taken_over(tmp_path: Path, dead: int) -> None:

@@ -94,7 +94,7 @@ def test_other_options_are_refused_with_the_difference(tmp_path: Path) -> None:
         "option factor: 2.0 -> 5.0",
         "option lags: [4.0] -> [4.0, 6.0]",
     ]
-    assert "--force" in caught.value.mend and "--label" in caught.value.mend
+    assert "--force" in caught.value.hint and "--label" in caught.value.hint
 
 
 def test_other_inputs_are_refused_with_the_difference(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ class TestStaleness:
             make(tmp_path, "videos", {"semantic": semantic}, build=never)
         assert "semantic" in caught.value.what and "stale" in caught.value.what
         assert "factor: 2.0 -> 5.0" in caught.value.why and "fmri" in caught.value.why
-        assert "mindanim train-semantic --dataset toy --subject 1 --force" in caught.value.mend
+        assert "mindanim train-semantic --dataset toy --subject 1 --force" in caught.value.hint
 
     def test_a_change_further_up_counts_too(self, tmp_path: Path) -> None:
         _, semantic = self.chain(tmp_path)

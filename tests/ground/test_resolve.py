@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindanim.artifacts.manifest import replayable
-from mindanim.config import fields, recipes
-from mindanim.config.generation import GenerateConfig
+from mindanim.config import option as fields
+from mindanim.config import recipes
+from mindanim.config.generate import GenerateConfig
 from mindanim.config.resolve import Asked, Resolution, parse, resolve, resolve_run, strange_variables
-from mindanim.config.run import RunOptions
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig
+from mindanim.config.run_options import RunOptions
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig
 from mindanim.errors import ConfigError, UsageError
 from tests.ground.toy import ToyConfig
 
@@ -165,7 +166,7 @@ class TestProblems:
                 f"{name} = " in caught.value.what and "letters, digits, '.', '_' and '-'" in caught.value.what
             )
             assert "becomes part of a folder's name" in caught.value.what
-            assert f"It comes from --{name}." in caught.value.why and name in caught.value.mend
+            assert f"It comes from --{name}." in caught.value.why and name in caught.value.hint
 
     def test_no_option_is_refused_with_a_bare_pattern(self) -> None:
         """Every text that is refused is refused in words."""

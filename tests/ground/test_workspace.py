@@ -10,7 +10,7 @@ import pytest
 from mindanim.artifacts import Workspace, find_data, find_dataset, with_data
 from mindanim.artifacts.workspace import data_variable, datasets
 from mindanim.config.names import KINDS
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, UsageError
 from tests.ground.toy import make, options
 
@@ -59,8 +59,8 @@ def test_a_missing_input_names_the_command_and_the_variants(tmp_path: Path) -> N
     run = options(tmp_path)
     with pytest.raises(InputError) as caught:
         Workspace.of(run).read(run, "fmri")
-    assert "mindanim preprocess --dataset toy --subject 1" in caught.value.mend
-    assert "fmri-five" in caught.value.why and "--use fmri=LABEL" in caught.value.mend
+    assert "mindanim preprocess --dataset toy --subject 1" in caught.value.hint
+    assert "fmri-five" in caught.value.why and "--use fmri=LABEL" in caught.value.hint
     with pytest.raises(InputError, match="mindanim encode-stimuli --dataset toy"):
         Workspace.of(run).read(run, "stimuli")
 

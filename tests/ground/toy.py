@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
-from mindanim.config.fields import StageConfig, opt
-from mindanim.config.run import RunOptions
+from mindanim.config.option import StageConfig, opt
+from mindanim.config.run_options import RunOptions
 
 SOURCE = Source("numbers", "a" * 64, {"where": "nowhere"})
 

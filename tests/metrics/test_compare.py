@@ -10,7 +10,7 @@ import pytest
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, UsageError
-from mindanim.metrics.compare import Evaluated, across_subjects, compare
+from mindanim.metrics.comparison import Evaluated, across_subjects, compare
 
 CLIPS = [f"test1-{clip:04d}" for clip in range(1, 121)]
 

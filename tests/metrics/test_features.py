@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.correlations import clip_correlations, correlations
-from mindanim.metrics.features import FeatureScorer, Latents, mean_first_latent, retrieval_hits
-from mindanim.metrics.statistics import numbered
+from mindanim.metrics.families.feature import FeatureScorer, Latents, mean_first_latent, retrieval_hits
+from mindanim.metrics.inference.intervals import numbered
+from mindanim.metrics.inputs.correlations import clip_correlations, correlations
 
 CLIPS = 60
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mindanim.errors import InputError
-from mindanim.metrics.films import cut, read_film
-from mindanim.metrics.foreign import PartClips, check_alike, check_complete, find_clips
+from mindanim.metrics.inputs.folders import PartClips, check_alike, check_complete, find_clips
+from mindanim.metrics.inputs.short_films import cut, read_film
 from tests.metrics.films import noise, panned, texture
 
 SIZE, FRAMES = 32, 4
@@ -78,7 +78,7 @@ def test_merged_equal_frames_of_a_gif_count_as_often_as_they_are_shown(tmp_path,
 def test_an_mp4_is_read_nearly_as_it_was(tmp_path):
     from fractions import Fraction
 
-    from mindanim.generation.render import write_film
+    from mindanim.generation.clip_files import write_film
 
     frames = clip(3, 256)
     write_film(tmp_path / "a.mp4", frames, Fraction(4))
@@ -121,7 +121,7 @@ def test_a_gif_that_ends_anywhere_is_refused_or_shorter(tmp_path):
         try:
             assert len(read_film(tmp_path / "cut.gif")) < FRAMES, end
         except InputError as error:
-            assert "cut.gif" in error.what and error.why and error.mend
+            assert "cut.gif" in error.what and error.why and error.hint
 
 
 def test_transparent_pixels_have_no_colour_to_score(tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics import frame_order, motion
-from mindanim.metrics.significance import STUDENT
+from mindanim.metrics import frame_order
+from mindanim.metrics.families import motion
+from mindanim.metrics.inference.significance import STUDENT
 from tests.metrics.films import panned, texture
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from mindanim.config.evaluation import EvaluateConfig
-from mindanim.metrics import material
-from mindanim.metrics.assess import Material, assess
-from mindanim.metrics.correlations import clip_correlations
-from mindanim.metrics.features import FeatureScorer, Latents
-from mindanim.metrics.semantic import Networks
-from mindanim.metrics.statistics import numbered
+from mindanim.config.evaluate import EvaluateConfig
+from mindanim.metrics.evaluation import Material, assess
+from mindanim.metrics.families.feature import FeatureScorer, Latents
+from mindanim.metrics.families.semantic import Networks
+from mindanim.metrics.inference.intervals import numbered
+from mindanim.metrics.inputs import test_set as material
+from mindanim.metrics.inputs.correlations import clip_correlations
 
 FRAMES, SIZE, CLASSES, FEATURES = 4, 8, 1000, 512
 SHAPE = (FRAMES, SIZE, SIZE, 3)

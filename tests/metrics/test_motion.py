@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mindanim.metrics import motion
+from mindanim.metrics.families import motion
 from tests.metrics.films import panned, texture
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindanim.metrics.nway import class_hits, hit_probability, identification_hits
+from mindanim.metrics.families.nway import class_hits, hit_probability, identification_hits
 
 TRIALS = 100_000
 

@@ -10,7 +10,7 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
-from mindanim.metrics import pixel
+from mindanim.metrics.families import pixel
 from tests.metrics.films import noise, panned, texture
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from mindanim.errors import InputError
-from mindanim.metrics.pool import check_pool, read_pool
-from mindanim.metrics.scratch import IN_TEMPORARY
-from mindanim.metrics.vectors import Vectors
+from mindanim.metrics.inputs.retrieval_pool import check_pool, read_pool
+from mindanim.metrics.inputs.scratch import IN_TEMPORARY
+from mindanim.metrics.inputs.vectors import Vectors
 from mindanim.simulation.world import film, render
-from mindanim.studies.audit import perceptual_hash
+from mindanim.studies.checks.duplicates import perceptual_hash
 from tests.stages.evaluation_inputs import make, run_options
 
 DIM, OWN, OTHER = 64, 20, 30

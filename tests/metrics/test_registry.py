@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindanim.metrics.metric import GROUPS, PoolSize, Setting, slug
-from mindanim.metrics.registry import catalogue
+from mindanim.metrics.families.metric import GROUPS, PoolSize, Setting, slug
+from mindanim.metrics.families.registry import catalogue
 
 FULL = Setting(
     clips=120,

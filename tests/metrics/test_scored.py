@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics import motion, pixel
-from mindanim.metrics.features import FeatureScorer
+from mindanim.metrics.families import motion, pixel
+from mindanim.metrics.families.feature import FeatureScorer
+from mindanim.metrics.families.metric import Setting
+from mindanim.metrics.families.registry import catalogue
+from mindanim.metrics.families.semantic import Answers, Networks
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
-from mindanim.metrics.judge import Judge
-from mindanim.metrics.metric import Setting
-from mindanim.metrics.registry import catalogue
-from mindanim.metrics.scored import Contender, Places, Scored, Shuffled, score_clips
-from mindanim.metrics.semantic import Answers, Networks
-from mindanim.metrics.statistics import Resampling, make_blocks
-from mindanim.metrics.summary import summarise
+from mindanim.metrics.inference.entries import summarise
+from mindanim.metrics.inference.intervals import Resampling, make_blocks
+from mindanim.metrics.pair_scorer import Judge
+from mindanim.metrics.with_floors import Contender, Places, Scored, Shuffled, score_clips
 from tests.metrics.films import panned, texture
 
 CLIPS, FRAMES, SIZE = 8, 3, 24

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mindanim import backbones
-from mindanim.metrics import semantic
+from mindanim.metrics.families import semantic
 from mindanim.metrics.floors import Frozen
 from tests.metrics.films import noise
 from tests.tiny import tiny_clip_folder, tiny_image_classifier_folder, tiny_video_classifier_folder

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.special import betaincinv
 from scipy.stats import ttest_1samp
 
-from mindanim.metrics.compare import joint_p, subject_interval
-from mindanim.metrics.dependence import dependence
+from mindanim.metrics.comparison import joint_p, subject_interval
 from mindanim.metrics.floors import plan_shuffles
-from mindanim.metrics.scored import Places, Shuffled
-from mindanim.metrics.significance import (
+from mindanim.metrics.inference.dependence import dependence
+from mindanim.metrics.inference.intervals import block_interval, make_blocks, numbered
+from mindanim.metrics.inference.significance import (
     FLIPS,
     STUDENT,
     Significance,
@@ -24,7 +24,7 @@ from mindanim.metrics.significance import (
     shift_p,
     sign_flip_p,
 )
-from mindanim.metrics.statistics import block_interval, make_blocks, numbered
+from mindanim.metrics.with_floors import Places, Shuffled
 from tests.metrics.levels import CORRELATIONS, SETS, autoregressive, simulate
 
 SEGMENTS = [f"test{segment}" for segment in (1, 2, 3) for _ in range(40)]

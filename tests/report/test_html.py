@@ -17,7 +17,7 @@ from PIL import Image
 from mindanim.report import ClipView
 from mindanim.report.bibliography import bibliography
 from mindanim.report.figures import score_bar, training_curve
-from mindanim.report.films import LARGEST_PX, strip, strips
+from mindanim.report.film_strips import LARGEST_PX, strip, strips
 from mindanim.report.html import write_report
 from tests.report.inputs import (
     FRAMES,

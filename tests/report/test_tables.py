@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mindanim.metrics.published import quoted
+from mindanim.metrics.published_results import quoted
 from mindanim.report import words
 from mindanim.report.latex import escape, table_latex
 from mindanim.report.markdown import table_markdown

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mindanim.errors import InputError
-from mindanim.metrics.registry import catalogue
+from mindanim.metrics.families.registry import catalogue
 from mindanim.report import words
 from mindanim.report.terminal import WIDE, fitting, score_table
 from tests.metrics.test_registry import FULL

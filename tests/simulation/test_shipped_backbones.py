@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mindanim.backbones import load_clip, load_diffusion, load_image_classifier, load_video_classifier
-from mindanim.backbones.locate import DEMO
+from mindanim.backbones.weights.find import DEMO
 from mindanim.simulation import world
 from mindanim.simulation.backbones import quality
 

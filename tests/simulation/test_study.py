@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from mindanim.artifacts import Planned
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.config.simulate import SimulateConfig
 from mindanim.errors import InputError, UsageError
 from mindanim.simulation.regions import REGIONS, STRUCTURES, plant

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
-from mindanim.config.fields import StageConfig, opt
-from mindanim.config.run import RunOptions
+from mindanim.config.option import StageConfig, opt
+from mindanim.config.run_options import RunOptions
 from tests.metrics.films import panned, texture
 
 FRAMES, SIZE, DIM = 4, 32, 6

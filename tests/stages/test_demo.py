@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mindanim.config.demo import DemoConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.stages import demo as stage
 
 Calls = list[tuple[str, dict[str, Any]]]

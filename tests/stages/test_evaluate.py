@@ -9,10 +9,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from mindanim.config.evaluation import EvaluateConfig
+from mindanim.config.evaluate import EvaluateConfig
 from mindanim.config.resolve import Asked, resolve
 from mindanim.errors import InputError, MissingError, UsageError
-from mindanim.metrics.material import nearest_training_clips, read_test_set
+from mindanim.metrics.inputs.test_set import nearest_training_clips, read_test_set
 from mindanim.stages.evaluate import evaluate
 from tests.stages.evaluation_inputs import (
     TEST,

@@ -10,8 +10,8 @@ import torch
 from examples.benchmarks.published import PublishedMotion, PublishedSemantic, PublishedStructure
 from mindanim import decoders
 from mindanim.artifacts import Artifact, Planned
-from mindanim.config.importing import ImportCheckpointConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.import_checkpoint import ImportCheckpointConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError
 from mindanim.stages.import_checkpoint import import_checkpoint
 from tests.cli.conftest import Call, call  # noqa: F401 - a fixture

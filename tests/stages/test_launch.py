@@ -13,7 +13,7 @@ import torch
 
 from mindanim import runtime
 from mindanim.artifacts import Artifact
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from tests.stages.test_train import make_fmri, make_stimuli
 
 LAUNCH = "-m accelerate.commands.launch --num_processes 2"

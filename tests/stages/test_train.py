@@ -9,13 +9,13 @@ from PIL import Image
 
 from mindanim import decoders
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
-from mindanim.config.fields import StageConfig
-from mindanim.config.run import RunOptions
-from mindanim.config.training import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.account import expected_bytes
+from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
+from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.data import blocked_split
-from mindanim.decoders.motion import Motion, MotionNetwork
+from mindanim.decoders.methods_text import expected_bytes
+from mindanim.decoders.models.motion import Motion, MotionNetwork
+from mindanim.decoders.splits import blocked_split
 from mindanim.errors import InputError, MindanimError
 from mindanim.stages.examples import _clips_of, load_given, semantic_examples, training_clips
 from mindanim.stages.train import train_motion, train_semantic, train_structure

@@ -117,7 +117,7 @@ def test_hdf5_files_that_do_not_fit(tmp_path: Path, fault: str) -> None:
     make, why = MALFORMED[fault]
     with pytest.raises(InputError, match=why) as caught:
         read_hdf5([make(tmp_path / "captions.h5")], CLIPS)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def embeddings(clips: int = 120, share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:

@@ -11,15 +11,15 @@ import pytest
 
 from mindanim.artifacts import Artifact, Planned
 from mindanim.backbones import load_clip, load_diffusion
-from mindanim.config.run import RunOptions
-from mindanim.config.stimuli import EncodeStimuliConfig
+from mindanim.config.encode_stimuli import EncodeStimuliConfig
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError, MissingError
 from mindanim.stages import encode_stimuli as stage
 from mindanim.stimuli.encoding import Encoding
-from mindanim.stimuli.films import FilmFile
-from mindanim.stimuli.sampling import Sampling
+from mindanim.stimuli.frames import Sampling
+from mindanim.stimuli.video import FilmFile
 from mindanim.studies import Clip, Film
-from mindanim.studies.audit import perceptual_hash
+from mindanim.studies.checks.duplicates import perceptual_hash
 from tests.stimuli.filming import constant, variable, write_film
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "films"
@@ -216,7 +216,7 @@ def test_captioner_speaks_where_no_captions_are_given(
     mute = replace(films, spoken=None)
     with pytest.raises(InputError, match="no captions") as caught:
         encode(mute)
-    assert "--captioner" in caught.value.mend
+    assert "--captioner" in caught.value.hint
     made = encode(mute, captioner=models["captioner"])
     captions = list(made.table("clips.tsv")["caption"])
     assert len(captions) == 9 and all(captions)

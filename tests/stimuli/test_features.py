@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mindanim.backbones import load_clip, load_diffusion
-from mindanim.stimuli import features
+from mindanim.stimuli import backbone_features as features
 from mindanim.stimuli.augment import crop_views
 
 IDS = ["a", "b", "c"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindanim.errors import InputError
-from mindanim.stimuli.films import FilmFile
+from mindanim.stimuli.video import FilmFile
 from tests.stimuli.filming import constant, number_of, variable, write_film
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "films"
@@ -115,7 +115,7 @@ def test_a_width_that_decord_pads_is_named(tmp_path: Path, width: int) -> None:
     path = write_film(tmp_path / "narrow.mp4", [0, 40, 80, 120], frames)
     with pytest.raises(InputError, match=f"{width} x 64 px, which decord cannot") as caught:
         FilmFile(path)
-    assert "another width" in caught.value.mend
+    assert "another width" in caught.value.hint
 
 
 def test_missing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mindanim.errors import InputError
-from mindanim.stimuli.sampling import Sampling, middle
+from mindanim.stimuli.frames import Sampling, middle
 from tests.stimuli.filming import variable
 
 

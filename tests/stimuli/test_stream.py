@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindanim.stimuli.films import FilmFile
-from mindanim.stimuli.sampling import Sampling
-from mindanim.stimuli.stream import ahead, plan_batches, read_batches
+from mindanim.stimuli.film_stream import ahead, plan_batches, read_batches
+from mindanim.stimuli.frames import Sampling
+from mindanim.stimuli.video import FilmFile
 from mindanim.studies import Clip
 from tests.stimuli.filming import number_of, variable, write_film
 
@@ -38,7 +38,7 @@ def test_batches_hold_what_is_on_screen_at_each_instant(tmp_path: Path) -> None:
 def test_batches_are_bounded_by_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film = FilmFile(write_film(tmp_path / "film.mp4", variable(6)))
     assert len(plan_batches(film, "f", CLIPS, Sampling(8, 64), None)) == 1
-    monkeypatch.setattr("mindanim.stimuli.stream._BATCH_BYTES", 2 * 8 * 3 * 4 * 64 * 64)
+    monkeypatch.setattr("mindanim.stimuli.film_stream._BATCH_BYTES", 2 * 8 * 3 * 4 * 64 * 64)
     assert [len(batch.clips) for batch in plan_batches(film, "f", CLIPS, Sampling(8, 64), None)] == [2, 1]
     assert [len(batch.clips) for batch in plan_batches(film, "f", CLIPS, Sampling(8, 512), None)] == [1, 1, 1]
 

@@ -8,7 +8,7 @@ import pytest
 
 from mindanim.errors import InputError
 from mindanim.simulation.world import film, render
-from mindanim.studies.audit import near_duplicate_runs, near_duplicates, perceptual_hash
+from mindanim.studies.checks.duplicates import near_duplicate_runs, near_duplicates, perceptual_hash
 
 TIMES = np.arange(8) / 4
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindanim.bold.plan import make_plan
+from mindanim.bold.response_plan import make_plan
+from mindanim.bold.response_tables import clips_table
 from mindanim.bold.responses import extract
 from mindanim.bold.survey import select, survey
-from mindanim.bold.tables import clips_table
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.studies import open_study
 from mindanim.studies.base import Study
-from mindanim.studies.leaks import audit_clips
+from mindanim.studies.checks.leakage import audit_clips
 from mindanim.studies.timeline import Shown, Viewing, lay_out, scattered
 from tests.cc2017_tree import write_run
 from tests.studies.test_quirks import mesh

@@ -12,7 +12,7 @@ import pytest
 
 from mindanim.errors import InputError
 from mindanim.studies.base import regular_clips
-from mindanim.studies.cc2017 import CC2017, FACTS, segment_of
+from mindanim.studies.readers.cc2017 import CC2017, FACTS, segment_of
 from tests.cc2017_tree import CORTEX, SUBCORTICAL, write_run
 
 FOLDER = "Subject{0:02d}/video_fmri_dataset/subject{0}/fmri"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindanim.bold.read import RunReader
+from mindanim.bold.formats.run_reader import RunReader
 from mindanim.studies import Run
 from tests.studies.layouts import SIZES, opened, simulate
 

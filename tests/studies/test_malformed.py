@@ -186,7 +186,7 @@ def test_a_malformed_study_is_refused(
     with pytest.raises(InputError) as caught:
         use(open_study(dataset, root))
     assert re.search(text, str(caught.value), re.DOTALL), str(caught.value)
-    assert caught.value.why or caught.value.mend or root.name in str(caught.value)
+    assert caught.value.why or caught.value.hint or root.name in str(caught.value)
 
 
 OPTIONS: list[tuple[str, dict[str, str], str]] = [

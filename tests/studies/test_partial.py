@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mindanim.artifacts import Artifact, Draft, produce
 from mindanim.config.preprocess import PreprocessConfig
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError
 from mindanim.report.markdown import table_markdown
 from mindanim.stages.evaluation_inputs import lineage_of

@@ -13,13 +13,13 @@ from nibabel.cifti2 import BrainModelAxis
 
 from mindanim.errors import InputError
 from mindanim.studies import open_study
-from mindanim.studies.algonauts2021 import FACTS as ALGONAUTS
-from mindanim.studies.algonauts2021 import ROIS, Algonauts2021
 from mindanim.studies.base import Segment
-from mindanim.studies.cc2017 import CC2017
-from mindanim.studies.hcp import CLIPS, HCP, MOVIES, VARIANTS
-from mindanim.studies.hcp import FACTS as HCP_FACTS
-from mindanim.studies.spans import FPS, KNOWN, find_spans
+from mindanim.studies.readers.algonauts2021 import FACTS as ALGONAUTS
+from mindanim.studies.readers.algonauts2021 import ROIS, Algonauts2021
+from mindanim.studies.readers.cc2017 import CC2017
+from mindanim.studies.readers.hcp import CLIPS, HCP, MOVIES, VARIANTS
+from mindanim.studies.readers.hcp import FACTS as HCP_FACTS
+from mindanim.studies.readers.hcp_spans import FPS, KNOWN, find_spans
 from tests.cc2017_tree import write_run
 from tests.studies.layouts import opened, simulate
 from tests.studies.test_cc2017 import SMALL, place

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from mindanim.config.run import RunOptions
+from mindanim.config.run_options import RunOptions
 from mindanim.errors import UsageError
-from mindanim.report import timing
-from mindanim.stages.timing import draw_timing
+from mindanim.stages.show_timing import draw_timing
 from tests.studies.layouts import SIZES, simulate
 
 
@@ -25,7 +24,7 @@ def options(root: Path, work: Path) -> RunOptions:
 
 def test_a_run_with_all_that_lies_in_it(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr(timing, "draw_timing", lambda path, run: (path.touch(), drawn.append(run)))
+    monkeypatch.setattr(timing_figure, "draw_timing", lambda path, run: (path.touch(), drawn.append(run)))
     title = draw_timing(tmp_path / "figures" / "timing.png", "repeat:2", options(root, tmp_path))
     assert "repeat repeat 2" in title and "MOVIE2" in title and (tmp_path / "figures/timing.png").exists()
     run = drawn[0]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mindanim.simulation.layouts.algonauts2021 import Algonauts2021Layout
-from mindanim.simulation.layouts.base import Layout
 from mindanim.simulation.layouts.bids import BidsLayout
 from mindanim.simulation.layouts.cc2017 import CC2017Layout
 from mindanim.simulation.layouts.hcp import HCPLayout
+from mindanim.simulation.layouts.layout import Layout
 
 __all__ = ["LAYOUTS", "Layout"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from mindanim.runtime import named_rng
 from mindanim.simulation.cortex import Cortex, estimate, noiseless
 from mindanim.simulation.drive import Drive, clip_drives
-from mindanim.simulation.films import Shown, plan_films, write_film
-from mindanim.simulation.layouts.base import Array, Layout
-from mindanim.studies.algonauts2021 import FILMS, FOLDER, GRID, ROIS, TRACKS, WHOLE_BRAIN
+from mindanim.simulation.film_plan import Shown, plan_films, write_film
+from mindanim.simulation.layouts.layout import Array, Layout
 from mindanim.studies.base import Segment
+from mindanim.studies.readers.algonauts2021 import FILMS, FOLDER, GRID, ROIS, TRACKS, WHOLE_BRAIN
 
 _PEAK_S = 6.0
 """Time after a clip's onset at which the response to it alone is taken, seconds."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mindanim.config.simulate import TAIL_S
 from mindanim.runtime import named_rng
 from mindanim.simulation.cortex import Cortex
-from mindanim.simulation.films import Shown, plan_films
-from mindanim.simulation.layouts.base import Array, Layout
+from mindanim.simulation.film_plan import Shown, plan_films
+from mindanim.simulation.layouts.layout import Array, Layout
 from mindanim.simulation.regions import REGIONS
 from mindanim.simulation.truth import write_table
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mindanim.simulation.cortex import Cortex
-from mindanim.simulation.films import Shown
-from mindanim.simulation.layouts.base import Array, Layout
+from mindanim.simulation.film_plan import Shown
 from mindanim.simulation.layouts.cifti import write_series
+from mindanim.simulation.layouts.layout import Array, Layout
 
 _TRUNK = Path("CC2017_Purdue")
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from mindanim.simulation.cortex import Cortex
 from mindanim.simulation.drive import Drive, spread, watch
-from mindanim.simulation.films import Shown, plan_films, write_film
-from mindanim.simulation.layouts.base import Array, Layout
+from mindanim.simulation.film_plan import Shown, plan_films, write_film
 from mindanim.simulation.layouts.cifti import write_series
+from mindanim.simulation.layouts.layout import Array, Layout
 from mindanim.studies.base import Segment
-from mindanim.studies.hcp import MOVIES, REPEAT, VARIANTS
-from mindanim.studies.spans import FPS
+from mindanim.studies.readers.hcp import MOVIES, REPEAT, VARIANTS
+from mindanim.studies.readers.hcp_spans import FPS
 
 _REST_S = 16
 """Rest before, between and after the excerpts, seconds."""

@@ -1,0 +1,1 @@
+"""Where the weights of backbones are found, and what exactly they are."""

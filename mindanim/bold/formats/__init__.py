@@ -1,0 +1,1 @@
+"""Reading runs in the formats they come in: CIFTI, NIfTI, plain arrays."""

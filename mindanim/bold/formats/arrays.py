@@ -1,0 +1,75 @@
+"""Runs that are plain arrays, and responses that a study's reader takes from files of its own kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.formats.series import Series, broken
+from mindanim.bold.voxels import Voxels
+from mindanim.errors import InputError
+
+AXES = ("volume voxel", "voxel volume")
+_FORMAT = "array of a run"
+_MAGIC = b"\x93NUMPY"
+
+
+class Matrix(Protocol):
+    """Signal with what is known of its columns, see :class:`mindanim.studies.Matrix`."""
+
+    @property
+    def signal(self) -> NDArray[np.floating]:
+        """``(volume, voxel)``."""
+
+    @property
+    def region(self) -> NDArray[np.str_] | None:
+        """``(voxel,)`` region of interest."""
+
+    @property
+    def ijk(self) -> NDArray[np.integer] | None:
+        """``(voxel, 3)`` index in a volume."""
+
+
+def open_npy(path: Path, axes: str | None) -> Series:
+    """Open a .npy file of ``axes`` ``volume voxel`` or ``voxel volume``; it says nothing of the TR."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise broken(path, _FORMAT, "it does not begin as a .npy file")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise broken(path, _FORMAT, f"numpy cannot open it ({error})") from error
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise broken(path, _FORMAT, f"it holds {array.dtype} of shape {array.shape}, not a table of numbers")
+    if axes not in AXES:
+        raise InputError(
+            f"The axes of {path} are not declared.",
+            f"Its shape {array.shape} does not say which axis is time.",
+            f"Declare axes as one of: {', '.join(AXES)}.",
+        )
+
+    def data() -> NDArray[np.generic]:
+        table = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.asarray(table if axes == AXES[0] else table.T)
+
+    volumes, voxels = array.shape if axes == AXES[0] else array.shape[::-1]
+    return Series(path, None, volumes, Voxels.unplaced("columns", voxels), np.arange(voxels), data)
+
+
+def open_matrix(path: Path, load: Callable[[], Matrix]) -> Series:
+    """Open responses that ``load`` takes out of ``path``; they stay in memory."""
+    matrix = load()
+    signal = np.asarray(matrix.signal)
+    if signal.ndim != 2 or signal.dtype.kind not in "fiu":
+        raise broken(path, "table of responses", f"it holds {signal.dtype} of shape {signal.shape}")
+    count = signal.shape[1]
+    ijk = None if matrix.ijk is None else np.asarray(matrix.ijk, dtype=np.int64)
+    for what, values in (("regions", matrix.region), ("indices", ijk)):
+        if values is not None and len(values) != count:
+            raise broken(path, "table of responses", f"it has {count} voxels, and {what} for {len(values)}")
+    voxels = Voxels.unplaced("columns", count, names=matrix.region, ijk=ijk)
+    return Series(path, None, len(signal), voxels, np.arange(count), lambda: signal)

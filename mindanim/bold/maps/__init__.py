@@ -1,0 +1,1 @@
+"""Values by voxel as files for viewers and as figures."""

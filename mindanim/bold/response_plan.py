@@ -1,0 +1,250 @@
+"""Which volumes of which runs make up which responses: all that is decided before data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.bold.clean import Cleaned, clean, drift_basis, extend_basis
+from mindanim.bold.confounds import displacement, read_confounds
+from mindanim.bold.formats.arrays import Matrix
+from mindanim.bold.formats.run_reader import TR_TOLERANCE, RunReader
+from mindanim.bold.formats.series import Series, common_voxels, on_voxels
+from mindanim.bold.timing import Float, Sampling, Timing, outside, sampling
+from mindanim.bold.voxels import Voxels
+from mindanim.config.preprocess import PreprocessConfig
+from mindanim.errors import InputError, MindanimError, raise_together
+
+
+class RunFacts(Protocol):
+    """What is needed of a study's run; times in seconds, see :class:`mindanim.studies.Run`.
+
+    shown_s: by clip_id, when the run shows its clips, where that is another time than the clip's own.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def segment(self) -> str: ...
+    @property
+    def repeat(self) -> int: ...
+    @property
+    def start_s(self) -> float: ...
+    @property
+    def tr_s(self) -> float: ...
+    @property
+    def volumes(self) -> int: ...
+    @property
+    def mask(self) -> Path | None: ...
+    @property
+    def axes(self) -> str | None: ...
+    @property
+    def confounds(self) -> Path | None: ...
+    @property
+    def load(self) -> Callable[[], Matrix] | None: ...
+    @property
+    def shown_s(self) -> Mapping[str, float]: ...
+
+
+class ClipFacts(Protocol):
+    """What is needed of a study's clip; times in seconds, see :class:`mindanim.studies.Clip`.
+
+    shown_s: when the clip begins on the clock of its segment's runs; onset_s: when it does in its film.
+    """
+
+    @property
+    def clip_id(self) -> str: ...
+    @property
+    def segment(self) -> str: ...
+    @property
+    def onset_s(self) -> float: ...
+    @property
+    def shown_s(self) -> float: ...
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """An opened run with the film times to read from it and what to remove from it.
+
+    index ``(clip, lag)``: which of these times belong to which clip of the segment.
+    basis ``(regressor, volume)``: orthonormal, of the drifts and confounds.
+    displacement ``(volume,)``: how far the head moved since the volume before, mm, where known.
+
+    Only the window of volumes that responses come from is cleaned, as the released code does by trimming
+    first.
+    """
+
+    facts: RunFacts
+    bold: Series
+    sampling: Sampling
+    index: NDArray[np.intp]
+    basis: Float
+    displacement: Float | None = None
+
+    def mapped(self) -> PlannedRun:
+        """The same run with its data mapped once, for several reads; see :meth:`Series.mapped`."""
+        return replace(self, bold=self.bold.mapped())
+
+    def cleaned(self, voxels: NDArray[np.intp] | slice) -> Cleaned:
+        """Read and detrend ``voxels`` of the plan, over the window of volumes."""
+        return clean(self.bold.signal(voxels, self.sampling.window), self.basis)
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedSegment:
+    """A film, or clips that are shown together: the clips in order, and the runs that show them by repeat."""
+
+    name: str
+    split: str
+    clips: tuple[ClipFacts, ...]
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether all runs show the clips in one order, so that the times read from them belong together."""
+        first, *others = self.runs
+        return all(np.array_equal(first.index, run.index) for run in others)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All segments, training first, over the voxels that all runs have.
+
+    outside_masks: voxels of some run's mask that are not in every run's.
+    dropped: clips left out because their response lies outside a run.
+    clamped: samples taken from a run's first or last volume instead, over all runs.
+    tr_mismatches: runs whose header states another TR than the study, where that was allowed.
+    """
+
+    voxels: Voxels
+    lags_s: tuple[float, ...]
+    segments: tuple[PlannedSegment, ...]
+    dropped: tuple[str, ...] = ()
+    clamped: int = 0
+    tr_mismatches: tuple[str, ...] = ()
+    outside_masks: int = 0
+
+    def of(self, split: str) -> list[PlannedSegment]:
+        """The segments of a split."""
+        return [segment for segment in self.segments if segment.split == split]
+
+    def clips(self, split: str) -> list[ClipFacts]:
+        """The clips of a split in the order of the arrays."""
+        return [clip for segment in self.of(split) for clip in segment.clips]
+
+    def repeats(self, split: str) -> int:
+        """Most runs of any segment of a split, counted by the highest repeat number."""
+        return max((run.facts.repeat for segment in self.of(split) for run in segment.runs), default=0)
+
+
+def make_plan(
+    runs: Sequence[RunFacts], clips: Sequence[ClipFacts], lags_s: Sequence[float], config: PreprocessConfig
+) -> Plan:
+    """Open all runs and lay out when each clip's response is read.
+
+    Segments without a run are left out; a study reader decides whether that is acceptable. Raises InputError
+    that lists together every run that cannot be opened, and where runs have different brain models, no
+    training run is left, or responses lie outside their run and ``config.edge`` is ``error``.
+    """
+    reader = RunReader(config.structures)
+    by_segment: dict[str, list[RunFacts]] = {}
+    for run in runs:
+        by_segment.setdefault(run.segment, []).append(run)
+    segments, problems, beyond, mismatches = [], [], [], []
+    for name, facts in by_segment.items():
+        wanted = [clip for clip in clips if clip.segment == name]
+        lost = np.zeros(len(wanted), dtype=bool)
+        for run in facts:
+            lost |= outside(_timing(run, wanted, lags_s), run.start_s, run.tr_s, run.volumes)
+        if lost.any() and config.edge != "nearest":
+            beyond += [clip.clip_id for clip, far in zip(wanted, lost, strict=True) if far]
+            wanted = [clip for clip, far in zip(wanted, lost, strict=True) if not far]
+        if not wanted:
+            continue
+        planned = []
+        for run in sorted(facts, key=lambda run: run.repeat):
+            try:
+                bold = reader.open(
+                    run.path,
+                    volumes=run.volumes,
+                    tr_s=run.tr_s if config.check_tr else None,
+                    mask=run.mask,
+                    axes=run.axes,
+                    load=run.load,
+                )
+            except MindanimError as error:
+                problems.append(error)
+                continue
+            if bold.tr_s is not None and abs(bold.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
+                mismatches.append(run.name)
+            try:
+                planned.append(_plan_run(run, bold, _timing(run, wanted, lags_s), config))
+            except InputError as error:
+                problems.append(error)
+        segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), tuple(planned)))
+    raise_together(problems)
+    if beyond and config.edge == "error":
+        raise _outside(beyond, lags_s)
+    ordered = tuple(sorted(segments, key=lambda segment: segment.split != "train"))
+    if not ordered or ordered[0].split != "train":
+        raise InputError("No training run is left.", "Voxels and statistics are fitted on training runs.")
+    voxels, outside_masks = common_voxels([run.bold for segment in ordered for run in segment.runs])
+    plan = Plan(
+        voxels,
+        tuple(lags_s),
+        tuple(_on(segment, voxels) for segment in ordered),
+        tuple(beyond),
+        tr_mismatches=tuple(mismatches),
+        outside_masks=outside_masks,
+    )
+    return replace(plan, clamped=sum(run.sampling.clamped for segment in ordered for run in segment.runs))
+
+
+def _timing(run: RunFacts, clips: Sequence[ClipFacts], lags_s: Sequence[float]) -> Timing:
+    """The times that the responses to clips are read at in a run."""
+    return Timing.of([run.shown_s.get(clip.clip_id, clip.shown_s) for clip in clips], lags_s)
+
+
+def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessConfig) -> PlannedRun:
+    sampled = sampling(timing, run.start_s, run.tr_s, run.volumes, config.interpolation)
+    basis = drift_basis(
+        config.detrend, sampled.volumes, run.tr_s, order=config.detrend_order, period_s=config.high_pass_s
+    )
+    if config.confounds and run.confounds is None:
+        raise InputError(
+            f"{run.name} has no confounds.",
+            f"{', '.join(config.confounds)} are to be removed, and the study names no table for the run.",
+            "Use a study with fMRIPrep's tables, or leave confounds away.",
+        )
+    if run.confounds is None:
+        return PlannedRun(run, bold, sampled, timing.index, basis)
+    if config.confounds:
+        table = read_confounds(run.confounds, config.confounds, config.confounds_motion, bold.volumes)
+        basis = extend_basis(basis, table[:, sampled.window])
+    return PlannedRun(run, bold, sampled, timing.index, basis, displacement(run.confounds, bold.volumes))
+
+
+def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
+    shown = ", ".join(beyond[:6]) + (f" and {len(beyond) - 6} more" if len(beyond) > 6 else "")
+    lags = ", ".join(f"{lag:g}" for lag in lags_s)
+    return InputError(
+        f"The responses of {len(beyond)} clips lie outside their run: {shown}.",
+        f"They are read {lags} s after the clip's onset, before the run's first or after its last volume.",
+        "Choose other lags, or say what to do: --set edge=drop leaves these clips out, --set edge=nearest "
+        "takes the nearest volume.",
+    )
+
+
+def _on(segment: PlannedSegment, voxels: Voxels) -> PlannedSegment:
+    """The segment with all runs over the common voxels."""
+    runs = (replace(run, bold=on_voxels(run.bold, voxels)) for run in segment.runs)
+    return replace(segment, runs=tuple(runs))

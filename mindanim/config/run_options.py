@@ -1,0 +1,131 @@
+"""The options every stage shares: where things lie, which subject, which machine. None decides a result."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from mindanim.config.names import KINDS, NAME, NAME_RULE, unknown
+from mindanim.config.option import Options, opt, spelled
+from mindanim.errors import InputError, UsageError
+
+DEFAULT_WORK = Path("mindanim-work")
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class RunOptions(Options):
+    """Where the inputs and outputs lie and how the work is done; never part of an artifact's identity."""
+
+    dataset: Annotated[str | None, spelled(NAME, NAME_RULE)] = opt(
+        None,
+        "Study to work on, e.g. cc2017; bids-NAME keeps a second one apart.",
+        flag=True,
+        identity=False,
+    )
+    data: Path | None = opt(None, "Folder of the raw study, as downloaded.", flag=True, identity=False)
+    subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
+    work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)
+    label: Annotated[str, spelled(f"({NAME})?", NAME_RULE)] = opt(
+        "",
+        "Name of a variant, kept beside the others; inputs of the same name are read where there are any.",
+        flag=True,
+        identity=False,
+    )
+    use: dict[str, str] = Field(
+        default_factory=dict,
+        description="Read this variant of an input, e.g. semantic=seed2; semantic= reads the plain one.",
+        json_schema_extra={"unit": "", "flag": True, "identity": False},
+    )
+    study: dict[str, str] = Field(
+        default_factory=dict,
+        description="What to read of a study that comes in versions, e.g. variant=1.6mm or clip_s=2.",
+        json_schema_extra={"unit": "", "flag": True, "identity": False, "metavar": "key=value"},
+    )
+    device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
+    precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
+    batch: int | None = opt(
+        None, "Clips computed at a time; auto chooses by memory.", flag=True, identity=False, ge=1
+    )
+    low_memory: bool = opt(
+        False, "Compute as little at a time as possible: slower, for small GPUs.", flag=True, identity=False
+    )
+    shard: str | None = opt(
+        None,
+        "Do one share of the work, as 2/8; processes with the other shares fill the same folder.",
+        flag=True,
+        identity=False,
+    )
+    force: bool = opt(
+        False, "Build again; what is there is set aside, never deleted.", flag=True, identity=False
+    )
+    dry_run: bool = opt(
+        False, "Check everything and say what would run; write nothing.", flag=True, identity=False
+    )
+    offline: bool = opt(False, "Never reach for the network.", flag=True, identity=False)
+    allow_partial: bool = opt(
+        False, "Accept a study of which only a part lies on disk.", flag=True, identity=False
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _lower_case(cls, value: str | None) -> str | None:
+        return value.lower() if value is not None else None
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _by_memory(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    @field_validator("shard")
+    @classmethod
+    def _share(cls, value: str | None) -> str | None:
+        if value is not None:
+            match = re.fullmatch(r"(\d+)/(\d+)", value)
+            if match is None or not 1 <= int(match[1]) <= int(match[2]):
+                raise ValueError("write it as i/n, with i from 1 to n")
+        return value
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """Which share of how many, from 1; None for all of the work."""
+        if self.shard is None:
+            return None
+        which, count = self.shard.split("/")
+        return int(which), int(count)
+
+    @field_validator("data", "work")
+    @classmethod
+    def _home(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value is not None else None
+
+    @field_validator("use")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, str]) -> dict[str, str]:
+        problems = [unknown("input", name, KINDS) for name in value if name not in KINDS]
+        wrong = [label for label in value.values() if label and re.fullmatch(NAME, label) is None]
+        problems += [f"the label '{label}': {NAME_RULE}" for label in wrong]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return value
+
+    def need_dataset(self) -> str:
+        """The dataset's name; UsageError when none was given or found."""
+        if self.dataset is None:
+            raise UsageError("No dataset was given.", hint="Add --dataset NAME, or set MINDANIM_DATASET.")
+        return self.dataset
+
+    def need_data(self) -> Path:
+        """The raw data folder; InputError when none was given or found."""
+        if self.data is None:
+            raise InputError("The raw data folder is not known.", hint="Add --data FOLDER.")
+        return self.data
+
+    def need_subject(self) -> int:
+        """The subject's number; UsageError when none was given."""
+        if self.subject is None:
+            raise UsageError("No subject was given.", hint="Add --subject NUMBER.")
+        return self.subject

@@ -1,0 +1,59 @@
+"""The motion decoder without memory: each later frame is read off the responses by itself.
+
+Mind-Animator's ablation sets such a network in the place of its generator (arXiv 2405.03280).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mindanim.decoders.base import Shapes
+from mindanim.decoders.models.blockwise_linear import Linear
+from mindanim.decoders.models.layers import response_trunk, xavier
+from mindanim.decoders.models.motion import MotionNetwork
+
+
+class FramewiseMlp(MotionNetwork):
+    """A response trunk, and for each later frame a linear layer of its own; LayerNorm and GELU between them.
+
+    No frame is an input. What the decoder says of one frame depends neither on the first nor on any other:
+    with ``target="frame"`` it is the frame, with ``"difference"`` what is added to the given first frame.
+
+    The linear layers are the rows of one matrix ``(frame - 1) * latent x fmri_width``. At the published sizes
+    (7 frames of 16,384, width 768) it has 88 M of the decoder's 92 M parameters, a third of the generator's.
+    One layer for all frames with a code for each would have 13 M, but could not let a response mean one
+    thing for the second frame and another for the last, except by what a GELU makes of a sum.
+
+    fmri_width, fmri_blocks, fmri_dropout, block_dropout: of the trunk. rest: as in `MotionNetwork`.
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        fmri_width: int = 768,
+        fmri_blocks: int = 1,
+        fmri_dropout: float = 0.3,
+        block_dropout: float = 0.15,
+        **rest: Any,
+    ) -> None:
+        super().__init__(shapes, **rest)
+        later = (shapes.frames - 1, shapes.latent_size)
+        self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
+        self.frames = nn.Sequential(
+            nn.LayerNorm(fmri_width),
+            nn.GELU(),
+            Linear(fmri_width, later[0] * later[1]),
+            nn.Unflatten(1, later),
+        )
+        xavier(self)
+
+    def memory(self, responses: Tensor) -> Tensor:
+        """All later frames ``(clip, frame - 1, latent)``, in the scaler's units: nothing else is needed."""
+        return torch.as_tensor(self.frames(self.trunk(responses)))
+
+    def forward(self, tokens: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
+        return memory[:, : tokens.shape[1]]

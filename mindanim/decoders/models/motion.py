@@ -1,0 +1,105 @@
+"""Stage 1c: what motion decoders share; those that the training loop fits predict frame after frame."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mindanim.decoders.base import Decoder, Responses, Shapes
+from mindanim.decoders.models.layers import Scaler
+from mindanim.decoders.models.masks import causal, first_only
+from mindanim.errors import InputError
+
+
+class Motion(Decoder):
+    """What the motion decoders share: prediction from a first frame."""
+
+    kind = "motion"
+
+    @abstractmethod
+    def follow(self, responses: Tensor, first: Tensor) -> Tensor:
+        """Frames 1.. ``(clip, frame - 1, latent)`` that follow ``first (clip, latent)``; both latents
+        flattened."""
+
+    @torch.no_grad()
+    def predict(self, responses: Responses, *rest: Any) -> Tensor:
+        """Decode responses ``(clip, lag, voxel)`` and first frames ``(clip, channel, height, width)``.
+
+        Returns scaled latents ``(clip, frame, channel, height, width) float32`` on the CPU; frame 0 is the
+        given one. Raises InputError when the first frames do not fit the decoder.
+        """
+        (first,) = rest
+        self.eval()
+        first = torch.as_tensor(first, dtype=torch.float32)
+        if tuple(first.shape) != (len(responses), *self.shapes.latent):
+            raise InputError(
+                f"The motion decoder needs first frames of shape {(len(responses), *self.shapes.latent)}, "
+                f"not {tuple(first.shape)}.",
+                "It was trained on latents of another diffusion model, or on other clips.",
+            )
+        clips = []
+        for rows, batch in self.batches(responses):
+            start = first[rows].to(self.device).flatten(1)
+            following = self.follow(batch, start).float()
+            clips.append(torch.cat([start[:, None], following], dim=1).cpu())
+        return torch.cat(clips).reshape(-1, *self.shapes.latents)
+
+
+class MotionNetwork(Motion):
+    """A motion decoder that the training loop fits: it predicts the next frame from those before.
+
+    A class of one's own needs `memory` and `forward`. In training all frames are predicted at once under a
+    mask; at inference the clip is rolled out from its first frame.
+
+    target "frame": tokens are the frames' latents and each output is the next one. target "difference":
+    tokens after the first are the differences to the first frame, scaled per frame and element, and so are
+    the outputs: what moves is then all there is to predict.
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        target: Literal["frame", "difference"] = "frame",
+        rollout_mask: Literal["causal", "first"] = "causal",
+        difference_gain: float = 1.0,
+    ) -> None:
+        super().__init__(shapes)
+        self.target, self.gain = target, difference_gain
+        self.rollout_mask = causal if rollout_mask == "causal" else first_only
+        self.first_scaler = Scaler(shapes.latent_size)
+        self.later_scaler = Scaler(shapes.frames - 1, shapes.latent_size)
+
+    @abstractmethod
+    def memory(self, responses: Tensor) -> Tensor:
+        """Flattened responses ``(clip, lag * voxel)`` to what `forward` reads beside the frames, ``(clip,
+        token, feature)``."""
+
+    @abstractmethod
+    def forward(self, tokens: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
+        """The token that follows each of ``tokens (clip, frame, latent)``, in the scalers' units.
+
+        visible ``(frame, frame) bool``: row i may look at column j where true.
+        """
+
+    def fit_scalers(self, latents: Tensor, rows: Tensor) -> None:
+        """Take the scales of frames (of differences) from the clips at ``rows`` of ``latents (clip, frame,
+        latent)``."""
+        self.first_scaler.fit(lambda columns: latents[:, 0, columns][rows])
+        self.later_scaler.fit(lambda columns: self.later(latents[..., columns][rows].float()))
+
+    def later(self, latents: Tensor) -> Tensor:
+        """What the tokens after the first stand for ``(clip, frame - 1, latent)``: frames or differences."""
+        return latents[:, 1:] - latents[:, :1] if self.target == "difference" else latents[:, 1:]
+
+    def follow(self, responses: Tensor, first: Tensor) -> Tensor:
+        memory = self.memory(responses)
+        tokens = self.first_scaler.apply_to(first)[:, None]
+        for count in range(1, self.shapes.frames):
+            visible = self.rollout_mask(count).to(self.device)
+            tokens = torch.cat([tokens, self(tokens, memory, visible)[:, -1:]], dim=1)
+        later = self.later_scaler.undo(tokens[:, 1:])
+        return first[:, None] + self.gain * later if self.target == "difference" else later

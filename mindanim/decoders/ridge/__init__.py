@@ -1,0 +1,1 @@
+"""Decoders fitted by ridge regression."""

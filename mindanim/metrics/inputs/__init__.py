@@ -1,0 +1,1 @@
+"""What is scored: test sets, folders of clips, the retrieval pool."""

@@ -1,0 +1,296 @@
+"""From artifacts to what is scored: ground truths, reconstructions, decoded features, all in one order of
+clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mindanim.artifacts import Artifact
+from mindanim.errors import InputError, MindanimError, raise_together
+from mindanim.metrics.families.feature import FeatureScorer, Latents, mean_first_latent
+from mindanim.metrics.floors import Clips
+from mindanim.metrics.inference.intervals import numbered
+from mindanim.metrics.inputs.correlations import clip_correlations, correlations
+from mindanim.metrics.inputs.folders import Folders
+from mindanim.metrics.inputs.retrieval_pool import read_pool
+from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.metrics.inputs.vectors import Vectors
+from mindanim.metrics.with_floors import Contender
+
+_NAMED = 10
+_CLIP_TABLE = "Write it as text separated by tabs, with a header: clip_id, and segment or caption or both."
+
+
+@dataclass(frozen=True)
+class ArrayClips:
+    """Rows of an array (clip, frame, height, width, rgb) uint8, memory-mapped or not."""
+
+    array: NDArray[np.uint8]
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        return np.asarray(self.array[self.rows[index]])
+
+
+@dataclass(frozen=True)
+class FileClips:
+    """One .npy file per clip, each (frame, height, width, rgb) uint8."""
+
+    files: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        frames: NDArray[np.uint8] = np.load(self.files[index], allow_pickle=False)
+        return frames
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The clips that are scored, in film order.
+
+    clips: one row per clip with clip_id, segment and caption. truth: their ground truths. shape: (frame,
+    height, width, rgb) of every clip. subset: how much of the test set this is, None for all of it.
+    """
+
+    clips: pd.DataFrame
+    truth: Clips
+    shape: tuple[int, ...]
+    subset: str | None
+
+    @property
+    def clip_ids(self) -> list[str]:
+        return list(self.clips["clip_id"])
+
+    @property
+    def captions(self) -> list[str]:
+        return list(self.clips["caption"])
+
+
+def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: bool) -> TestSet:
+    """The test clips of `fmri` that `videos` holds.
+
+    Raises InputError when reconstructions are missing (unless `subset`), when there are some that are no test
+    clips, when a test clip has no ground truth, or when the videos were made from other stimuli.
+    """
+    table, mine = stimuli.table("clips.tsv"), fmri.table("clips.tsv")
+    test = mine.loc[mine["split"] == "test", ["clip_id", "segment"]].reset_index(drop=True)
+    made = set(videos.table("clips.tsv")["clip_id"])
+    problems: list[MindanimError] = []
+    if made_from_others(videos, stimuli):
+        problems.append(
+            InputError(
+                f"{videos.path} was made from other stimuli than {stimuli.path}.",
+                why="Its clips cannot be compared with these ground truths.",
+                hint="Choose stimuli that belong to it with --use stimuli=LABEL, or generate again.",
+            )
+        )
+    if strangers := made - set(test["clip_id"]):
+        problems.append(
+            InputError(
+                f"{len(strangers)} reconstructions are no test clips of this subject: {_some(strangers)}.",
+                why=f"The test clips are those in {fmri.path}.",
+            )
+        )
+    missing = [clip for clip in test["clip_id"] if clip not in made]
+    if missing and not subset:
+        problems.append(
+            InputError(
+                f"{len(missing)} of {len(test)} test clips have no reconstruction: {_some(missing)}.",
+                why=f"{videos.path} holds {len(made)} clips.",
+                hint="Generate the rest, or score this part with --subset; every table will say so.",
+            )
+        )
+    rows = {clip: row for row, clip in enumerate(table["clip_id"])}
+    if unknown := [clip for clip in test["clip_id"] if clip not in rows]:
+        problems.append(InputError(f"{stimuli.path} has no ground truth of {_some(unknown)}."))
+    raise_together(problems)
+
+    chosen = test[test["clip_id"].isin(made)].reset_index(drop=True)
+    stimulus = [rows[clip] for clip in chosen["clip_id"]]
+    order = {clip: row for row, clip in enumerate(table.loc[table["split"] == "test", "clip_id"])}
+    frames = ArrayClips(stimuli.array("test_frames.npy"), [order[clip] for clip in chosen["clip_id"]])
+    part = f"{len(chosen)} of {len(test)} test clips" if missing else None
+    captions = table["caption"].astype(str).to_numpy()[stimulus]
+    return TestSet(chosen.assign(caption=captions), frames, frames.array.shape[1:], part)
+
+
+def read_foreign(
+    found: Folders, shape: tuple[int, ...], truth: Clips, part: str | None, table: Path | None
+) -> TestSet:
+    """The clips of two folders as a test set, in the order of `table`, or of their names without one.
+
+    table: TSV with a column clip_id and, where they are known, segment and caption. Without segments the
+    clips are taken as one stretch of film, without captions as all different.
+    Raises InputError when the table lacks a clip, or something of one.
+    """
+    names = list(found.pairs)
+    if table is None:
+        clips = pd.DataFrame({"clip_id": names})
+    else:
+        given = _clip_table(table)
+        if strangers := [name for name in names if name not in set(given["clip_id"])]:
+            raise InputError(
+                f"{table} lacks {len(strangers)} of the clips: {_some(strangers)}.",
+                hint="Add a row for each; clip_id is the file's name without its suffix.",
+            )
+        clips = given.set_index("clip_id").loc[names].reset_index()
+    unknown = {"segment": ["all"] * len(names), "caption": names}
+    for column, values in unknown.items():
+        if column not in clips:
+            clips[column] = values
+        elif empty := [name for name, text in zip(names, clips[column], strict=True) if not text.strip()]:
+            raise InputError(
+                f"{table} has no {column} for {len(empty)} of the clips: {_some(empty)}.",
+                why=f"Clips without one would count as clips of the same {column}.",
+                hint=f"Fill the column, or leave it out if no {column} is known.",
+            )
+    return TestSet(clips[["clip_id", "segment", "caption"]], truth, shape, part)
+
+
+def order_of(found: Folders, table: Path | None) -> Folders:
+    """The same folders with their clips in the order of the table."""
+    if table is None:
+        return found
+    place = {name: row for row, name in enumerate(_clip_table(table)["clip_id"])}
+    names = sorted(found.pairs, key=lambda name: place.get(name, len(place)))
+    return replace(found, pairs={name: found.pairs[name] for name in names})
+
+
+def _clip_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a table of clips.", why=str(error), hint=_CLIP_TABLE) from error
+    if "clip_id" not in table:
+        why = f"Its columns are: {', '.join(map(str, table))}."
+        raise InputError(f"{path} has no column clip_id.", why=why, hint=_CLIP_TABLE)
+    if twice := sorted(set(table.loc[table["clip_id"].duplicated(), "clip_id"])):
+        raise InputError(f"{path} has clips more than once: {_some(twice)}.", hint="Keep one row of each.")
+    return table
+
+
+def made_from_others(videos: Artifact, stimuli: Artifact) -> bool:
+    """Whether the manifest of `videos` names stimuli other than these."""
+    recorded = videos.manifest["inputs"].get("stimuli")
+    return recorded is not None and recorded["identity"] != stimuli.identity
+
+
+def read_videos(videos: Artifact, test: TestSet) -> FileClips:
+    """The reconstructions of the test set's clips; InputError listing those of another size."""
+    clips = FileClips([videos.file(f"clips/{clip}.npy") for clip in test.clip_ids])
+    shapes = [np.load(file, mmap_mode="r", allow_pickle=False).shape for file in clips.files]
+    wrong = [clip for clip, shape in zip(test.clip_ids, shapes, strict=True) if shape != test.shape]
+    if wrong:
+        found = shapes[test.clip_ids.index(wrong[0])]
+        raise InputError(
+            f"{len(wrong)} reconstructions in {videos.path} differ in size from the truth: {_some(wrong)}.",
+            why=f"They are {found}, the ground truth is {test.shape} (frame, height, width, rgb).",
+            hint="Encode the stimuli and generate with the same diffusion model and number of frames.",
+        )
+    return clips
+
+
+def read_contender(
+    videos: Artifact,
+    test: TestSet,
+    stimuli: Artifact,
+    scratch: Scratch = IN_TEMPORARY,
+    others: Sequence[Artifact] = (),
+) -> Contender | str:
+    """Other videos of the test set's clips, or the reason why they cannot stand beside these."""
+    if made_from_others(videos, stimuli):
+        return f"{videos.path} was made from other stimuli"
+    made = set(videos.table("clips.tsv")["clip_id"])
+    if missing := [clip for clip in test.clip_ids if clip not in made]:
+        return f"{videos.path} lacks {len(missing)} of the clips: {_some(missing)}"
+    return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch, others))
+
+
+def nearest_training_clips(
+    videos: Artifact, stimuli: Artifact, test: TestSet, scratch: Scratch = IN_TEMPORARY
+) -> NDArray[np.intp]:
+    """Row in the stimuli of the training clip whose features lie nearest to those decoded for each clip.
+
+    Nearest: the largest correlation with the decoded CLIP vector among the training clips' captions; among
+    clips of one caption, the first frame whose latent correlates most with the decoded one.
+    """
+    order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
+    rows = [order[clip] for clip in test.clip_ids]
+    train = np.flatnonzero(stimuli.table("clips.tsv")["split"] == "train")
+    targets = Vectors(stimuli.array("clip_text.npy"), train)
+    similarity = clip_correlations(
+        Vectors(videos.array("decoded_clip.npy"), rows), targets, targets.mean(), scratch
+    )
+    latents, decoded = stimuli.array("latents.npy"), videos.array("decoded_latents.npy")
+    mean = mean_first_latent(latents, train).ravel()
+    nearest = np.empty(len(rows), np.intp)
+    for place, row in enumerate(rows):
+        tied = train[similarity[place] >= np.nanmax(similarity[place])]
+        first = decoded[row, 0].astype(np.float64).reshape(1, -1) - mean
+        firsts = latents[tied, 0].astype(np.float64).reshape(len(tied), -1) - mean
+        nearest[place] = tied[int(np.nanargmax(correlations(first, firsts)[0]))]
+    return nearest
+
+
+def read_features(
+    videos: Artifact,
+    test: TestSet,
+    stimuli: Artifact,
+    scratch: Scratch = IN_TEMPORARY,
+    others: Sequence[Artifact] = (),
+) -> FeatureScorer:
+    """The scorer of the features that `videos` was made from, against the true ones.
+
+    others: stimuli of other studies, which make the large retrieval pool.
+    """
+    order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
+    rows = [order[clip] for clip in test.clip_ids]
+    table = stimuli.table("clips.tsv")
+    train = np.flatnonzero(table["split"] == "train")
+    place = {clip: row for row, clip in enumerate(table["clip_id"])}
+    stimulus = np.array([place[clip] for clip in test.clip_ids], dtype=np.intp)
+    decoded = Vectors(videos.array("decoded_clip.npy"), rows)
+    similarities = {}
+    for kind in ("clip_image", "clip_text"):
+        targets = stimuli.array(f"{kind}.npy")
+        mean = Vectors(targets, train).mean()
+        similarities[kind] = clip_correlations(decoded, Vectors(targets, stimulus), mean, scratch)
+    # The mean is now that of the captions, which retrieval looks for.
+    pool = read_pool(decoded, stimuli, stimulus, others, mean, scratch) if others else None
+    true = stimuli.array("latents.npy")
+    latents = Latents(
+        _Rows(videos.array("decoded_latents.npy"), rows),
+        _Rows(true, stimulus),
+        mean_first_latent(true, train),
+        scratch,
+    )
+    return FeatureScorer(similarities, numbered(test.captions), latents, pool)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Chosen rows of a memory-mapped array, read one at a time."""
+
+    array: NDArray[np.floating]
+    rows: Sequence[int] | NDArray[np.intp]
+
+    def __getitem__(self, index: int, /) -> NDArray[np.floating]:
+        return np.asarray(self.array[self.rows[index]])
+
+
+def _some(names: Sequence[str] | set[str]) -> str:
+    ordered = sorted(names)
+    rest = len(ordered) - _NAMED
+    return ", ".join(ordered[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

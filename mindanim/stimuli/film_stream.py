@@ -1,0 +1,86 @@
+"""Films as a stream of small batches of clips, each film read once from beginning to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindanim.stimuli.frames import Sampling
+from mindanim.stimuli.video import FilmFile
+
+T = TypeVar("T")
+
+# Bytes of one batch's frames, as read from the film and as float32 for the models.
+_BATCH_BYTES = 1 << 27
+_MOST_CLIPS = 32
+
+
+class TimedClip(Protocol):
+    """A clip, as every study has it."""
+
+    @property
+    def clip_id(self) -> str: ...
+
+    @property
+    def onset_s(self) -> float: ...
+
+    @property
+    def duration_s(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive clips of one film. name: the same in every run that cuts the film into the same batches."""
+
+    name: str
+    clips: tuple[TimedClip, ...]
+
+    @property
+    def clip_ids(self) -> list[str]:
+        return [clip.clip_id for clip in self.clips]
+
+
+def plan_batches(
+    film: FilmFile, name: str, clips: Sequence[TimedClip], sampling: Sampling, batch: int | None
+) -> list[Batch]:
+    """Cut a film's clips into batches, in the order of their onsets.
+
+    batch: clips at a time; None chooses by memory, the same on every machine.
+    """
+    height, width = film.size
+    clip_bytes = sampling.frames * 3 * max(height * width, 4 * sampling.size**2)
+    count = batch or min(_MOST_CLIPS, max(1, _BATCH_BYTES // clip_bytes))
+    ordered = sorted(clips, key=lambda clip: clip.onset_s)
+    groups = [tuple(ordered[start : start + count]) for start in range(0, len(ordered), count)]
+    return [Batch(f"{name} {group[0].clip_id} {group[-1].clip_id}", group) for group in groups]
+
+
+def read_batches(
+    film: FilmFile, batches: Iterable[Batch], sampling: Sampling
+) -> Iterator[tuple[Batch, NDArray[np.uint8]]]:
+    """Batches with their frames (clip, frame, height, width, rgb) uint8 at the model's frame size.
+
+    Raises InputError as `FilmFile` and `Sampling.indices` do.
+    """
+    for batch in batches:
+        numbers = [
+            number
+            for clip in batch.clips
+            for number in sampling.indices(film, clip.clip_id, clip.onset_s, clip.duration_s)
+        ]
+        frames = sampling.resize(film.read(numbers))
+        yield batch, frames.reshape(len(batch.clips), sampling.frames, *frames.shape[1:])
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made in a thread while the one before it is being used."""
+    with ThreadPoolExecutor(1) as thread:
+        upcoming = thread.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = thread.submit(next, items, None)
+            yield item

@@ -1,0 +1,222 @@
+"""The runs of a study as they should be, held against those on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+
+from mindanim.errors import InputError
+from mindanim.studies.base import Entry, Facts, Finding, Run
+from mindanim.studies.files import Layout, peek, same_data, signature
+
+_NAMED = 8
+"""Runs named in a message; all of them are in the finding's data."""
+_TR_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a reader expects of a subject.
+
+    runs: one per declared run, with the path where it was found or should lie; ``volumes=0`` where the study
+    does not say how many. strangers: other files that look like runs, with the reason why they are not used.
+    notes: what the reader itself has to say.
+    """
+
+    runs: Sequence[Run]
+    strangers: Sequence[tuple[Path, str]] = ()
+    notes: Sequence[Finding] = ()
+
+
+@dataclass
+class Compared:
+    """The usable runs in their declared order, what became of each, and the findings on all of them."""
+
+    runs: list[Run] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def compare_runs(
+    facts: Facts, subject: int, declared: Declared, last_s: Mapping[str, float] | None = None
+) -> Compared:
+    """Compare the runs on disk with the declared ones.
+
+    last_s: by segment, the last time on its runs' clock at which a response is read, seconds; a run whose
+    number of volumes is not declared has to reach it. Findings are one per kind of difference: missing runs,
+    unreadable ones, runs of another length, runs that hold the same data; and, as notes, files of undeclared
+    runs, runs left out on the study's own advice, and headers with another TR.
+    """
+    found = Compared()
+    good: dict[tuple[str, int], Run] = {}
+    strange_tr = []
+    for run in declared.runs:
+        entry, usable, layout = _look(facts, run, last_s or {})
+        if usable is not None:
+            good[run.segment, run.repeat] = usable
+        if layout and layout.tr_s and abs(layout.tr_s - run.tr_s) > _TR_TOLERANCE * run.tr_s:
+            strange_tr.append(f"{run.path.name} ({layout.tr_s:g} s)")
+        found.entries.append(entry)
+    _drop_duplicates(facts, found, good)
+    found.runs = list(good.values())
+    found.findings = _fault_findings(facts, subject, found.entries)
+    left_out = [entry for entry in found.entries if entry.state == "left out"]
+    if left_out:
+        text = "; ".join(f"{entry.segment}_{entry.repeat}: {entry.why}" for entry in left_out)
+        text = f"Subject {subject}: left out on the study's advice: {text}."
+        found.findings.append(Finding("note", "dropped-run", text))
+    if strange_tr:
+        text = (
+            f"Subject {subject}: {len(strange_tr)} headers state another TR than the study's "
+            f"{declared.runs[0].tr_s:g} s: {_some(strange_tr)}."
+        )
+        hint = "preprocess stops at them, unless the study is to be trusted: --set check_tr=false"
+        found.findings.append(Finding("note", "header-tr", text, hint, {"runs": strange_tr}))
+    for path, why in declared.strangers:
+        found.entries.append(Entry(subject, "", 0, "not used", path, "extra-file", why))
+    found.findings += _strangers(subject, declared.strangers)
+    found.findings += declared.notes
+    return found
+
+
+def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, Run | None, Layout | None]:
+    """One declared run: its entry, and the run itself where it is without fault."""
+    again = f"Get it again from {facts.where}, or leave it out: --allow-partial."
+
+    def entry(state: str, code: str = "", why: str = "", hint: str = "") -> Entry:
+        return Entry(run.subject, run.segment, run.repeat, state, run.path, code, why, hint)  # type: ignore[arg-type]
+
+    advice = facts.dropped.get((run.subject, run.segment, run.repeat))
+    if advice is not None:
+        return entry("left out", "dropped-run", advice), None, None
+    absent = [path for path in run.files if not path.exists()]
+    if run.path in absent:
+        return entry("missing", "missing-run", str(run.path), again), None, None
+    if absent:
+        names = ", ".join(path.name for path in absent)
+        return entry("wrong", "missing-part", f"{run.path.name} lacks {names}", again), None, None
+    try:
+        layout = _loaded(run) if run.load is not None else peek(run.path)
+    except InputError as error:
+        why = " ".join(part for part in (error.what, error.why) if part).rstrip(".")
+        return entry("wrong", "unreadable-run", why, error.hint), None, None
+    if run.volumes and layout.volumes != run.volumes:
+        why = f"{run.path.name} has {layout.volumes} volumes instead of {run.volumes}"
+        return entry("wrong", "wrong-volumes", why, again), None, layout
+    if not run.volumes:
+        end_s, wanted_s = run.start_s + (layout.volumes - 1) * run.tr_s, last_s.get(run.segment, 0.0)
+        if run.shown_s:
+            wanted_s = max(run.shown_s.values()) + max(facts.lags_s)
+        if end_s < wanted_s - 1e-6:
+            why = f"{run.path.name} ends at {end_s:g} s, responses are read up to {wanted_s:g} s"
+            return entry("wrong", "wrong-volumes", why, again), None, layout
+        run = replace(run, volumes=layout.volumes)
+    return entry("found"), run, layout
+
+
+def _loaded(run: Run) -> Layout:
+    assert run.load is not None
+    volumes, voxels = run.load().signal.shape
+    return Layout(volumes, voxels, 0, run.path.stat().st_size)
+
+
+def _drop_duplicates(facts: Facts, found: Compared, good: dict[tuple[str, int], Run]) -> None:
+    """Take out runs that hold the data of another file; of two films nobody can say which one was shown."""
+    files: dict[Path, list[Run]] = {}
+    for run in good.values():
+        files.setdefault(run.path, []).append(run)
+    bad: dict[Path, str] = {}
+    for one, other in _duplicates(files):
+        why = f"{one.name} and {other.name} hold the same data"
+        bad.setdefault(other, why)
+        if {run.segment for run in files[one]} != {run.segment for run in files[other]}:
+            bad.setdefault(one, why)
+    hint = f"Get both again from {facts.where}, or leave them out: --allow-partial."
+    for path in bad:
+        for run in files[path]:
+            del good[run.segment, run.repeat]
+    found.entries = [
+        replace(entry, state="wrong", code="duplicate-run", why=bad[entry.path], hint=hint)
+        if entry.state == "found" and entry.path in bad
+        else entry
+        for entry in found.entries
+    ]
+
+
+def _duplicates(files: Iterable[Path]) -> list[tuple[Path, Path]]:
+    groups: dict[str, list[Path]] = {}
+    for path in files:
+        groups.setdefault(signature(path), []).append(path)
+    pairs = (pair for group in groups.values() for pair in combinations(group, 2))
+    return [(one, other) for one, other in pairs if same_data(one, other)]
+
+
+_KINDS = {
+    "missing-run": "of {count} runs missing",
+    "missing-part": "runs without a file that belongs to them",
+    "unreadable-run": "runs unreadable",
+    "wrong-volumes": "runs of another length than declared, so their timing is unknown",
+    "duplicate-run": "runs with the data of another one under a second name",
+}
+
+
+def _fault_findings(facts: Facts, subject: int, entries: Sequence[Entry]) -> list[Finding]:
+    findings = []
+    for code, label in _KINDS.items():
+        faulty = [entry for entry in entries if entry.code == code]
+        if not faulty:
+            continue
+        names = list(dict.fromkeys(entry.why for entry in faulty))
+        text = f"Subject {subject}: {len(faulty)} {label.format(count=len(entries))}: {_some(names)}."
+        mends = dict.fromkeys(entry.hint for entry in faulty)
+        hint = " ".join(text for text in mends if text)
+        if "--allow-partial" not in hint:
+            hint = f"{hint} Or leave them out: --allow-partial.".strip()
+        findings.append(Finding("problem", code, text, hint, {"runs": names}))
+    return findings
+
+
+def _strangers(subject: int, strangers: Sequence[tuple[Path, str]]) -> list[Finding]:
+    """One note per reason."""
+    reasons: dict[str, list[str]] = {}
+    for path, why in strangers:
+        reasons.setdefault(why, []).append(path.name)
+    return [
+        Finding(
+            "note",
+            "extra-run" if "declares" in why else "extra-file",
+            f"Subject {subject}: not used, because {why}: {', '.join(sorted(names))}.",
+            data={"files": sorted(names)},
+        )
+        for why, names in reasons.items()
+    ]
+
+
+def identical_subjects(subject: int, runs: Sequence[Run], others: Mapping[int, Declared]) -> list[Finding]:
+    """Other subjects of whom a run of the same segment and repeat holds the same data."""
+    findings = []
+    for other, declared in others.items():
+        theirs = {(run.segment, run.repeat): run.path for run in declared.runs if run.path.is_file()}
+        same = []
+        for run in runs:
+            path = theirs.get((run.segment, run.repeat))
+            try:
+                if path and signature(path) == signature(run.path) and same_data(path, run.path):
+                    same.append(run.name)
+            except InputError:
+                continue  # unreadable: a finding of that subject
+        if same:
+            text = (
+                f"{len(same)} runs of subjects {subject} and {other} hold the same data: {_some(same)}. "
+                "They are not two subjects."
+            )
+            data = {"subjects": [subject, other], "runs": same}
+            findings.append(Finding("note", "identical-subjects", text, data=data))
+    return findings
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{'; '.join(names[:_NAMED])}{more}"

@@ -1,0 +1,118 @@
+"""What a run showed and when, from its ``events.tsv``; and which of it is for the test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mindanim.errors import InputError, UsageError
+from mindanim.studies.base import Split
+from mindanim.studies.paths import inside
+from mindanim.studies.readers.bids_names import Name
+from mindanim.studies.tables import ROW, number, read_table, text
+from mindanim.studies.timeline import Shown, cut
+
+FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+LONGEST_CLIP_S = 10.0
+"""Duration up to which an event is taken for a clip as it is, seconds."""
+_HINT = "Events need onset, duration and stim_file (BIDS, task events); stim_file is a film in stimuli/."
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """Which clips are for the test: those whose ``key`` has one of ``values``.
+
+    key: an entity of the run's name (``run``, ``ses``, ``task``), ``film``, or a column of the events.
+    """
+
+    key: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, given: str | None) -> SplitRule | None:
+        """``run:5+6`` -> the runs 5 and 6. UsageError for another form."""
+        if given is None:
+            return None
+        key, _, values = given.partition(":")
+        rule = cls(key.strip(), tuple(value.strip() for value in values.split("+") if value.strip()))
+        if not rule.key or not rule.values:
+            raise UsageError(
+                f"--study test={given} names no clips.",
+                "It is KEY:VALUE+VALUE... with run, ses, task, film or a column of the events as KEY.",
+                "For example --study test=run:5+6",
+            )
+        return rule
+
+    def split(self, path: Path, row: Mapping[str, str], entities: Mapping[str, str]) -> Split:
+        """The split of one event."""
+        if self.key == "film":
+            found = row["stim_file"]
+            names = {found, PurePosixPath(found).name, PurePosixPath(found).stem}
+        elif self.key in entities:
+            names = {entities[self.key], entities[self.key].lstrip("0")}
+        elif self.key in row and self.key != ROW:
+            names = {row[self.key]}
+        else:
+            raise InputError(
+                f"--study test={self.key}:... fits neither {path.name} nor its columns.",
+                f"The columns are: {', '.join(name for name in row if name != ROW)}.",
+            )
+        return "test" if names & set(self.values) else "train"
+
+
+def read_events(
+    path: Path,
+    run: Name,
+    stimuli: Path,
+    *,
+    rule: SplitRule | None,
+    clip_s: float | None,
+    allow_outside: bool,
+) -> list[Shown]:
+    """The clips of one run in the order of the table.
+
+    Rows without a film (fixation, buttons, pictures) are passed over. Without a rule the column ``split``
+    decides. With ``clip_s``, films are cut into clips of that length; without it every row is one clip.
+    Raises InputError naming table and line.
+    """
+    films = [
+        row
+        for row in read_table(path, ("onset", "duration", "stim_file"), _HINT)
+        if Path(row["stim_file"]).suffix.lower() in FILMS
+    ]
+    shown: list[Shown] = []
+    for row in films:
+        one = Shown(
+            row["stim_file"],
+            inside(stimuli, row["stim_file"], path, allow_outside=allow_outside),
+            number(path, row, "stim_start", default=0.0),
+            number(path, row, "duration"),
+            number(path, row, "onset", least=float("-inf")),
+            rule.split(path, row, run.entities) if rule else _own_split(path, row),
+        )
+        if clip_s is not None:
+            shown += cut(one, clip_s)
+        elif 0 < one.duration_s <= LONGEST_CLIP_S:
+            shown.append(one)
+        else:
+            raise InputError(
+                f"{path}, line {row[ROW]}: {one.film} lasts {one.duration_s:g} s.",
+                f"Without a clip length, every film is one clip, of more than 0 and at most "
+                f"{LONGEST_CLIP_S:g} s.",
+                "Cut films into clips: --study clip_s=2",
+            )
+    return shown
+
+
+def _own_split(path: Path, row: Mapping[str, str]) -> Split:
+    if "split" not in row:
+        raise InputError(
+            f"{path} does not say which clips are for the test.",
+            "It has no column 'split' (train or test).",
+            "Add the column, or say it: --study test=run:5+6 or test=film:NAME or test=COLUMN:VALUE",
+        )
+    value = text(path, row, "split")
+    if value not in ("train", "test"):
+        raise InputError(f"{path}, line {row[ROW]}: split is '{value}', not train or test.")
+    return "test" if value == "test" else "train"
