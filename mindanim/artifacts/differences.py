@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from mindanim.vocabulary.words import names_and_more
 
 
 def option_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -34,13 +36,7 @@ def file_changes(before: Any, now: Any) -> list[str]:
         return []
     changed = {name for name in before.keys() & now.keys() if list(before[name]) != list(now[name])}
     kinds = {"added": now.keys() - before.keys(), "removed": before.keys() - now.keys(), "changed": changed}
-    return [f"{kind}: {some(sorted(names))}" for kind, names in kinds.items() if names]
-
-
-def some(names: Sequence[str], limit: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return [f"{kind}: {names_and_more(sorted(names))}" for kind, names in kinds.items() if names]
 
 
 def _shown(values: Mapping[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mindanim.artifacts.artifact import Artifact
-from mindanim.artifacts.differences import input_changes, some
+from mindanim.artifacts.differences import input_changes
 from mindanim.artifacts.identity import Source, changed_files
 from mindanim.errors import InputError, MindanimError
 
@@ -73,7 +73,8 @@ def refuse_stale(name: str, artifact: Artifact) -> list[MindanimError]:
 def _compare(artifact: Artifact, name: str, entry: dict[str, Any]) -> Ancestor:
     if entry["type"] == "source":
         changed = changed_files(entry["detail"], entry["identity"])
-        reason = f"{artifact.path.name} was made from {name}, whose files have changed: {some(changed)}."
+        files = names_and_more(changed)
+        reason = f"{artifact.path.name} was made from {name}, whose files have changed: {files}."
         return Ancestor(name, entry, None, reason if changed else "")
     path = (artifact.path / entry["path"]).resolve()
     try:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dgemm
 
 from mindanim.errors import ConfigError
+from mindanim.vocabulary.arrays import Float
 
-Float = NDArray[np.float64]
 Drift = Literal["polynomial", "cosine", "none"]
 
 _DEPENDENT = 1e-7

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.clean import Float
 from mindanim.errors import InputError
+from mindanim.vocabulary.arrays import Float
 
 _ENDINGS = ("desc-confounds_timeseries.tsv", "desc-confounds_regressors.tsv")
 _COMPONENTS = 6

@@ -7,9 +7,8 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from mindanim.vocabulary.arrays import Float
 
 _MOST_SPLITS = 400
 

@@ -7,15 +7,13 @@ from itertools import combinations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mindanim.bold.clean import Cleaned, inner
 from mindanim.bold.noise_ceiling import split_half
 from mindanim.bold.response_plan import PlannedSegment
 from mindanim.bold.voxel_selection import repeat_correlation
 from mindanim.config.preprocess import PreprocessConfig
-
-Float = NDArray[np.float64]
+from mindanim.vocabulary.arrays import Float
 
 
 class Repeats(Protocol):

@@ -15,10 +15,12 @@ from mindanim.bold.confounds import displacement, read_confounds
 from mindanim.bold.formats.arrays import Matrix
 from mindanim.bold.formats.run_reader import TR_TOLERANCE, RunReader
 from mindanim.bold.formats.series import Series, common_voxels, on_voxels
-from mindanim.bold.timing import Float, Sampling, Timing, outside, sampling
+from mindanim.bold.timing import Sampling, Timing, outside, sampling
 from mindanim.bold.voxels import Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
+from mindanim.vocabulary.arrays import Float
+from mindanim.vocabulary.words import names_and_more
 
 
 class RunFacts(Protocol):
@@ -234,10 +236,9 @@ def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessCon
 
 
 def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
-    shown = ", ".join(beyond[:6]) + (f" and {len(beyond) - 6} more" if len(beyond) > 6 else "")
     lags = ", ".join(f"{lag:g}" for lag in lags_s)
     return InputError(
-        f"The responses of {len(beyond)} clips lie outside their run: {shown}.",
+        f"The responses of {len(beyond)} clips lie outside their run: {names_and_more(beyond)}.",
         f"They are read {lags} s after the clip's onset, before the run's first or after its last volume.",
         "Choose other lags, or say what to do: --set edge=drop leaves these clips out, --set edge=nearest "
         "takes the nearest volume.",

@@ -13,8 +13,8 @@ from mindanim.bold.clean import divide
 from mindanim.bold.response_plan import Plan, PlannedRun, PlannedSegment
 from mindanim.bold.voxel_blocks import blocks, cut, parts
 from mindanim.config.preprocess import PreprocessConfig
+from mindanim.vocabulary.arrays import Float
 
-Float = NDArray[np.float64]
 OpenArray = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
 
 _AT_ONCE = 1 << 24

@@ -17,8 +17,7 @@ from mindanim.bold.voxel_blocks import blocks, parts
 from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError, InputError
-
-Float = NDArray[np.float64]
+from mindanim.vocabulary.arrays import Float
 
 _SAMPLED_VOXELS = 200
 

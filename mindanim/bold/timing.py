@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from mindanim.vocabulary.arrays import Float
+
 Interpolation = Literal["cubic", "linear"]
 
 _ON_GRID = 1e-6

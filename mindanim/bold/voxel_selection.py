@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.errors import ConfigError
+from mindanim.vocabulary.arrays import Float
 
-Float = NDArray[np.float64]
 Alternative = Literal["greater", "two-sided"]
 Correction = Literal["fdr", "bonferroni", "none"]
 

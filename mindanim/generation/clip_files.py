@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mindanim.vocabulary.arrays import Frames
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-Frames = NDArray[np.uint8]
 
 SMALLEST_VIEW = 256
 _GAP, _MARGIN, _LABEL = 2, 12, 18

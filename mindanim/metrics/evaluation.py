@@ -18,7 +18,7 @@ from mindanim.metrics.families.metric import Metric, PoolSize, Refusal, Setting
 from mindanim.metrics.families.pixel import GRAY_RECON, GRAY_TRUTH
 from mindanim.metrics.families.registry import catalogue
 from mindanim.metrics.families.semantic import Networks
-from mindanim.metrics.floors import Clips, Shuffles, gray_clip, plan_shuffles
+from mindanim.metrics.floors import Shuffles, gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks, numbered
@@ -26,6 +26,7 @@ from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.test_set import TestSet
 from mindanim.metrics.pair_scorer import Judge
 from mindanim.metrics.with_floors import Contender, Scored, score_clips
+from mindanim.vocabulary.clips import Clips
 
 SCHEMA_VERSION = 3
 SIGNIFICANT = 0.05

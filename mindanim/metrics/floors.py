@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Frames = NDArray[np.uint8]
+from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.clips import Clips
 
 GRAY = 128
 SHIFTS, SHIFTS_OF_ONE = 9, 39
@@ -23,14 +23,6 @@ SHIFTS, SHIFTS_OF_ONE = 9, 39
 least 1 / (1 + shifts), while several segments combine theirs."""
 SHORT_SEGMENT = 4
 """With a shorter segment among them, the whole test set is shifted as if it were one segment."""
-
-
-class Clips(Protocol):
-    """A set of clips, read one at a time; each is (frame, height, width, rgb) uint8."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Frames: ...
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 
 from mindanim import console, runtime
 from mindanim.metrics.families import motion
-from mindanim.metrics.floors import Clips
 from mindanim.metrics.inference.intervals import Resampling
 from mindanim.metrics.inference.significance import paired_test
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.clips import Clips
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
 """What is tested, and the sign that makes more of it better."""
@@ -49,7 +50,7 @@ def draw_orders(frames: int, permutations: int, rng: np.random.Generator) -> NDA
     return np.concatenate([true[None], true[None, ::-1], drawn])
 
 
-def score_orders(truth: motion.Frames, recon: motion.Frames, orders: NDArray[np.intp]) -> OrderScores:
+def score_orders(truth: Frames, recon: Frames, orders: NDArray[np.intp]) -> OrderScores:
     """Score a reconstruction under each frame order.
 
     truth, recon: (frame, height, width, rgb) uint8, at least two frames. orders: (order, frame).

@@ -14,8 +14,9 @@ from mindanim import console
 from mindanim.metrics.families import motion, pixel, semantic
 from mindanim.metrics.families.feature import FeatureScorer
 from mindanim.metrics.families.metric import Metric
-from mindanim.metrics.floors import Clips
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.vocabulary.arrays import to_tensor
+from mindanim.vocabulary.clips import Clips
 
 Scores = dict[str, NDArray[np.float64]]
 """Metric identifier -> one score per pair, NaN where undefined."""
@@ -103,7 +104,7 @@ class Judge:
 
         def flows(shown: Clips) -> Callable[[int], NDArray[np.float32]]:
             def flow(index: int) -> NDArray[np.float32]:
-                found: NDArray[np.float32] = network.flow(semantic.as_tensor(shown[index])).cpu().numpy()
+                found: NDArray[np.float32] = network.flow(to_tensor(shown[index])).cpu().numpy()
                 return found
 
             return lru_cache(maxsize=max(2, _MEMORY // (8 * shown[0].size)))(flow)

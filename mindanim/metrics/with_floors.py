@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from mindanim import console
 from mindanim.metrics.families.feature import FeatureScorer
 from mindanim.metrics.families.semantic import Answers, recognised
-from mindanim.metrics.floors import Clips, Frozen, Shuffles
+from mindanim.metrics.floors import Frozen, Shuffles
 from mindanim.metrics.pair_scorer import Judge, Scores
+from mindanim.vocabulary.clips import Clips
 
 
 class OneClip:

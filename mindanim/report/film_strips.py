@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mindanim.report.page_content import ClipView, Frames
+from mindanim.report.page_content import ClipView
+from mindanim.vocabulary.arrays import Frames
 
 LARGEST_PX = 160
 _SIDES_PX = (LARGEST_PX, 112, 80)

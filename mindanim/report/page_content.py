@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from mindanim.vocabulary.arrays import Frames
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,12 @@ from mindanim.backbones import (
 from mindanim.config.encode_stimuli import EncodeStimuliConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
-from mindanim.studies import Clip, Film, Study, open_study
+from mindanim.studies import Study, open_study
 from mindanim.studies.checks.duplicates import near_duplicates, perceptual_hash
 from mindanim.studies.checks.leakage import audit_clips
 from mindanim.studies.tables import read_captions
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film
 
 if TYPE_CHECKING:
     import torch

@@ -11,10 +11,10 @@ from mindanim.artifacts import Artifact, Source
 from mindanim.config.evaluate import EvaluateConfig
 
 if TYPE_CHECKING:
-    from mindanim.metrics.floors import Clips
     from mindanim.metrics.inputs.folders import Folders, Part, PartClips
     from mindanim.metrics.inputs.test_set import TestSet
     from mindanim.metrics.with_floors import Contender
+    from mindanim.vocabulary.clips import Clips
 
 
 @dataclass(frozen=True)

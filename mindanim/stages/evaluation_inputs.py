@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mindanim.metrics.families.feature import FeatureScorer
-    from mindanim.metrics.floors import Clips
     from mindanim.metrics.inputs.test_set import TestSet
     from mindanim.metrics.with_floors import Contender
+    from mindanim.vocabulary.clips import Clips
 
 FOREIGN = "foreign"
 """The dataset of clips made elsewhere, where none is named."""

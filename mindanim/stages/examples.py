@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mindanim import console
 from mindanim.config.train import TrainConfig
 from mindanim.errors import InputError
+from mindanim.vocabulary.words import names_and_more
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ def _responses(fmri: Artifact, clips: pd.DataFrame) -> NDArray[np.float32]:
     if broken.any():
         raise InputError(
             f"Responses of {int(broken.sum())} clips in {fmri.path} are not finite: "
-            f"{_some(clips['clip_id'].to_numpy()[broken])}.",
+            f"{names_and_more(clips['clip_id'].to_numpy()[broken])}.",
             "A decoder cannot be fitted to missing values.",
             "Look at figures/qc.png and the findings of that folder, and preprocess again.",
         )
@@ -108,16 +109,11 @@ def _rows(stimuli: Artifact, clips: pd.DataFrame) -> NDArray[np.int64]:
     if (rows < 0).any():
         raise InputError(
             f"{stimuli.path} lacks {int((rows < 0).sum())} of the clips that have responses: "
-            f"{_some(clips['clip_id'].to_numpy()[rows < 0])}.",
+            f"{names_and_more(clips['clip_id'].to_numpy()[rows < 0])}.",
             "Responses and features come from different versions of the study.",
             "Make it again: mindanim encode-stimuli --force.",
         )
     return np.asarray(rows, np.int64)
-
-
-def _some(names: NDArray[Any], limit: int = 5) -> str:
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def semantic_examples(given: Given) -> SemanticExamples:

@@ -24,9 +24,11 @@ from mindanim.artifacts import (
 from mindanim.artifacts.columns import FMRI_CLIPS, FMRI_VOXELS
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run_options import RunOptions
-from mindanim.studies import Clip, Run, Study, open_study
+from mindanim.studies import Study, open_study
 from mindanim.studies.checks.duplicates import near_duplicate_runs
 from mindanim.studies.checks.leakage import audit_clips, close_clips, leave_out
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,11 +18,6 @@ _PIXELS_ELSEWHERE = 1 << 22
 _TEXTS = 256
 
 
-def to_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:
-    """(..., height, width, rgb) uint8 -> (..., rgb, height, width) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 255
-
-
 def frame_latents(diffusion: DiffusionBackbone, frames: torch.Tensor) -> NDArray[np.float16]:
     """(clip, frame, channel, height, width) in [0, 1] -> scaled latents of the same axes, float16."""
     parts = torch.split(frames.flatten(0, 1), diffusion.frames_at_once)

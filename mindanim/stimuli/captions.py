@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mindanim import runtime
 from mindanim.errors import InputError, MissingError
 from mindanim.stimuli.frames import middle
+from mindanim.vocabulary.words import names_and_more
 
 if TYPE_CHECKING:
     import torch
@@ -29,10 +30,9 @@ def match_captions(captions: Mapping[str, str], clip_ids: Sequence[str], source:
     """
     lacking = [clip_id for clip_id in clip_ids if not captions.get(clip_id, "").strip()]
     if lacking:
-        named = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         raise InputError(
             f"{source}: {len(captions)} captions for {len(clip_ids)} clips.",
-            why=f"Without a caption: {named}.",
+            why=f"Without a caption: {names_and_more(lacking)}.",
             hint="Give one row per clip with the columns clip_id and caption, separated by a tab.",
         )
     return [captions[clip_id].strip() for clip_id in clip_ids]

@@ -17,16 +17,11 @@ from mindanim.backbones import Captioner, ClipBackbone, DiffusionBackbone
 from mindanim.config.encode_stimuli import EncodeStimuliConfig
 from mindanim.errors import InputError
 from mindanim.stimuli.augment import Synonyms, caption_views
-from mindanim.stimuli.backbone_features import (
-    frame_latents,
-    image_views,
-    text_conditions,
-    text_views,
-    to_tensor,
-)
+from mindanim.stimuli.backbone_features import frame_latents, image_views, text_conditions, text_views
 from mindanim.stimuli.captions import caption_clips
 from mindanim.stimuli.film_stream import Batch
 from mindanim.stimuli.frames import middle
+from mindanim.vocabulary.arrays import to_tensor
 
 _SUMS = "[0-9]*.npz"
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from mindanim.config.names import kind_of_dataset
 from mindanim.errors import InputError, UsageError
-from mindanim.studies.base import Clip, Entry, Facts, Film, Finding, Matrix, Run, Segment, Study
+from mindanim.studies.base import Entry, Facts, Finding, Segment, Study
 from mindanim.studies.readers.algonauts2021 import Algonauts2021
 from mindanim.studies.readers.bids import Bids
 from mindanim.studies.readers.cc2017 import CC2017
 from mindanim.studies.readers.hcp import HCP
 from mindanim.studies.readers.own import Own
 from mindanim.studies.readers.simulated import open_simulated
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film, Matrix, Run
 
 __all__ = [
     "READERS",

@@ -7,18 +7,15 @@ the two. Time is explicit throughout: seconds of film time, that is from the ons
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mindanim.errors import InputError, MindanimError, raise_together
+from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.runs import Film, Run
 
-Axes = Literal["volume voxel", "voxel volume"]
-Split = Literal["train", "test"]
 Status = Literal["ok", "note", "problem"]
 State = Literal["found", "missing", "wrong", "left out", "not used"]
 
@@ -70,104 +67,6 @@ class Facts:
         for segment in self.segments:
             repeats[segment.split] = max(repeats.get(segment.split, 0), segment.repeats)
         return repeats
-
-
-@dataclass(frozen=True)
-class Film:
-    """A film file. ``name`` is what :attr:`Clip.film` and :attr:`Run.film` refer to."""
-
-    name: str
-    path: Path
-    split: Split
-    segment: str
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time,
-    seconds.
-
-    at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
-    one run may show many films, and one film may lie in many runs.
-    """
-
-    clip_id: str
-    split: Split
-    segment: str
-    film: str
-    index: int
-    onset_s: float
-    duration_s: float
-    at_s: float | None = None
-
-    @property
-    def shown_s(self) -> float:
-        """Beginning of the clip on the clock that :attr:`Run.start_s` refers to, seconds."""
-        return self.onset_s if self.at_s is None else self.at_s
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix:
-    """Signal that a study's own reader takes out of a file of its own kind.
-
-    signal ``(volume, voxel)``. region ``(voxel,)``: region of interest of each voxel, where known, by which
-    ``--roi`` chooses. ijk ``(voxel, 3)``: index in the study's volume, where known.
-    """
-
-    signal: NDArray[np.floating[Any]]
-    region: NDArray[np.str_] | None = None
-    ijk: NDArray[np.integer[Any]] | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recording of one subject watching one film.
-
-    Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
-    is film time where a run shows one film. Two segments may lie in one file: each has runs with its path.
-    ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one
-    volume per clip, ``tr_s`` the duration of a clip, lag 0.
-
-    path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
-    with ``load``, any file or folder.
-    mask: NIfTI mask, needed for NIfTI runs.
-    axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
-    confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
-    load: takes the signal out of a file of the study's own kind; called once, when the run is opened.
-    others: further files that ``load`` reads; they count as input.
-    shown_s: by clip_id, when this run shows its clips, where that is another time than
-    :attr:`Clip.shown_s`: runs may show the same clips in another order, or at other distances.
-    """
-
-    subject: int
-    film: str
-    split: Split
-    segment: str
-    repeat: int
-    path: Path
-    start_s: float
-    tr_s: float
-    volumes: int
-    mask: Path | None = None
-    axes: Axes | None = None
-    confounds: Path | None = None
-    load: Callable[[], Matrix] | None = None
-    others: tuple[Path, ...] = ()
-    shown_s: Mapping[str, float] = field(default_factory=dict)
-
-    def when(self, clip: Clip) -> float:
-        """Beginning of a clip on the run's clock, seconds."""
-        return self.shown_s.get(clip.clip_id, clip.shown_s)
-
-    @property
-    def files(self) -> list[Path]:
-        """Every file that the run's signal depends on."""
-        return [self.path, *(path for path in (self.mask, self.confounds) if path is not None), *self.others]
-
-    @property
-    def name(self) -> str:
-        """Short name for messages, e.g. ``seg3 repeat 1``."""
-        return f"{self.segment} repeat {self.repeat}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.words import names_and_more
 
 EMPTY = ("", "n/a")
 """What stands in a cell without a value."""
@@ -107,12 +108,7 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
         "not a clip of the study": [clip_id for clip_id in counts if clip_id not in known],
         "without a caption": sorted(known - {row["clip_id"] for row in rows if row["caption"]}),
     }
-    why = "; ".join(f"{fault}: {_some(names)}" for fault, names in faults.items() if names)
+    why = "; ".join(f"{fault}: {names_and_more(names)}" for fault, names in faults.items() if names)
     if why:
         raise InputError(f"The captions in {path} do not fit the study's clips.", why, hint)
     return {row["clip_id"]: row["caption"] for row in rows}
-
-
-def _some(names: Sequence[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mindanim.studies.base import Clip, Segment, Split, clip_prefix
+from mindanim.studies.base import Segment, clip_prefix
+from mindanim.vocabulary.clips import Clip, Split
 
 SAME_S = 0.1
 """Difference of onsets, counted from the first clip, up to which two runs show their clips alike, seconds."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from mindanim.studies import Clip, Facts, Finding, Run, Segment
+from mindanim.studies import Facts, Finding, Segment
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Run
 from tests.bold.test_nuisance import table, write
 
 SHAPE, CLIPS, TR_S = (7, 8, 6), 50, 2.0

@@ -18,7 +18,8 @@ from mindanim.bold.maps.brain_map import brain_map
 from mindanim.bold.response_plan import Plan, make_plan
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError, InputError
-from mindanim.studies import Clip, Matrix, Run
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Matrix, Run
 from tests.cc2017_tree import CORTEX, SUBCORTICAL, brain_models, write_run
 
 SHAPE, VOLUMES = (4, 5, 3), 9

@@ -18,8 +18,9 @@ from mindanim.stages import encode_stimuli as stage
 from mindanim.stimuli.encoding import Encoding
 from mindanim.stimuli.frames import Sampling
 from mindanim.stimuli.video import FilmFile
-from mindanim.studies import Clip, Film
 from mindanim.studies.checks.duplicates import perceptual_hash
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film
 from tests.stimuli.filming import constant, variable, write_film
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "films"

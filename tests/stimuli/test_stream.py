@@ -12,7 +12,7 @@ import pytest
 from mindanim.stimuli.film_stream import ahead, plan_batches, read_batches
 from mindanim.stimuli.frames import Sampling
 from mindanim.stimuli.video import FilmFile
-from mindanim.studies import Clip
+from mindanim.vocabulary.clips import Clip
 from tests.stimuli.filming import number_of, variable, write_film
 
 CLIPS = [Clip(f"test1-{k + 1:04d}", "test", "test1", "test1", k + 1, 2.0 * k, 2.0) for k in range(3)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindanim.bold.formats.run_reader import RunReader
-from mindanim.studies import Run
+from mindanim.vocabulary.runs import Run
 from tests.studies.layouts import SIZES, opened, simulate
 
 LAYOUTS = tuple(SIZES)

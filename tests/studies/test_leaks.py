@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 import mindanim
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Run, Split
+from mindanim.studies.base import Facts
 from mindanim.studies.checks.leakage import audit_clips, close_clips, leave_out
 from mindanim.studies.readers.cc2017 import FACTS
+from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.runs import Run
 from tests.studies.layouts import SIZES, opened, simulate
 from tests.tiny import tiny_clip_folder, tiny_diffusion_folder
 

@@ -9,6 +9,7 @@ import pytest
 
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import UsageError
+from mindanim.report import timing_figure
 from mindanim.stages.show_timing import draw_timing
 from tests.studies.layouts import SIZES, simulate
 

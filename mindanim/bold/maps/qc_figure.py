@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.clean import Float
 from mindanim.bold.maps.cortex_figure import draw_map
 from mindanim.bold.response_plan import Plan, PlannedSegment
 from mindanim.bold.survey import Selection
+from mindanim.vocabulary.arrays import Float
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Frames = NDArray[np.uint8]
+from mindanim.vocabulary.arrays import Frames
+
 Flow = NDArray[np.float32]
 
 MOVING = 0.005

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mindanim.metrics.families import ssim
 from mindanim.metrics.families.ssim import WINDOW
+from mindanim.vocabulary.arrays import Frames
 
-Frames = NDArray[np.uint8]
 Plane = NDArray[np.uint8]
 
 IDENTICAL_DB = 100.0

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.families.nway import TRUTH_CLASSES, class_hits, drawn_hits
-from mindanim.metrics.floors import Clips
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.vocabulary.arrays import to_tensor
+from mindanim.vocabulary.clips import Clips
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,7 @@ def ask(clips: Clips, networks: Networks, batch: int, scratch: Scratch = IN_TEMP
     found: dict[str, NDArray[np.float32]] = {}
     for start in range(0, len(clips), batch):
         frames = np.stack([clips[index] for index in range(start, min(start + batch, len(clips)))])
-        for name, said in _ask_batch(as_tensor(frames), networks).items():
+        for name, said in _ask_batch(to_tensor(frames), networks).items():
             if name not in found:
                 found[name] = scratch.array((len(clips), *said.shape[1:]), np.float32)
             found[name][start : start + len(said)] = said
@@ -190,13 +191,6 @@ def _there(array: NDArray[np.float32] | None) -> NDArray[np.float32]:
     if array is None:
         raise ValueError("a metric was asked for whose network is missing")
     return array
-
-
-def as_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:
-    """(..., height, width, rgb) uint8 -> (..., channel, height, width) float32 in [0, 1]."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).to(torch.float32) / 255
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:

@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mindanim.config.evaluate import Layout
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.inputs.short_films import MERGED, SUFFIXES, cut, read_film
+from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.words import names_and_more
 
-Frames = NDArray[np.uint8]
 Half = Literal["whole", "left", "right", "other"]
-
-_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,8 @@ def find_clips(videos: Path, truth: Path | None, layout: Layout) -> Folders:
     if not names:
         raise InputError(
             f"No clip in {videos} fits the layout {layout}.",
-            why=f"Found there: {_some(list(shown)) or 'no ' + ', '.join(SUFFIXES)}"
-            + (f"; in {truth}: {_some(list(given))}." if given is not None else "."),
+            why=f"Found there: {names_and_more(list(shown)) or 'no ' + ', '.join(SUFFIXES)}"
+            + (f"; in {truth}: {names_and_more(list(given))}." if given is not None else "."),
             hint=f"{layout}: {WORDS[layout]}.",
         )
     return Folders(
@@ -89,10 +87,12 @@ def check_complete(found: Folders, subset: bool) -> str | None:
     lacking = []
     if found.missing:
         lacking.append(
-            f"{len(found.missing)} of {total} clips have no reconstruction: {_some(found.missing)}."
+            f"{len(found.missing)} of {total} clips have no reconstruction: {names_and_more(found.missing)}."
         )
     if found.extra:
-        lacking.append(f"{len(found.extra)} reconstructions have no ground truth: {_some(found.extra)}.")
+        lacking.append(
+            f"{len(found.extra)} reconstructions have no ground truth: {names_and_more(found.extra)}."
+        )
     if lacking and not subset:
         raise InputError(
             " ".join(lacking),
@@ -149,7 +149,7 @@ def check_alike(names: list[str], truth: PartClips, recon: PartClips) -> tuple[i
             other = shapes[names.index(wrong[0])][number]
             problems.append(
                 InputError(
-                    f"{len(wrong)} {what} are not like the first ground truth: {_some(wrong)}.",
+                    f"{len(wrong)} {what} are not like the first ground truth: {names_and_more(wrong)}.",
                     why=f"{wrong[0]} is {_size(other)}, the first ground truth is {_size(common)}.",
                     hint="--size PX brings all to one size, --set frames=N takes N equally spaced frames of "
                     "each. Both are part of what a score means: enlarging alone lifts SSIM.",
@@ -266,8 +266,3 @@ WORDS: dict[Layout, str] = {
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that puts clip 9 before clip 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -8,11 +8,9 @@ from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mindanim.errors import InputError
-
-Frames = NDArray[np.uint8]
+from mindanim.vocabulary.arrays import Frames
 
 SUFFIXES = (".npy", ".webp", ".mp4", ".gif")
 MERGED = (".gif", ".webp")

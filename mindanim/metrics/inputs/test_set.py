@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.families.feature import FeatureScorer, Latents, mean_first_latent
-from mindanim.metrics.floors import Clips
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
 from mindanim.metrics.inputs.folders import Folders
@@ -23,8 +22,9 @@ from mindanim.metrics.inputs.retrieval_pool import read_pool
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.vectors import Vectors
 from mindanim.metrics.with_floors import Contender
+from mindanim.vocabulary.clips import Clips
+from mindanim.vocabulary.words import names_and_more
 
-_NAMED = 10
 _CLIP_TABLE = "Write it as text separated by tabs, with a header: clip_id, and segment or caption or both."
 
 
@@ -99,7 +99,8 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
     if strangers := made - set(test["clip_id"]):
         problems.append(
             InputError(
-                f"{len(strangers)} reconstructions are no test clips of this subject: {_some(strangers)}.",
+                f"{len(strangers)} reconstructions are no test clips of this subject: "
+                f"{names_and_more(sorted(strangers))}.",
                 why=f"The test clips are those in {fmri.path}.",
             )
         )
@@ -107,14 +108,15 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
     if missing and not subset:
         problems.append(
             InputError(
-                f"{len(missing)} of {len(test)} test clips have no reconstruction: {_some(missing)}.",
+                f"{len(missing)} of {len(test)} test clips have no reconstruction: "
+                f"{names_and_more(sorted(missing))}.",
                 why=f"{videos.path} holds {len(made)} clips.",
                 hint="Generate the rest, or score this part with --subset; every table will say so.",
             )
         )
     rows = {clip: row for row, clip in enumerate(table["clip_id"])}
     if unknown := [clip for clip in test["clip_id"] if clip not in rows]:
-        problems.append(InputError(f"{stimuli.path} has no ground truth of {_some(unknown)}."))
+        problems.append(InputError(f"{stimuli.path} has no ground truth of {names_and_more(unknown)}."))
     raise_together(problems)
 
     chosen = test[test["clip_id"].isin(made)].reset_index(drop=True)
@@ -142,7 +144,7 @@ def read_foreign(
         given = _clip_table(table)
         if strangers := [name for name in names if name not in set(given["clip_id"])]:
             raise InputError(
-                f"{table} lacks {len(strangers)} of the clips: {_some(strangers)}.",
+                f"{table} lacks {len(strangers)} of the clips: {names_and_more(strangers)}.",
                 hint="Add a row for each; clip_id is the file's name without its suffix.",
             )
         clips = given.set_index("clip_id").loc[names].reset_index()
@@ -152,7 +154,7 @@ def read_foreign(
             clips[column] = values
         elif empty := [name for name, text in zip(names, clips[column], strict=True) if not text.strip()]:
             raise InputError(
-                f"{table} has no {column} for {len(empty)} of the clips: {_some(empty)}.",
+                f"{table} has no {column} for {len(empty)} of the clips: {names_and_more(empty)}.",
                 why=f"Clips without one would count as clips of the same {column}.",
                 hint=f"Fill the column, or leave it out if no {column} is known.",
             )
@@ -177,7 +179,10 @@ def _clip_table(path: Path) -> pd.DataFrame:
         why = f"Its columns are: {', '.join(map(str, table))}."
         raise InputError(f"{path} has no column clip_id.", why=why, hint=_CLIP_TABLE)
     if twice := sorted(set(table.loc[table["clip_id"].duplicated(), "clip_id"])):
-        raise InputError(f"{path} has clips more than once: {_some(twice)}.", hint="Keep one row of each.")
+        raise InputError(
+            f"{path} has clips more than once: {names_and_more(twice)}.",
+            hint="Keep one row of each.",
+        )
     return table
 
 
@@ -195,7 +200,8 @@ def read_videos(videos: Artifact, test: TestSet) -> FileClips:
     if wrong:
         found = shapes[test.clip_ids.index(wrong[0])]
         raise InputError(
-            f"{len(wrong)} reconstructions in {videos.path} differ in size from the truth: {_some(wrong)}.",
+            f"{len(wrong)} reconstructions in {videos.path} differ in size from the truth: "
+            f"{names_and_more(wrong)}.",
             why=f"They are {found}, the ground truth is {test.shape} (frame, height, width, rgb).",
             hint="Encode the stimuli and generate with the same diffusion model and number of frames.",
         )
@@ -214,7 +220,7 @@ def read_contender(
         return f"{videos.path} was made from other stimuli"
     made = set(videos.table("clips.tsv")["clip_id"])
     if missing := [clip for clip in test.clip_ids if clip not in made]:
-        return f"{videos.path} lacks {len(missing)} of the clips: {_some(missing)}"
+        return f"{videos.path} lacks {len(missing)} of the clips: {names_and_more(missing)}"
     return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch, others))
 
 
@@ -288,9 +294,3 @@ class _Rows:
 
     def __getitem__(self, index: int, /) -> NDArray[np.floating]:
         return np.asarray(self.array[self.rows[index]])
-
-
-def _some(names: Sequence[str] | set[str]) -> str:
-    ordered = sorted(names)
-    rest = len(ordered) - _NAMED
-    return ", ".join(ordered[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

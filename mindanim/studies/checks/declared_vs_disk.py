@@ -8,10 +8,11 @@ from itertools import combinations
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Entry, Facts, Finding, Run
+from mindanim.studies.base import Entry, Facts, Finding
 from mindanim.studies.files import Layout, peek, same_data, signature
+from mindanim.vocabulary.runs import Run
+from mindanim.vocabulary.words import names_and_more
 
-_NAMED = 8
 """Runs named in a message; all of them are in the finding's data."""
 _TR_TOLERANCE = 1e-3
 
@@ -70,7 +71,7 @@ def compare_runs(
     if strange_tr:
         text = (
             f"Subject {subject}: {len(strange_tr)} headers state another TR than the study's "
-            f"{declared.runs[0].tr_s:g} s: {_some(strange_tr)}."
+            f"{declared.runs[0].tr_s:g} s: {names_and_more(strange_tr, separator='; ')}."
         )
         hint = "preprocess stops at them, unless the study is to be trusted: --set check_tr=false"
         found.findings.append(Finding("note", "header-tr", text, hint, {"runs": strange_tr}))
@@ -169,7 +170,8 @@ def _fault_findings(facts: Facts, subject: int, entries: Sequence[Entry]) -> lis
         if not faulty:
             continue
         names = list(dict.fromkeys(entry.why for entry in faulty))
-        text = f"Subject {subject}: {len(faulty)} {label.format(count=len(entries))}: {_some(names)}."
+        named = names_and_more(names, separator="; ")
+        text = f"Subject {subject}: {len(faulty)} {label.format(count=len(entries))}: {named}."
         mends = dict.fromkeys(entry.hint for entry in faulty)
         hint = " ".join(text for text in mends if text)
         if "--allow-partial" not in hint:
@@ -209,14 +211,10 @@ def identical_subjects(subject: int, runs: Sequence[Run], others: Mapping[int, D
                 continue  # unreadable: a finding of that subject
         if same:
             text = (
-                f"{len(same)} runs of subjects {subject} and {other} hold the same data: {_some(same)}. "
+                f"{len(same)} runs of subjects {subject} and {other} hold the same data: "
+                f"{names_and_more(same, separator='; ')}. "
                 "They are not two subjects."
             )
             data = {"subjects": [subject, other], "runs": same}
             findings.append(Finding("note", "identical-subjects", text, data=data))
     return findings
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{'; '.join(names[:_NAMED])}{more}"

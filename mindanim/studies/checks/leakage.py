@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Finding, Run
+from mindanim.studies.base import Facts, Finding
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Run
+from mindanim.vocabulary.words import names_and_more
 
 HRF_S = 10.0
 """Time after which the response to a clip has largely passed, seconds: nearer clips share signal."""
@@ -80,9 +83,8 @@ def leave_out(clips: Sequence[Clip], wanted: Sequence[str]) -> list[Clip]:
         names |= {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     strange = sorted(names - {clip.clip_id for clip in clips})
     if strange:
-        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
         raise InputError(
-            f"exclude names {len(strange)} clips that are not in the study: {', '.join(strange[:5])}{more}.",
+            f"exclude names {len(strange)} clips that are not in the study: {names_and_more(strange)}.",
             f"Its clips are called like {clips[0].clip_id}.",
         )
     return [clip for clip in clips if clip.clip_id not in names]
@@ -220,12 +222,11 @@ def _validation_neighbours(shown: Sequence[_Shown], clips: Sequence[Clip], windo
     if not pairs:
         return []
     named = sorted(" and ".join(sorted(pair)) for pair in pairs)
-    more = f"; and {len(named) - 5} more" if len(named) > 5 else ""
     return [
         leak(
             "validation-neighbours",
             f"{len(named)} pairs of training segments overlap in time or show the same film: "
-            f"{'; '.join(named[:5])}{more}.",
+            f"{names_and_more(named, separator='; ')}.",
             effect="A decoder validated on one of them has seen it in the other: it stops too late.",
             option="Give such segments one name in the study's tables, so that they are held out together.",
             clips=(),

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Film, Finding, Matrix, Run, Segment, Split
+from mindanim.studies.base import Facts, Finding, Segment
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
+from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.runs import Film, Matrix, Run
 
 ROIS = ("V1", "V2", "V3", "V4", "LOC", "EBA", "FFA", "STS", "PPA")
 WHOLE_BRAIN = "WB"

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.studies.base import Clip, Facts, Film, Finding, Run
+from mindanim.studies.base import Facts, Finding
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.paths import OUTSIDE
 from mindanim.studies.readers.bids_events import SplitRule, read_events
@@ -32,6 +32,8 @@ from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import read_captions
 from mindanim.studies.timeline import Laid, Part, Viewing, film_paths, lay_out, scattered
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film, Run
 
 LAG_S = 6.0
 """Default lag where a study declares none: the peak of the canonical response to a clip of 2 s."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mindanim.errors import InputError, UsageError
-from mindanim.studies.base import Split
 from mindanim.studies.paths import inside
 from mindanim.studies.readers.bids_names import Name
 from mindanim.studies.tables import ROW, number, read_table, text
 from mindanim.studies.timeline import Shown, cut
+from mindanim.vocabulary.clips import Split
 
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 LONGEST_CLIP_S = 10.0

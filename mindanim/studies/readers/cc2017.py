@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Film, Run, Segment, Split, regular_clips
+from mindanim.studies.base import Facts, Segment, regular_clips
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import read_captions
+from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.runs import Film, Run
 
 TAIL_S = 12.0
 """Time from the end of a film to the end of its runs, seconds."""

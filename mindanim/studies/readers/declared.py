@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Entry, Facts, Film, Finding, Run, raise_problems
+from mindanim.studies.base import Entry, Facts, Finding, raise_problems
 from mindanim.studies.checks.declared_vs_disk import Compared, Declared, compare_runs, identical_subjects
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.words import names_and_more
 
 
 class Reader(ABC):
@@ -37,10 +40,9 @@ class Reader(ABC):
         films = self._films()
         missing = [film.path for film in films if not film.path.is_file()]
         if missing and (not self._allow_partial or len(missing) == len(films)):
-            names = ", ".join(path.name for path in missing[:8])
-            more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+            names = names_and_more(path.name for path in missing)
             raise InputError(
-                f"{len(missing)} of {len(films)} films are not in {missing[0].parent}: {names}{more}.",
+                f"{len(missing)} of {len(films)} films are not in {missing[0].parent}: {names}.",
                 self._hint(),
                 f"Get the films from {self.facts.where}, or work with what is there: --allow-partial.",
             )

@@ -20,12 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Facts, Film, Finding, Run, Segment, Split
+from mindanim.studies.base import Facts, Finding, Segment
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.files import peek
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.readers.hcp_spans import Spans, find_spans
 from mindanim.studies.study_options import StudyOptions
+from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.runs import Film, Run
 
 MOVIES = {
     "MOVIE1": ("tfMRI_MOVIE1_7T_AP", "7T_MOVIE1_CC1", 921),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.studies.base import Axes, Clip, Facts, Film, Run, Segment, Split
+from mindanim.studies.base import Facts, Segment
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.paths import OUTSIDE, inside
 from mindanim.studies.readers.bids import LAG_S
@@ -29,6 +29,8 @@ from mindanim.studies.readers.bids_names import read_json
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import ROW, number, read_table, text
+from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.runs import Axes, Film, Run
 
 RUNS, CLIPS, STUDY = "runs.tsv", "clips.tsv", "study.json"
 RUN_COLUMNS = ("subject", "segment", "repeat", "path", "tr_s")

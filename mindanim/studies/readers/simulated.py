@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Clip, Entry, Facts, Film, Finding, Run, Segment, Study
+from mindanim.studies.base import Entry, Facts, Finding, Segment, Study
 from mindanim.studies.paths import inside
 from mindanim.studies.readers import algonauts2021, hcp
 from mindanim.studies.readers.algonauts2021 import Algonauts2021
@@ -16,6 +16,8 @@ from mindanim.studies.readers.bids import Bids
 from mindanim.studies.readers.cc2017 import CC2017, segment_of
 from mindanim.studies.readers.hcp import HCP
 from mindanim.studies.tables import read_captions
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film, Run
 
 FACTS_FILE = "mindanim-study.json"
 _AGAIN = "Write a study with: mindanim simulate"

@@ -1,0 +1,1 @@
+"""What every room speaks of: arrays, clips, runs, and the words of messages."""
