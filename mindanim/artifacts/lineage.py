@@ -11,6 +11,7 @@ from mindanim.artifacts.artifact import Artifact
 from mindanim.artifacts.differences import input_changes
 from mindanim.artifacts.identity import Source, changed_files
 from mindanim.errors import InputError, MindanimError
+from mindanim.vocabulary.words import names_and_more
 
 
 @dataclass(frozen=True)

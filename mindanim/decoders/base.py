@@ -27,14 +27,17 @@ FORMAT = 1
 
 # Kind -> decoder -> where its class is; imported when it is asked for.
 DECODERS: dict[str, dict[str, tuple[str, str]]] = {
-    "semantic": {"mlp": ("semantic", "SemanticMlp"), "ridge": ("semantic", "SemanticRidge")},
-    "structure": {"mlp": ("structure", "StructureMlp"), "ridge": ("structure", "StructureRidge")},
+    "semantic": {"mlp": ("models.semantic", "SemanticMlp"), "ridge": ("models.semantic", "SemanticRidge")},
+    "structure": {
+        "mlp": ("models.structure", "StructureMlp"),
+        "ridge": ("models.structure", "StructureRidge"),
+    },
     "motion": {
-        "cmg": ("cmg", "FrameTokenCmg"),
-        "cmg-patches": ("patches", "PatchCmg"),
-        "mlp": ("framewise", "FramewiseMlp"),
-        "ridge": ("transport", "MotionRidge"),
-        "transport": ("transport", "MotionTransport"),
+        "cmg": ("models.cmg", "FrameTokenCmg"),
+        "cmg-patches": ("models.cmg_patches", "PatchCmg"),
+        "mlp": ("models.framewise", "FramewiseMlp"),
+        "ridge": ("ridge.motion_transport", "MotionRidge"),
+        "transport": ("ridge.motion_transport", "MotionTransport"),
     },
 }
 
@@ -181,7 +184,7 @@ def decoder_class(kind: str, name: str) -> type[Decoder]:
     if not (isinstance(made, type) and issubclass(made, Decoder) and getattr(made, "kind", "") == kind):
         raise InputError(
             f"{name} is no {kind} decoder.",
-            f"It must be a class derived from mindanim.decoders.{kind}.{kind.title()}.",
+            f"It must be a class derived from mindanim.decoders.models.{kind}.{kind.title()}.",
         )
     return made
 

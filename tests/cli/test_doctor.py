@@ -54,7 +54,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lost = Entry(subject, "seg1", 2, "missing", Path("seg1_2.nii"), "missing-run", "seg1_2.nii", "get it")
         return [found, lost] if subject == 2 else [found]
 
-    monkeypatch.setattr("mindanim.backbones.weights.find", locate)
+    monkeypatch.setattr("mindanim.backbones.locate", locate)
     monkeypatch.setattr("mindanim.studies.open_study", open_study)
 
 
