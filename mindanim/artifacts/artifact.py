@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mindanim.config.names import MAKER, unknown
+from mindanim.config.names import MAKER
 from mindanim.errors import InputError
+from mindanim.vocabulary.words import unknown
 
 if TYPE_CHECKING:
     import numpy as np

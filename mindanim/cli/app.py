@@ -13,9 +13,9 @@ import typer
 
 from mindanim import console
 from mindanim.cli.boundary import run_guarded
-from mindanim.config.names import closest
 from mindanim.errors import UsageError
 from mindanim.stages import STAGES
+from mindanim.vocabulary.words import closest
 
 STAGES_PANEL, HELPERS_PANEL = "Stages, in this order", "Helpers"
 _FIRST_SEVEN = list(STAGES)[:7]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 # Artifact kinds are also the names of their folders.
 KINDS = ("fmri", "stimuli", "semantic", "structure", "motion", "videos", "evaluation")
 
@@ -39,22 +36,3 @@ STAGES = (*MAKER.values(), "import-checkpoint", "simulate", "demo")
 def flag_name(option: str) -> str:
     """How an option is written on the command line."""
     return "--" + option.replace("_", "-")
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None when nothing is close."""
-    plain = {_plain(candidate): candidate for candidate in known}
-    matches = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
-    return plain[matches[0]] if matches else None
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")
-
-
-def unknown(thing: str, name: str, known: Iterable[str]) -> str:
-    """One sentence: what is unknown, and either the likely name or all of them."""
-    names = list(known)
-    likely = closest(name, names)
-    hint = f"did you mean '{likely}'?" if likely else f"known: {', '.join(names) if names else 'none'}"
-    return f"unknown {thing} '{name}': {hint}"

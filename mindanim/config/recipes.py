@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mindanim.config.names import STAGES, kind_of_dataset, unknown
+from mindanim.config.names import STAGES, kind_of_dataset
 from mindanim.errors import ConfigError
+from mindanim.vocabulary.words import unknown
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 BACKBONES = ("diffusion", "clip", "captioner", "image_classifier", "video_classifier")

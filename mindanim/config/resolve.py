@@ -10,11 +10,12 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from mindanim.config.names import STAGES, flag_name, unknown
+from mindanim.config.names import STAGES, flag_name
 from mindanim.config.option import Options, StageConfig
 from mindanim.config.recipes import Recipe, default_recipe, load_config_file, load_recipe
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, MindanimError, UsageError, raise_together
+from mindanim.vocabulary.words import unknown
 
 M = TypeVar("M", bound=Options)
 C = TypeVar("C", bound=StageConfig)

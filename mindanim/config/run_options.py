@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mindanim.config.names import KINDS, NAME, NAME_RULE, unknown
+from mindanim.config.names import KINDS, NAME, NAME_RULE
 from mindanim.config.option import Options, opt, spelled
 from mindanim.errors import InputError, UsageError
+from mindanim.vocabulary.words import unknown
 
 DEFAULT_WORK = Path("mindanim-work")
 

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mindanim.config.names import unknown
 from mindanim.errors import InputError
+from mindanim.vocabulary.words import unknown
 
 Responses = Tensor | NDArray[np.float32]
 

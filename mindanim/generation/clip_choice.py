@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mindanim.config.names import unknown
 from mindanim.errors import InputError
+from mindanim.vocabulary.words import unknown
 
 
 def chosen_rows(clip_ids: Sequence[str], wanted: str, limit: int | None) -> list[int]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from mindanim.config.names import unknown
 from mindanim.errors import UsageError
+from mindanim.vocabulary.words import unknown
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Lists of names in messages."""
+"""Words of messages: lists of names, and what to say about a name that does not exist."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -11,3 +12,22 @@ def names_and_more(names: Iterable[object], limit: int = 8, separator: str = ", 
     rest = len(listed) - limit
     more = f"{'' if separator == ', ' else ';'} and {rest} more" if rest > 0 else ""
     return separator.join(listed[:limit]) + more
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is close."""
+    plain = {_plain(candidate): candidate for candidate in known}
+    matches = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
+    return plain[matches[0]] if matches else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def unknown(thing: str, name: str, known: Iterable[str]) -> str:
+    """One sentence: what is unknown, and either the likely name or all of them."""
+    names = list(known)
+    likely = closest(name, names)
+    hint = f"did you mean '{likely}'?" if likely else f"known: {', '.join(names) if names else 'none'}"
+    return f"unknown {thing} '{name}': {hint}"
