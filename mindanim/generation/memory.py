@@ -9,7 +9,7 @@ from mindanim.runtime import free_bytes
 # Peak memory of one network evaluation per frame, in feature maps of the network's first width and the
 # latent's full size. The tensors that are alive together make 26 on the Stable Diffusion 1.x layout, whatever
 # its width and the frame's size (tests/generation/test_memory.py counts them), as long as attention is fused;
-# the resident memory of a process on a CPU grew by 30 at SD-1.5's size (docs/reference/samplers.md).
+# the resident memory of a process on a CPU grew by 30 at SD-1.5's size (docs/explanation/measurements.md).
 MAPS_PER_FRAME = 30
 # The rest is for the workspace of convolutions, for what the allocator cannot use, and for other processes.
 _SHARE = 0.6

@@ -1,6 +1,6 @@
-"""Scores without any effect, as films give them, and how often intervals and tests err on them.
+"""Error rates of intervals and tests on scores without any effect, correlated like those of films.
 
-`python -m tests.metrics.levels` prints the table of docs/reference/metrics.md, in a quarter of an hour.
+`python -m tests.metrics.levels` prints the table of docs/explanation/measurements.md in a quarter of an hour.
 """
 
 from __future__ import annotations
