@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from mindanim.metrics.families import motion, pixel
-from mindanim.metrics.families.nway import class_hits, drawn_hits
+from mindanim.metrics.families.nway_classification import class_hits, drawn_hits
 from mindanim.simulation import world
 
 INK, MARK, FLOOR = "#1f2933", "#0b6663", "#b3541e"

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from mindanim.metrics import frame_order
-from mindanim.metrics.families.nway import class_hits
+from mindanim.metrics.families.nway_classification import class_hits
 from mindanim.metrics.families.registry import Setting, catalogue
 from mindanim.metrics.families.semantic import Networks
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles

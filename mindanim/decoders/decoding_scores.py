@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from mindanim.vocabulary.identification import identification_hits
 
 _COLUMNS = 4096
 
@@ -85,26 +88,23 @@ class Identification:
 def identification(
     predicted: Tensor, true: Tensor, ways: int, labels: Tensor | None = None
 ) -> Identification:
-    """N-way identification by cosine, exact over all draws of the distractors.
+    """N-way identification by cosine similarity, exact over all draws of the distractors.
 
     A clip is identified when its own target is more similar to the prediction than each of ``ways - 1``
-    distractors drawn from the other clips without replacement. Clips of equal ``labels`` (same caption) are
-    no distractors of each other. ``ways`` is lowered to what the pool allows; ties count as failures.
+    distractors, drawn without replacement from the clips with other labels. Ties are broken at random.
 
-    predicted, true: ``(clip, feature)``; labels: ``(clip,)`` integers.
+    Args:
+        predicted: ``(clip, feature)``.
+        true: ``(clip, feature)``.
+        ways: N, lowered to what the pool allows.
+        labels: ``(clip,)`` integers, equal for equal captions; None if no two clips share one.
     """
     count = len(true)
-    labels = torch.arange(count, device=true.device) if labels is None else labels.to(true.device)
+    captions = np.arange(count) if labels is None else labels.cpu().numpy()
     unit = [torch.nn.functional.normalize(values.double(), dim=1) for values in (predicted, true)]
-    cosine = unit[0] @ unit[1].T
-    other = labels[:, None] != labels[None, :]
-    ways = min(ways, int(other.sum(1).min()) + 1)
+    cosine = (unit[0] @ unit[1].T).cpu().numpy()
+    ways = min(ways, count - int(np.unique(captions, return_counts=True)[1].max()) + 1)
     if ways < 2:
         return Identification(float("nan"), float("nan"), ways)
-    own = cosine.diagonal()[:, None]
-    pool = other.sum(1).double()
-    beaten = (other & (cosine < own)).sum(1).double()
-    # Chance that all distractors come from the beaten ones: C(beaten, n - 1) / C(pool, n - 1).
-    drawn = torch.arange(ways - 1, dtype=torch.float64, device=true.device)[None, :]
-    hits = ((beaten[:, None] - drawn).clamp_min(0) / (pool[:, None] - drawn)).prod(1)
-    return Identification(float(hits.mean()), 1 / ways, ways)
+    pairs = np.stack([np.arange(count)] * 2, axis=1)
+    return Identification(float(identification_hits(cosine, captions, pairs, ways).mean()), 1 / ways, ways)

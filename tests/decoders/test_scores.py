@@ -59,6 +59,12 @@ def test_identification_in_a_small_pool_says_so() -> None:
     assert (found.accuracy, found.ways, found.chance) == (1.0, 4, 0.25)
 
 
+def test_a_constant_prediction_identifies_at_chance() -> None:
+    true = torch.randn(10, 5, generator=torch.Generator().manual_seed(0))
+    for ways in (2, 5):
+        assert identification(torch.zeros(10, 5), true, ways).accuracy == pytest.approx(1 / ways)
+
+
 def test_shift_p_value() -> None:
     torch.manual_seed(1)
     true = torch.randn(30, 50)

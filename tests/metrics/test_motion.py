@@ -96,3 +96,14 @@ def test_true_flow_of_the_simulated_world_is_recovered_in_direction():
     moving = found.mask[:-1] > 0.99
     assert flow[moving][:, 0].mean() > 0.5
     assert abs(flow[moving][:, 1].mean()) < 0.3
+
+
+@pytest.mark.parametrize("shape", [(40, 96), (96, 40)])
+def test_whether_a_pixel_moves_is_a_matter_of_the_frame_height(shape):
+    height, width = shape
+    image = texture(np.random.default_rng(8), 100, 10)[:, :, :]
+    film = panned(image, (1, 0), 4, 100, 10)[:, :height, :width]
+    found = motion.describe(np.ascontiguousarray(film))
+    speed = np.linalg.norm(found.flow, axis=-1)
+    assert np.array_equal(found.moving, speed > np.float32(motion.MOVING * height))
+    assert not np.array_equal(found.moving, speed > np.float32(motion.MOVING * width))

@@ -11,7 +11,7 @@ from mindanim.backbones import load_raft, load_vifi
 from mindanim.errors import InputError
 from mindanim.metrics.families.frechet import describe_distance, frechet_distance
 from mindanim.metrics.families.metric import Metric
-from mindanim.metrics.families.nway import class_hits, drawn_hits
+from mindanim.metrics.families.nway_classification import class_hits, drawn_hits
 from mindanim.metrics.families.semantic import VIFI_GATE, Answers, Networks, score
 from mindanim.metrics.pair_scorer import Judge
 from tests.metrics.films import panned, texture

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindanim.metrics.families.nway import class_hits, hit_probability, identification_hits
+from mindanim.metrics.families.nway_classification import class_hits
+from mindanim.vocabulary.identification import hit_probability, identification_hits
 
 TRIALS = 100_000
 
@@ -85,3 +86,9 @@ def test_identification_leaves_out_clips_of_the_same_caption():
     own = np.array([[0, 0]])
     assert identification_hits(similarity, np.array([0, 1, 2]), own, 2)[0] == 0.5
     assert identification_hits(similarity, np.array([0, 0, 2]), own, 2)[0] == 1.0
+
+
+@pytest.mark.parametrize("ways", [2, 7])
+def test_a_constant_answer_identifies_at_chance(ways):
+    pairs = np.stack([np.arange(9)] * 2, axis=1)
+    assert identification_hits(np.ones((9, 9)), np.arange(9), pairs, ways) == pytest.approx(1 / ways)

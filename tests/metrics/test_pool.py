@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -99,3 +101,23 @@ def test_stimuli_without_hashes_are_refused_by_name(tmp_path):
     old = stimuli(tmp_path / "old", frames(6, OWN), vectors(6, OWN), version=1, hashes=False)
     with pytest.raises(InputError, match=r"old(.|\n)*no frame_hash.npy(.|\n)*encode-stimuli .*--force"):
         check_pool(own, [old])
+
+
+def test_the_hash_of_the_pool_names_its_clips_and_nothing_else(tmp_path):
+    own = stimuli(tmp_path / "own", frames(7, OWN), vectors(7, OWN))
+    pictures, seen = frames(8, OTHER), vectors(8, OTHER)
+    other = stimuli(tmp_path / "other", pictures, seen, version=1)
+    names = [f"seg1-{clip:04d}" for clip in range(OTHER)]
+
+    def expected(first, second, kept):
+        parts = [first.identity, *(f"\0{name}" for name in names[:OWN]), second.identity]
+        return hashlib.sha256("".join([*parts, *(f"\0{names[clip]}" for clip in kept)]).encode()).hexdigest()
+
+    assert pool_of(own, other).sha256 == expected(own, other, range(OTHER))
+    assert pool_of(own, other).sha256 == pool_of(own, other).sha256
+    # The same study with one clip that the test set holds already: its hash is of those that are left.
+    held = stimuli(tmp_path / "held", [frames(7, OWN)[0], *pictures[1:]], seen, version=1)
+    assert held.identity == other.identity
+    assert pool_of(own, held).sha256 == expected(own, held, range(1, OTHER)) != pool_of(own, other).sha256
+    third = stimuli(tmp_path / "third", pictures, seen, version=2)
+    assert pool_of(own, third).sha256 == expected(own, third, range(OTHER)) != pool_of(own, other).sha256

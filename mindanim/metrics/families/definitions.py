@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mindanim.metrics.families.metric import Metric, Setting, flow_size, slug
-from mindanim.metrics.families.nway import TRUTH_CLASSES
+from mindanim.metrics.families.nway_classification import TRUTH_CLASSES
 from mindanim.metrics.families.pixel import IDENTICAL_DB, SMALLEST
 from mindanim.metrics.families.semantic import RELEASED_TRIALS, VIFI_GATE
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.nway import identification_hits
 from mindanim.metrics.inputs.correlations import correlations
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.vocabulary.identification import identification_hits
 
 if TYPE_CHECKING:
     from mindanim.metrics.inputs.retrieval_pool import Pool

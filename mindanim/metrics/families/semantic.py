@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.nway import TRUTH_CLASSES, class_hits, drawn_hits
+from mindanim.metrics.families.nway_classification import TRUTH_CLASSES, class_hits, drawn_hits
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import to_tensor
 from mindanim.vocabulary.clips import Clips
