@@ -1,4 +1,4 @@
-# Two commands do all set-up: `make demo` and `make test`. Each creates .venv and installs what it needs; a second call is quick.
+# `make demo` and `make test` do all the set-up: each creates .venv and installs what is needed; a second call is quick.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,9 +8,9 @@ export HF_HUB_OFFLINE := 1
 .PHONY: demo demo-quick test lint docs clean
 
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mindanim needs Python 3.11 or newer: call make with PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mindanim needs Python 3.11 or newer: run make with PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing mindanim and what it needs into $(VENV) (some GB, about 3 minutes; only the first time)"
+	@echo "Installing mindanim and its dependencies into $(VENV) (a few GB, about 3 minutes, first time only)"
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $(STAMP)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything in docs/assets, made anew: the figures, and the picture, report and summary of the demo.
-# A demo that is finished in WORK_FOLDER is taken as it is; otherwise it is run first (about ten minutes).
+# Regenerates docs/assets: the figures, and the picture, report and summary of the demo.
+# A finished demo in WORK_FOLDER is used as is; otherwise the demo runs first (about ten minutes).
 #
 #   bash examples/assets.sh [WORK_FOLDER]
 set -euo pipefail
@@ -17,4 +17,4 @@ mindanim demo --work "$work" --ablations
 python examples/picture.py "$work" "$assets/demo.webp"
 mindanim report "$evaluation" --clips 12 --film-mb 1 --out "$page"
 mindanim report --dataset simulated --subject 1 --work "$work" --out "$summary"
-cp "$summary" "$assets/demo-summary.html" # its tables, .md, .tex and .tsv, stay in the work folder
+cp "$summary" "$assets/demo-summary.html" # its tables (.md, .tex, .tsv) stay in the work folder

@@ -1,6 +1,6 @@
 """Draw the figures of docs/explanation/chance-and-floors.md: `python examples/chance.py [docs/assets]`.
 
-Everything is computed here from made-up logits and from films of the simulated world; nothing is typed in.
+Everything is computed from random logits and from films of the simulated world; no value is typed in.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CLASSES, ANSWERS = 1000, 400
 
 
 def chance(path: Path) -> None:
-    """2-way hits of random answers, each above its formula: one true class, any of three, drawn trials."""
+    """2-way hits of random answers, each with its formula: one true class, any of three, drawn trials."""
     rng = np.random.default_rng(0)
     truth, random = rng.standard_normal((2, ANSWERS, CLASSES))
-    # A classifier that likes some classes whatever it is shown, truth or not.
+    # A classifier that prefers some classes whatever it is shown, truth or not.
     liking = 0.7 * rng.standard_normal(CLASSES)
     bars = {
         "one true class": class_hits(truth, random, 2, 1).mean(),
@@ -42,13 +42,13 @@ def chance(path: Path) -> None:
         axes.text(place, 0.04, f"formula\n{formula}", ha="center", color="white", fontsize=8)
     axes.set_xticks(places, list(bars), fontsize=8.5)
     axes.set_ylim(0, 1.08)
-    axes.set_ylabel("2-way hits of answers\nthat know nothing")
+    axes.set_ylabel("2-way hits of\nuninformed answers")
     _save(figure, path)
     print({name.replace("\n", " "): round(float(value), 3) for name, value in bars.items()})
 
 
 def smooth_wins(path: Path) -> None:
-    """What SSIM, PSNR and end-point error give to images that hold nothing, beside a sharp but wrong film."""
+    """SSIM, PSNR and end-point error of empty images, compared with a sharp but wrong film."""
     rng = np.random.default_rng(1)
     times = np.arange(8) * 0.25
     truths = [world.render(scene, times, size=64).frames for scene in world.film(rng, 24)]

@@ -1,11 +1,11 @@
-"""Two controls on studies whose truth is known: nothing is found where nothing was planted.
+"""Two controls on studies with known ground truth: nothing is found where nothing was planted.
 
     python examples/controls.py --out controls          # five null studies, two without motion
 
-In a null study other films drove the BOLD; in one without motion every clip was seen frozen. Each is written,
-run through all stages with the recipe `quick`, and scored against the shuffled floor. The table pools the
-seeds: how many scores clear their floor, by an interval of 95 %, beside how many would by chance. Finished
-stages are skipped, so a killed run goes on. About two CPU minutes per study.
+In a null study other films drove the BOLD; in one without motion every clip was seen frozen. Each study is
+written, run through all stages with the recipe `quick`, and scored against the shuffled floor. The table
+pools the seeds: how many scores are above their floor by a 95 % interval, and how many are expected by
+chance. Finished stages are skipped, so a killed run continues. About two CPU minutes per study.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def scores(work: Path, seed: int, **control: bool) -> list[dict[str, Any]]:
 
 
 def table(studies: list[list[dict[str, Any]]]) -> None:
-    """Print each score's difference to its floor per seed, and the share of scores that clear it."""
+    """Print each score's difference from its floor per seed, and the share of scores above it."""
     print(f"| score | {' | '.join(f'seed {seed + 1}' for seed in range(len(studies)))} |")
     print("|---" * (len(studies) + 1) + "|")
     for same in zip(*studies, strict=True):
@@ -68,7 +68,7 @@ def main() -> None:
     ):
         if count:
             found = [scores(args.out / f"{name}-{seed}", seed, **control) for seed in range(1, count + 1)]
-            print(f"\n## {name}\n\nDifference to the {FLOOR} floor [95 %]; bold: above it\n")
+            print(f"\n## {name}\n\nDifference from the {FLOOR} floor [95 %]; bold: above it\n")
             table(found)
 
 

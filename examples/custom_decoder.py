@@ -1,8 +1,8 @@
-"""A decoder of one's own, added without editing the package: `python examples/custom_decoder.py`.
+"""Your own decoder, added without editing the package: `python examples/custom_decoder.py`.
 
-A structure decoder that works at two resolutions: one linear layer draws the latent at a quarter of its size,
-a second one adds the detail. It is trained on the simulated study by the same command, loop and checks as the
-shipped ones; `custom_decoder.toml` beside this file names it.
+A structure decoder that works at two resolutions: one linear layer predicts the latent at a quarter of its
+size, a second one adds the detail. The same command, loop and checks as for the shipped decoders train it on
+the simulated study; `custom_decoder.toml`, next to this file, names it.
 """
 
 from pathlib import Path

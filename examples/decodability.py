@@ -1,14 +1,14 @@
-"""What a ridge regression reads out of a simulated study, region by region: a linear decoder's ceiling.
+"""What a ridge regression reads from a simulated study, region by region: a linear decoder's ceiling.
 
     mindanim simulate --out study
     python examples/decodability.py study --subject 1
 
-It reads the files with nibabel and decord alone, takes nothing from the pipeline, and fits on the training
-films only (ridge strength by cross-validation over films). Columns: accuracy for object (chance .10),
+It reads the files with nibabel and decord only, uses nothing from the pipeline, and fits on the training
+films only (ridge penalty by cross-validation over films). Columns: accuracy for object (chance .10),
 background (.17), colour (.125), size (.50), motion of 12 (.08) and direction of 8 (.125); correlation, over
-pixels and clips about the training mean, of the first frame, of the difference of later frames to the first,
-and of the part of that difference that a linear map of the true first frame does not tell. Frames are 8 x 8
-pixels, or latents with --vae.
+pixels and clips about the training mean, of the first frame, of the difference of later frames from the
+first, and of the part of that difference that a linear map of the true first frame does not predict. Frames
+are 8 x 8 pixels, or latents with --vae.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def block_means(clips: np.ndarray, side: int = 8) -> np.ndarray:
 
 
 def latents(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Encoder of frames by the VAE in a folder of diffusers' format, ``(clip, frame, feature)``."""
+    """Encoder of frames ``(clip, frame, feature)`` by a VAE in diffusers' format."""
     import torch
     from diffusers import AutoencoderKL
 
@@ -97,7 +97,7 @@ def latents(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Ridge:
-    """Ridge regression from one set of predictors to any targets; the decompositions are made once."""
+    """Ridge regression from one set of predictors to any targets; decomposes once."""
 
     def __init__(self, x: np.ndarray, films: np.ndarray) -> None:
         self.mean = x.mean(0)
@@ -113,7 +113,7 @@ class Ridge:
         return fit, held, values, vectors, self.kernel[np.ix_(held, fit)] @ vectors
 
     def predict(self, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Fit ``y`` with the strength that errs least on held-out films; predict for ``new``."""
+        """Fit ``y`` with the penalty that has the lowest error on held-out films; predict for ``new``."""
         errors = np.zeros(len(self.strengths))
         for fit, held, values, vectors, across in self.folds:
             mean = y[fit].mean(0)
@@ -133,7 +133,7 @@ def correlation(decoded: np.ndarray, true: np.ndarray, centre: np.ndarray) -> fl
 
 
 def accuracy(ridge: Ridge, words: pd.Series, new: np.ndarray, truth: pd.Series) -> float:
-    """Share of clips whose highest one-hot prediction is right."""
+    """Share of clips whose highest one-hot prediction is correct."""
     known = np.array(sorted(words.unique()))
     decoded = ridge.predict((words.to_numpy()[:, None] == known).astype(float), new)
     return float((known[decoded.argmax(1)] == truth.to_numpy()).mean())
@@ -174,7 +174,7 @@ def main() -> None:
         print(f"repeat correlation: median {np.median(r):.2f}, 90th percentile {np.quantile(r, 0.9):.2f}")
     told = correlation(still[~train], delta[~train], delta[train].mean(0))
     print(
-        f"difference told by the true first frame: r {told:.2f}; lags {lags} s; "
+        f"difference predicted by the true first frame: r {told:.2f}; lags {lags} s; "
         f"{train.sum()} + {(~train).sum()} clips\n"
     )
     print(

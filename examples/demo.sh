@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole pipeline, command by command, for the two subjects of the simulated study.
-# Works from any folder; put your own study in the place of the simulated one and the lines stay the same.
+# Works from any folder. For your own study, change the three exports; the commands stay the same.
 #
 #   bash examples/demo.sh [WORK_FOLDER]
 set -euo pipefail

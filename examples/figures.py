@@ -16,7 +16,7 @@ FILL = {"data": "#e8edf3", "target": "#d9ecdf", "brain": "#fde8d0", "video": "#e
 
 
 def box(axes: plt.Axes, x: float, y: float, title: str, text: str, kind: str, width: float = 2.15) -> None:
-    """One stage: its command in monospace, what it makes below."""
+    """Draw one stage: its command in monospace, its output below."""
     patch = FancyBboxPatch(
         (x, y), width, 0.95, boxstyle="round,pad=0.02,rounding_size=0.08", fc=FILL[kind], ec=INK, lw=1
     )
@@ -27,7 +27,7 @@ def box(axes: plt.Axes, x: float, y: float, title: str, text: str, kind: str, wi
 
 
 def arrow(axes: plt.Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
-    """An arrow from one stage to another."""
+    """Draw an arrow from one stage to another."""
     style = f"arc3,rad={bend}"
     look = {"arrowstyle": "-|>", "mutation_scale": 11, "lw": 1, "color": INK}
     axes.add_patch(FancyArrowPatch(start, end, connectionstyle=style, **look))
@@ -61,7 +61,7 @@ def pipeline(path: Path) -> None:
 
 
 def masks(path: Path) -> None:
-    """Which frames a frame may look at, as rows: causal, and two draws of the sparse causal mask."""
+    """Which frames each frame may attend to, as rows: causal, and two draws of the sparse causal mask."""
     torch.manual_seed(0)
     drawn = {
         "causal": causal(7),
@@ -72,15 +72,15 @@ def masks(path: Path) -> None:
     for axes, (title, mask) in zip(panels, drawn.items(), strict=True):
         axes.imshow(mask, cmap="Blues", vmin=0, vmax=1.4, extent=(0.5, 7.5, 7.5, 0.5))
         axes.set_title(title, fontsize=10)
-        axes.set(xlabel="frame looked at", xticks=range(1, 8), yticks=range(1, 8))
-    panels[0].set_ylabel("frame that looks")
+        axes.set(xlabel="attended frame", xticks=range(1, 8), yticks=range(1, 8))
+    panels[0].set_ylabel("attending frame")
     figure.tight_layout()
     figure.savefig(path, facecolor=PAPER, metadata={"Date": None})
     plt.close(figure)
 
 
 def main() -> None:
-    """Write every figure into the folder given, docs/assets by default."""
+    """Write every figure to the given folder, docs/assets by default."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "assets"
     folder.mkdir(parents=True, exist_ok=True)
     plt.rcParams.update({"svg.hashsalt": "mindanim", "font.family": "DejaVu Sans"})

@@ -1,6 +1,6 @@
 """The README's moving picture, from a finished demo: `python examples/picture.py mindanim-work OUT.webp`.
 
-Ground truth above, reconstruction below; the clips stand at equal steps from the best to the worst SSIM.
+Ground truth above, reconstruction below; the clips are evenly spaced from the best to the worst SSIM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ COLUMNS, ZOOM, GAP = 8, 2, 4
 
 
 def main() -> None:
-    """Read the videos and true frames of subject 1 and write the animation at the films' own speed."""
+    """Read the videos and true frames of subject 1 and write the animation at the films' speed."""
     work, out = Path(sys.argv[1]), Path(sys.argv[2])
     subject, stimuli = work / "simulated" / "sub-01", work / "simulated" / "stimuli"
     scores = pd.read_csv(subject / "evaluation" / "per_clip.tsv", sep="\t", dtype={"clip_id": str})

@@ -1,19 +1,19 @@
-"""What a training step of each decoder costs: this package against the published computation.
+"""Cost of one training step of each decoder: this package against the published computation.
 
     python examples/benchmarks/decoders.py      # 4,500 voxels, batch 64, float32, CPU; minutes, 9 GB
     python examples/benchmarks/decoders.py --device cuda --dtype bf16
 
 Both sides have the same shapes and see the same random data; time and memory do not depend on what is
-learnt. The published side is made anew from its description (`published.py`): Adam, an L1 penalty summed in
+learned. The published side is re-created from its description (`published.py`): Adam, an L1 penalty summed in
 a Python loop over all parameters inside the graph, the tri-modal loss with two contrastive terms, and a
 motion generator whose attention to a single memory token has all four projections. This package's side is
-its own training loop. Each measurement runs in a process of its own; times are medians over steps, of CPU
-time on a CPU, and memory is the peak of the process less what it held before the network was made, with all
-of torch that a step needs loaded.
+its own training loop. Each measurement runs in its own process. Times are medians over steps, of CPU time on
+a CPU. Memory is the peak of the process minus what it held before the network was built, with all parts of
+torch that a step needs already loaded.
 
-What a step cannot do without are its matrix products. They are counted (2 operations per multiplication and
-addition), and the rate at which they would have to run to be all of the step's time is given as a share of
-the rate that one large product reaches in the same process.
+A step cannot do without its matrix products. They are counted (2 operations per multiplication and addition);
+the rate that they would need to account for the whole step is printed as a share of the rate that one large
+product reaches in the same process.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def published_loss(
 def published_steps(
     kind: str, shapes: Shapes, given: dict[str, Tensor], device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.nn.Module, Callable[[Tensor], None]]:
-    """The published network, and a function that does one step on the rows it is given."""
+    """The published network, and a function that does one step on the given rows."""
     network = published_network(kind, shapes)
     network.to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
@@ -116,7 +116,7 @@ def published_steps(
             penalty = torch.zeros((), device=device)
             for parameter in network.parameters():
                 penalty = penalty + parameter.abs().sum()
-            if kind != "semantic":  # there it is computed and left unused
+            if kind != "semantic":  # the published code computes and discards it
                 loss = loss + 4e-6 * penalty
         optimizer.zero_grad()
         loss.backward()
@@ -126,7 +126,7 @@ def published_steps(
 
 
 def own_task(kind: str, shapes: Shapes, given: dict[str, Tensor], device: torch.device) -> Task[Any, Any]:
-    """This package's network with its losses; one clip validates."""
+    """This package's network with its losses; one clip for validation."""
     clips = len(given["responses"])
     common = {"fit": torch.arange(clips), "validation": torch.arange(2)}
     config = CONFIGS[kind]()
@@ -142,7 +142,7 @@ def own_task(kind: str, shapes: Shapes, given: dict[str, Tensor], device: torch.
 
 
 def operations(side: str, kind: str, shapes: Shapes, batch: int) -> int:
-    """Floating-point operations of one step's matrix products, counted without doing them."""
+    """Floating-point operations of one step's matrix products, counted without running them."""
     given, nowhere = data(kind, shapes, batch), torch.device("meta")
     with FlopCounterMode(display=False) as counter:
         if side == "published":
@@ -158,7 +158,7 @@ def operations(side: str, kind: str, shapes: Shapes, batch: int) -> int:
 
 
 def clock(device: torch.device) -> float:
-    """CPU seconds of this process, or seconds at which the GPU has finished."""
+    """CPU seconds of this process, or wall-clock seconds once the GPU has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         return time.perf_counter()
@@ -177,12 +177,12 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 2048) -> f
     return 2 * size**3 / min(times)
 
 
-class Done(Exception):  # noqa: N818 - not an error, but a way out
+class Done(Exception):  # noqa: N818 - not an error: it ends the training early
     """Raised after the last step that is timed."""
 
 
 def measure(given: argparse.Namespace) -> dict[str, float]:
-    """Parameters, seconds per step and peak bytes of one side, in this process."""
+    """Measure one side in this process: parameters, seconds per step, peak bytes."""
     torch.manual_seed(0)
     device, dtype = torch.device(given.device), DTYPES[given.dtype]
     shapes = Shapes((1, given.voxels), (512,), (20, 768), (8, 4, 64, 64))
@@ -211,7 +211,7 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
             with suppress(Done):
                 train(task, config, device=device, dtype=dtype, checkpoint=place, after_step=note)
     used = peak(device) - before
-    # The first step makes the optimizer's state and warms up.
+    # The first step creates the optimizer's state and warms up.
     seconds = [end - begun for begun, end in zip(ends[1:], ends[2:], strict=False)]
     return {
         "parameters": parameters,
@@ -223,7 +223,7 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
 
 
 def warm_up(device: torch.device) -> None:
-    """A step of a tiny network, after which the process holds the code that any step needs."""
+    """Run a step of a tiny network, which loads the code that any step needs."""
     layer = torch.nn.Linear(8, 8, device=device)
     for kind in (torch.optim.Adam, torch.optim.AdamW):
         optimizer = kind(layer.parameters(), fused=True)
@@ -232,7 +232,7 @@ def warm_up(device: torch.device) -> None:
 
 
 def held(device: torch.device) -> int:
-    """Memory that this process holds now, or has on its GPU."""
+    """Current memory of this process, or of its GPU."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -240,7 +240,7 @@ def held(device: torch.device) -> int:
 
 
 def peak(device: torch.device) -> int:
-    """Largest memory of this process so far, or of its GPU."""
+    """Peak memory of this process so far, or of its GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--voxels", type=int, default=4500)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one warm-up step")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="fp32", choices=DTYPES)
     parser.add_argument("--kind", help=argparse.SUPPRESS)

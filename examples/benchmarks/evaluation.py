@@ -1,18 +1,17 @@
-"""Evaluation: mindanim's scoring against the per-clip loops over skimage and OpenCV that published code uses.
+"""Evaluation: mindanim's scoring against per-clip loops over skimage and OpenCV, as in published code.
 
     python examples/benchmarks/evaluation.py [--clips 120] [--size 64] [--frames 8] [--threads 2] [--loop 120]
 
-Both score the same simulated films, one after the other in one process, and must agree to 1e-6; the loop
-scores the first `--loop` of them and is extrapolated to all. Prints
-CPU seconds of both, their ratio, the ratio of elapsed times (mindanim scores `--threads` clips at a time, and
-the loop's OpenCV may use all cores; on a busy machine only the first ratio means much), and how
-the cost grows with the number of clips.
+Both score the same simulated films, one after the other in one process, and must agree to 1e-6. The loop
+scores the first `--loop` films and is extrapolated to all. The table gives CPU seconds of both, their ratio,
+the ratio of elapsed times, and how the cost grows with the number of clips. mindanim scores `--threads` clips
+at a time, and the loop's OpenCV may use all cores; on a busy machine only the CPU ratio is meaningful.
 
-Of a clip's own pair alone, flow metrics cannot be ten times as fast: nearly all of the loop's time is
-OpenCV's Farneback, one call per pair of frames, and its numbers are the definition to 1e-6. What can be saved
-there is the rest, and idle cores. The gain of an evaluation lies in the third row: no flow is computed twice,
-whatever it is compared with. `--clips 1200 --size 512 --loop 60` runs a test set of CC2017's size; its
-films lie in temporary files (15 GB), not in memory.
+For a clip's own pair alone, flow metrics cannot be ten times as fast: nearly all of the loop's time is
+OpenCV's Farneback, one call per pair of frames, and its numbers are the definition to 1e-6. Only the rest and
+idle cores can be saved there. The gain of an evaluation is in the third row: no flow is computed twice,
+however many comparisons use it. `--clips 1200 --size 512 --loop 60` runs a test set of CC2017's size; its
+films are in temporary files (15 GB), not in memory.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def films(seed: int, clips: int, frames: int, size: int) -> Films:
 
 
 def timed(work: Callable[[], Any]) -> tuple[NDArray[np.float64], Any]:
-    """CPU seconds (of all threads) and elapsed seconds, and the result."""
+    """Return CPU seconds (of all threads), elapsed seconds and the result."""
     began = np.array([time.process_time(), time.perf_counter()])
     result = work()
     return np.array([time.process_time(), time.perf_counter()]) - began, result
@@ -100,14 +99,14 @@ def loop_motion(truths: Films, recons: Films) -> NDArray[np.float64]:
 
 
 def loop_orders(truth: NDArray[np.uint8], recon: NDArray[np.uint8]) -> None:
-    """The motion shuffle test of one clip, flow and all for every permutation."""
+    """The motion shuffle test of one clip, with the flow computed again for every permutation."""
     rng = np.random.default_rng(0)
     for _ in range(PERMUTATIONS):
         loop_motion([truth], [recon[rng.permutation(len(recon))]])
 
 
 def loop_classes(truth: NDArray[np.float64], logits: NDArray[np.float64]) -> float:
-    """50-way classification by drawn trials."""
+    """50-way classification by random trials."""
     rng, hits = np.random.default_rng(0), 0
     for one, other in zip(truth, logits, strict=True):
         own = np.argsort(one)[-3:]

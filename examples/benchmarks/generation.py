@@ -1,15 +1,15 @@
-"""What a generated clip costs: this package's inflation and sampler against the published way of doing both.
+"""Cost of generating a clip: this package's inflation and sampler against the published way of doing both.
 
     python examples/benchmarks/generation.py                               # a few minutes on two cores
     python examples/benchmarks/generation.py --width 320 --latent 64 --device cuda --dtype bfloat16
 
 The second line has the size of SD-1.5 at 512 px; whole_clips.py measures whole clips of that size.
 
-A UNet of Stable Diffusion's layout with random weights is evaluated on the same clips in both ways, in
-turns. The published way is recreated here from its description: 5-D tensors that are folded and unfolded
-around every convolution, group normalisation over all frames, attention matrices written out in full, and a
-temporal attention layer in every block. Random weights say nothing about quality; time, memory and operations
-are those of trained ones.
+A UNet of Stable Diffusion's layout with random weights is evaluated on the same clips both ways, in turns.
+The published way is re-created here from its description: 5-D tensors that are folded and unfolded around
+every convolution, group normalisation over all frames, attention matrices in memory, and a temporal attention
+layer in every block. Random weights say nothing about quality; time, memory and operations are the same as
+with trained ones.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TOKENS, TEXT_WIDTH = 20, 768
 
 
 class WrittenOutAttention:
-    """Attention whose matrix of weights is held in memory; with `frames` it sees frames 0 and t-1."""
+    """Attention with its weight matrix in memory; with `frames` it attends to frames 0 and t-1."""
 
     def __init__(self, frames: int | None) -> None:
         self.frames = frames
@@ -60,7 +60,7 @@ class WrittenOutAttention:
 
 
 class FoldedConv(nn.Module):
-    """A convolution on (clip, channel, frame, height, width) tensors: folded before it, unfolded after it."""
+    """A convolution on (clip, channel, frame, height, width) tensors: folded before and unfolded after."""
 
     def __init__(self, conv: nn.Conv2d, frames: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Temporal(nn.Module):
 
 
 def published_way(unet: UNet2DConditionModel, frames: int) -> Callable[[Tensor, int, Tensor], Tensor]:
-    """The published evaluation of `unet`, which is changed in place."""
+    """The published evaluation of `unet`; changes `unet` in place."""
     network = sparse_causal(unet, frames, "pooled")
     unet.set_attn_processor(
         {name: WrittenOutAttention(frames if ".attn1." in name else None) for name in unet.attn_processors}
@@ -118,7 +118,7 @@ def measure(work: Callable[[], object], device: torch.device) -> tuple[float, in
         torch.cuda.synchronize()
         return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before
     if malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        malloc_trim(0)  # what earlier calls left with the allocator would hide this one's growth
+        malloc_trim(0)  # memory cached by the allocator would hide this call's growth
     peak, done = [resident()], threading.Event()
 
     def watch() -> None:
@@ -136,7 +136,7 @@ def measure(work: Callable[[], object], device: torch.device) -> tuple[float, in
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory (Linux)."""
+    """Resident memory of this process in bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
@@ -167,7 +167,7 @@ def main() -> None:
         "published": published_way(copy.deepcopy(unet), given.frames),
         "mindanim": sparse_causal(unet, given.frames),
     }
-    # One clip, evaluated for the condition and for the empty prompt, as guidance needs it.
+    # Guidance evaluates one clip for the condition and for the empty prompt.
     latents = torch.randn(2, given.frames, 4, given.latent, given.latent, device=device)
     text = torch.randn(2, TOKENS, TEXT_WIDTH, device=device)
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -1,33 +1,33 @@
-"""How much faster the preprocessing is than the same work done one vertex at a time, as published code does.
+"""Speed of the preprocessing compared with the same work done one vertex at a time, as in published code.
 
     python examples/benchmarks/preprocess.py               # CC2017's size: 59,412 vertices, 18 segments
     python examples/benchmarks/preprocess.py --vertices 20000 --segments 6
     python examples/benchmarks/preprocess.py --study       # a subject of CC2017: 36 + 50 runs, 8 GB
-    python examples/benchmarks/preprocess.py --study --selection none   # all of the cortex, 6 GB more
+    python examples/benchmarks/preprocess.py --study --selection none   # the whole cortex, 6 GB more
 
 Both sides get the same numbers, and their results may differ by at most 1e-6. The slow side works on a
 subsample of the vertices; its time is extrapolated in proportion, since its cost per vertex does not depend
-on their number. Times are CPU seconds, which other programs on the machine change little: the best of several
-rounds, in which the two sides take turns. Set OMP_NUM_THREADS=1.
+on their number. Times are CPU seconds, which other programs on the machine hardly change: the best of several
+rounds in which the two sides take turns. Set OMP_NUM_THREADS=1.
 
 What is timed:
 
 - Detrend and z-score of one run: numpy.polyfit, numpy.polyval and a division for every vertex, against
   bold.clean over all of them, block by block.
-- Reproducibility: numpy.corrcoef for every vertex and segment, of signals that are clean already, against
-  what the pipeline pays for the same numbers. It correlates the repeats of a block while both are in the
-  processor's cache, which has no time of its own: it is the time of the pipeline's first pass (survey) over a
-  segment of two runs, less that of the same pass over the same two runs as segments of one run each, which
-  have no correlation.
+- Reproducibility: numpy.corrcoef for every vertex and segment, on clean signals, against what the pipeline
+  spends on the same numbers. It correlates the repeats of a block while both are in the processor's cache, so
+  the correlation has no time of its own: it is the time of the pipeline's first pass (survey) over a segment
+  of two runs, minus that of the same pass over the same two runs as segments of one run each, which have no
+  correlation.
 - Both together: that pass, which also counts flaws, against detrending, z-scoring and correlating by vertex.
 - t tests: scipy.stats.ttest_1samp for every vertex, against all of them at once.
-- Reading: a run of 91,282 grayordinates that is written to a temporary folder first, and so lies in the
-  memory of the operating system.
+- Reading: a run of 91,282 grayordinates that has just been written to a temporary folder, so it is in the
+  operating system's cache.
 
-With --study the whole stage runs on synthetic files of CC2017's size and layout, in a process of its own.
-Its time is set beside that of reading the same voxels and doing nothing with them: all of the cortex, then
-the chosen ones. Memory is what the process held at most: of its own, and with the pages of mapped files,
-which the system takes back when it needs them.
+With --study the whole stage runs in its own process on synthetic files of CC2017's size and layout. Its time
+is compared with that of only reading the same voxels: first the whole cortex, then the selected voxels.
+Memory is the process's peak: its private memory, and including pages of mapped files, which the system
+reclaims when it needs them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class SyntheticRun:
-    """A run that lies in memory, as the plan of a preprocessing knows one."""
+    """A run in memory, as a response plan expects it."""
 
     segment: str
     repeat: int
@@ -89,7 +89,7 @@ class SyntheticRun:
 
 
 def planned(segments: dict[str, list[np.ndarray]]) -> Plan:
-    """The plan of a study of these runs, each ``(vertex, volume)``, whose clips last one volume."""
+    """The response plan of these runs, each ``(vertex, volume)``, with clips of one volume."""
     made = []
     for name, runs in segments.items():
         vertices, volumes = runs[0].shape
@@ -139,7 +139,7 @@ def test_by_vertex(values: np.ndarray) -> np.ndarray:
 
 
 def seconds(*sides: Callable[[], np.ndarray], rounds: int = ROUNDS) -> list[tuple[float, np.ndarray]]:
-    """Least CPU time of each side over the rounds, and its result."""
+    """Shortest CPU time of each side over the rounds, and its result."""
     best = [(np.inf, np.empty(0))] * len(sides)
     for _ in range(rounds):
         for index, work in enumerate(sides):
@@ -156,7 +156,7 @@ def report(step: str, fast: float, slow: float, difference: float) -> None:
 
 
 def reading(folder: Path, volumes: int) -> tuple[float, float, float]:
-    """Seconds to open a run and read its cortex: nibabel, ours, ours once the brain models are known."""
+    """Seconds to open a run and read its cortex: nibabel, mindanim, mindanim with known brain models."""
     import nibabel as nib
     from nibabel.cifti2 import Cifti2Image, SeriesAxis
 
@@ -176,7 +176,7 @@ def reading(folder: Path, volumes: int) -> tuple[float, float, float]:
 
 
 def brain() -> BrainModelAxis:
-    """The standard 91,282 grayordinates, of which the cortex is 59,412."""
+    """The standard 91,282 grayordinates, 59,412 of them cortical."""
     from nibabel.cifti2 import BrainModelAxis
 
     left = BrainModelAxis.from_surface(np.arange(29_696), 32_492, name="cortex_left")
@@ -187,7 +187,7 @@ def brain() -> BrainModelAxis:
 
 
 def write_study(folder: Path, segments: int, tests: int, repeats: int) -> int:
-    """Runs of one subject in CC2017's layout; returns their number. A tenth of the cortex responds."""
+    """Write one subject's runs in CC2017's layout, a tenth of the cortex responding; return their number."""
     import nibabel as nib
     from nibabel.cifti2 import Cifti2Image, SeriesAxis
 
@@ -209,9 +209,7 @@ def write_study(folder: Path, segments: int, tests: int, repeats: int) -> int:
         volumes = 246 if name in ("test2", "test3", "test4", "test5") else 245
         response = 30 * rng.standard_normal((volumes, 5_941), dtype=np.float32)
         for repeat in range(1, (2 if name in films else repeats) + 1):
-            data = (
-                1e4 + np.roll(noise, count * 997, axis=1)[:volumes]
-            )  # another neighbour's noise in each run
+            data = 1e4 + np.roll(noise, count * 997, axis=1)[:volumes]  # each run gets another vertex's noise
             data[:, :5_941] += response
             image = Cifti2Image(data, header=(SeriesAxis(0, TR_S, volumes), axis))
             image.nifti_header.set_intent("ConnDenseSeries")
@@ -224,7 +222,7 @@ def write_study(folder: Path, segments: int, tests: int, repeats: int) -> int:
 
 
 def held() -> tuple[float, float]:
-    """GB that this process holds now: of its own, and with mapped files."""
+    """Current memory of this process in GB: private, and with mapped files."""
     lines = Path("/proc/self/status").read_text().splitlines()
     sizes = {
         name: int(rest.split()[0]) / 1e6 for name, rest in (line.split(":") for line in lines if "kB" in line)
@@ -233,7 +231,7 @@ def held() -> tuple[float, float]:
 
 
 def run_stage(folder: Path, work: Path, selection: str) -> None:
-    """The stage on a study, and the same files read twice without doing anything with them."""
+    """Run the stage on a study, then read the same files twice without processing them."""
     import threading
 
     from mindanim.config.run_options import RunOptions

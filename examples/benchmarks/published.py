@@ -1,5 +1,7 @@
-"""Mind-Animator's published decoders, made anew from their description: names and shapes of their arrays and
-the computation, nothing else. Benchmarks compare with them, and tests take them for the truth.
+"""Mind-Animator's published decoders, re-created from their description.
+
+Only the names and shapes of their arrays and the computation. Benchmarks compare with them, and tests use
+them as the reference.
 """
 
 from __future__ import annotations
@@ -169,7 +171,7 @@ class PublishedMotion(nn.Module):
         return self.decoder(self.tgt_embed(frames), self.encoder(responses), mask)
 
     def roll_out(self, first: Tensor, responses: Tensor, frames: int) -> Tensor:
-        """From the third place on, a place sees the first frame alone."""
+        """From the third position on, only the first frame is visible."""
         clip = first[:, None]
         for count in range(1, frames):
             mask = torch.tril(torch.ones(count, count))

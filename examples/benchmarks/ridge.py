@@ -1,12 +1,12 @@
-"""What ridge decoders take at the size of CC2017: private memory and CPU time of a fit.
+"""Cost of fitting ridge decoders at the size of CC2017: private memory and CPU time.
 
     python examples/benchmarks/ridge.py              # 4,320 clips, 4,500 voxels; minutes, 1.2 GB of disk
     python examples/benchmarks/ridge.py --clips 720 --side 32
 
-Responses and latents are random and lie in files that are mapped into memory, as in a training. What is
-counted is the memory of the process's own (Linux's RssAnon, sampled fifty times a second) less what it held
-before: pages of mapped files can be taken back at any time. Each fit runs in a process of its own. A motion
-decoder's includes the first frames that ridge decodes for its validation, as every motion decoder's does.
+Responses and latents are random and in memory-mapped files, as in training. Memory is the process's private
+memory (Linux's RssAnon, sampled fifty times a second) minus what it held before: pages of mapped files can be
+reclaimed at any time. Each fit runs in its own process. A motion decoder's fit includes the first frames that
+ridge decodes for its validation, as for every motion decoder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SEGMENTS, CAUSES, AT_ONCE = 18, 64, 120
 
 
 class Peak:
-    """The largest private memory of this process while the block runs, less that before, in bytes."""
+    """Peak private memory of this process while the block runs, minus that before, in bytes."""
 
     def __enter__(self) -> Peak:
         self.before = self.most = private()
@@ -58,13 +58,13 @@ class Peak:
 
 
 def private() -> int:
-    """Memory of this process that belongs to no file."""
+    """Private memory of this process, in bytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
 def write(folder: Path, given: argparse.Namespace) -> None:
-    """Responses, and latents that share some causes, as random files."""
+    """Write random responses, and latents with some shared causes."""
     rng = np.random.default_rng(0)
     np.save(folder / "responses.npy", rng.standard_normal((given.clips, given.voxels)).astype(np.float32))
     shape = (given.clips, given.frames, 4 * given.side**2)
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4320)
     parser.add_argument("--voxels", type=int, default=4500)
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--side", type=int, default=64, help="of a frame's latent of four channels")
+    parser.add_argument("--side", type=int, default=64, help="side of a frame's latent (four channels)")
     parser.add_argument("--kind", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What a whole clip costs at SD-1.5's size: seconds, peak memory, share of the roofline.
+"""Cost of a whole clip at SD-1.5's size: seconds, peak memory, share of the roofline.
 
     python examples/benchmarks/whole_clips.py --device cuda                # a GPU: both samplers, by batch
     python examples/benchmarks/whole_clips.py --memory                     # CPU, one core: about an hour
@@ -6,16 +6,17 @@
     python examples/benchmarks/whole_clips.py --width 64 --latent 16 --batches 1 2     # the sweep, small
     python examples/benchmarks/whole_clips.py --tiles STIMULI/test_frames.npy          # pixels, by tiles
 
-Both run the package's own generator, text condition in and frames out, on a folder of random weights in the
-diffusers layout (UNet 860 M, autoencoder 84 M, text encoder 123 M parameters at the default width). Random
-weights say nothing about quality; time, memory and operations are those of trained ones.
+All of them run the package's own generator, from text condition to frames, on a folder of random weights in
+the diffusers layout (UNet 860 M, autoencoder 84 M, text encoder 123 M parameters at the default width).
+Random weights say nothing about quality; time, memory and operations are the same as with trained ones.
 
 The sweep prints seconds per clip, peak memory, and the share of the roofline: operations counted on the
-network (2 per multiply-add), over the rate of a large matrix product measured in the same run.
+network (2 per multiply-add), divided by the rate of a large matrix product measured in the same run.
 
-`--memory` starts one process per way of computing, and reads the peak of its resident memory in each phase,
-less what importing the libraries takes; on a GPU, the peak of what is allocated there. Steps are alike, as
-are groups of frames: `--steps 1` (two evaluations) and two groups in the autoencoder have the peak of all.
+`--memory` starts one process per configuration and reports the peak of its resident memory in each phase,
+minus what importing the libraries takes; on a GPU, the peak of the allocated memory. All steps are alike, as
+are all groups of frames: `--steps 1` (two evaluations) and two groups in the autoencoder already reach the
+peak.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def make_model(folder: Path, width: int, latent: int) -> None:
     DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
     ).save_pretrained(folder / "scheduler")
-    # Any tokenizer will do: it is the length of the condition that costs.
+    # Any tokenizer will do: only the length of the condition affects the cost.
     shutil.copytree(DEMO / "tokenizer", folder / "tokenizer")
     settings = folder / "tokenizer" / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model_max_length": 77}))
@@ -86,7 +87,7 @@ def make_model(folder: Path, width: int, latent: int) -> None:
 
 
 class Peaks:
-    """Seconds and the peak memory of each phase of a process."""
+    """Seconds and peak memory of each phase of a process."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -98,7 +99,7 @@ class Peaks:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure what is done inside."""
+        """Measure the block."""
         cuda, peak, done = self.device.type == "cuda", [self._now()], threading.Event()
         clock = time.perf_counter if cuda else time.process_time
 
@@ -157,7 +158,7 @@ def one(folder: Path, device: torch.device, precision: str, way: str, steps: int
 
 
 def memory(given: argparse.Namespace, folder: Path) -> None:
-    """One process per way; prints what each took."""
+    """Run one process per configuration and print what each took."""
     print(f"{FRAMES} frames of {8 * given.latent} px, {TOKENS} tokens, guidance on, {given.device}, ", end="")
     print(f"{runtime.threads()} threads, torch {torch.__version__}; GB, and CPU seconds in brackets")
     for precision in given.precision:
@@ -172,7 +173,7 @@ def memory(given: argparse.Namespace, folder: Path) -> None:
 
 
 def operations(folder: Path) -> tuple[float, float]:
-    """Of one network evaluation, and of decoding, for one clip; counted without computing anything."""
+    """Operations of one network evaluation and of decoding, for one clip, counted without running them."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -203,7 +204,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def sweep(given: argparse.Namespace, folder: Path) -> None:
-    """Seconds per clip and peak memory of both samplers by batch, beside what the roofline allows."""
+    """Print seconds per clip and peak memory of both samplers by batch, with the roofline's limit."""
     device = torch.device(given.device)
     network, decoding = operations(folder)
     print(f"{FRAMES} frames of {8 * given.latent} px, {device}, torch {torch.__version__}; one evaluation ")
@@ -213,7 +214,7 @@ def sweep(given: argparse.Namespace, folder: Path) -> None:
         dtype = runtime.pick_dtype(precision, device)
         rate = matrix_rate(device, dtype)
         for name, options in SAMPLERS.items():
-            backbone = load_diffusion(str(folder), device, dtype)  # the samplers inflate it differently
+            backbone = load_diffusion(str(folder), device, dtype)  # each sampler inflates it differently
             config = GenerateConfig.model_validate(options | {"compile": given.compile})
             empty = backbone.encode_text([""], TOKENS)[0].numpy()
             generator = Generator.of(config, backbone, FRAMES, empty)
@@ -221,7 +222,7 @@ def sweep(given: argparse.Namespace, folder: Path) -> None:
             for batch in given.batches:
                 features = given_features(batch, backbone.latent_shape, backbone.text_width)
                 names = [f"clip {number}" for number in range(batch)]
-                generator.frames(features, names)  # warms up
+                generator.frames(features, names)  # warm-up
                 peaks = Peaks(device)
                 with peaks.phase("frames"):
                     generator.frames(features, names)
@@ -234,9 +235,11 @@ def sweep(given: argparse.Namespace, folder: Path) -> None:
 
 
 def tiles(file: Path, model: str) -> None:
-    """How far decoding in tiles of half a frame's side departs from decoding whole frames, in grey levels.
+    """Compare decoding in tiles of half a frame's side with decoding whole frames, in grey levels.
 
-    file: test_frames.npy of a stimuli artifact, (clip, frame, height, width, rgb) uint8; first frames count.
+    Args:
+        file: test_frames.npy of a stimuli artifact, (clip, frame, height, width, rgb) uint8; only first
+            frames are used.
     """
     pixels = torch.from_numpy(np.load(file, mmap_mode="r")[:, 0].copy()).movedim(-1, 1).float() / 255
     backbone = load_diffusion(model)
@@ -264,7 +267,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="peak memory by phase instead of the sweep")
     parser.add_argument("--tiles", type=Path, metavar="test_frames.npy", help="what tiles change")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["ordinary", "--low-memory"])
-    parser.add_argument("--model", type=Path, help="a folder to keep the random model in, or to take it from")
+    parser.add_argument("--model", type=Path, help="folder for the random model; reused if it exists")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
