@@ -1,8 +1,10 @@
-"""What README, docs and examples say is true: commands parse, links lead somewhere, pages are linked."""
+"""README, docs and examples are true: commands parse, links and names resolve, pages are linked."""
 
 from __future__ import annotations
 
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,53 @@ def test_every_page_is_listed_in_the_readme_or_linked_from_a_page() -> None:
     assert not [
         page for page in PAGES if page.suffix == ".md" and page.name != "README.md" and page not in linked
     ]
+
+
+PROSE = [page for page in PAGES if page.suffix == ".md"]
+PROSE += [*sorted(ROOT.glob("C*.md")), ROOT / "mindanim" / "backbones" / "demo" / "MODEL_CARD.md"]
+SOURCES = [path for folder in ("mindanim", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+NAME = re.compile(r"(?<![\w./-])mindanim(?:\.[A-Za-z_]\w*)+")
+PATH = re.compile(r"(?<![\w./-])(?:mindanim|tests|examples|docs)/[\w./-]*\w")
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module of the package, something in one, or a group of entry points."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        groups = tomllib.load(file)["project"].get("entry-points", {})
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError as missing:
+            if not (missing.name or "").startswith("mindanim"):
+                raise
+            continue
+        for part in parts[length:]:
+            if not hasattr(found, part):
+                return name in groups
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def test_what_exists_is_told_from_what_does_not() -> None:
+    assert exists("mindanim.decoders.base.Shapes") and exists("mindanim.generate")
+    assert not exists("mindanim.decoders.shapes") and not exists("mindanim.decoders.base.Shape")
+    assert NAME.findall("`mindanim.metrics.comparison.compare(...)`, mindanim.") == [
+        "mindanim.metrics.comparison.compare"
+    ]
+    assert PATH.findall("see docs/a.md, /x/docs/b.md and (tests/c/)") == ["docs/a.md", "tests/c"]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.stem)
+def test_modules_and_names_in_the_documentation_exist(page: Path) -> None:
+    named = set(NAME.findall(page.read_text(encoding="utf-8")))
+    assert not [name for name in sorted(named) if not exists(name)]
+
+
+def test_paths_in_documentation_and_sources_exist() -> None:
+    named = {(page, path) for page in [*PROSE, *SOURCES] for path in PATH.findall(page.read_text("utf-8"))}
+    assert not [f"{page}: {path}" for page, path in sorted(named) if not (ROOT / path).exists()]
 
 
 REPORTS = sorted((ROOT / "docs" / "assets").glob("*.html"))
