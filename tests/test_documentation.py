@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -76,12 +75,17 @@ PROSE += [*sorted(ROOT.glob("C*.md")), ROOT / "mindanim" / "backbones" / "demo" 
 SOURCES = [path for folder in ("mindanim", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 NAME = re.compile(r"(?<![\w./-])mindanim(?:\.[A-Za-z_]\w*)+")
 PATH = re.compile(r"(?<![\w./-])(?:mindanim|tests|examples|docs)/[\w./-]*\w")
+GROUPS = {
+    f"mindanim.{thing}s"
+    for path in SOURCES
+    for thing in re.findall(r"= Registry(?:\[.*?\])?\(\"(\w+)\"", path.read_text(encoding="utf-8"))
+}
 
 
 def exists(name: str) -> bool:
     """Whether a dotted name is a module of the package, something in one, or a group of entry points."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        groups = tomllib.load(file)["project"].get("entry-points", {})
+    if name in GROUPS:
+        return True
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:
@@ -92,7 +96,7 @@ def exists(name: str) -> bool:
             continue
         for part in parts[length:]:
             if not hasattr(found, part):
-                return name in groups
+                return False
             found = getattr(found, part)
         return True
     return False
