@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,11 @@ class Artifact:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read the artifact in the folder `path`; InputError when there is none or it is not readable."""
+        """Read the artifact in the folder `path`.
+
+        Raises:
+            InputError: There is none, it is not readable, or another version of mindanim made it.
+        """
         file = path / MANIFEST
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -39,16 +43,17 @@ class Artifact:
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 f"There is no artifact in {path}.",
-                why="A folder without manifest.json was not made, or not finished, by mindanim.",
-                hint="Name a folder that a stage wrote; `mindanim show` lists them.",
+                why="It contains no manifest.json, so mindanim did not make or not finish it.",
+                hint="Give the folder of an artifact. To list them: mindanim show",
             ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file} is not a manifest.", why=f"{type(error).__name__}: {error}") from error
-        if version > SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
+            age = "a newer" if version > SCHEMA_VERSION else "an older"
             raise InputError(
-                f"{path} was made by a newer mindanim ({manifest.get('version', 'unknown version')}).",
-                why=f"Its manifest has schema version {version}; this mindanim reads up to {SCHEMA_VERSION}.",
-                hint="Update mindanim, or make the artifact again with --force.",
+                f"{path} was made by {age} mindanim ({manifest.get('version', 'unknown version')}).",
+                why=f"Its manifest has schema version {version}; this mindanim reads {SCHEMA_VERSION}.",
+                hint="Use that version of mindanim, or make the artifact again with --force.",
             )
         return cls(path, kind, identity, manifest)
 
@@ -66,36 +71,45 @@ class Artifact:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that decided the result, with their values."""
+        """The options that decided the result, with their values; only those of the variant in use."""
         config = self.manifest["config"]
         return {name: entry["value"] for name, entry in config.items() if entry["identity"]}
 
     @property
+    def changed_options(self) -> list[str]:
+        """Those of `options` that differ from the defaults of the version that made the artifact."""
+        return [name for name in self.options if self.manifest["config"][name]["changed"]]
+
+    @property
     def facts(self) -> dict[str, Any]:
-        """Small facts the stage noted about its result."""
+        """Small facts about the result that the stage recorded."""
         facts: dict[str, Any] = self.manifest["facts"]
         return facts
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        """Audit findings and warnings that travel with the artifact: code, text and data."""
+        """Audit findings and warnings that stay with the artifact: code, text and data."""
         findings: list[dict[str, Any]] = self.manifest["findings"]
         return findings
 
     def file(self, name: str) -> Path:
-        """The path of one output; InputError when the manifest lacks it, it is gone or has another size."""
+        """The path of one output.
+
+        Raises:
+            InputError: The manifest does not list it, it is missing, or it has another size.
+        """
         if name not in self.outputs:
-            raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", hint=self._mend())
+            raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", hint=self._hint())
         if problem := self._problem(name):
-            raise InputError(problem, why="It has changed since the stage finished.", hint=self._mend())
+            raise InputError(problem, why="It has changed since the stage finished.", hint=self._hint())
         return self.path / name
 
     def problems(self) -> list[str]:
-        """What is wrong with the files: one sentence for each that is gone or has another size."""
+        """What is wrong with the files: one sentence for each that is missing or has another size."""
         return [problem for name in self.outputs if (problem := self._problem(name))]
 
     def array(self, name: str) -> np.ndarray:
-        """A .npy output, memory-mapped and read-only; its axes and unit stand in the manifest."""
+        """A .npy output, memory-mapped and read-only; the manifest has its axes and unit."""
         import numpy as np
 
         array: np.ndarray = np.load(self.file(name), mmap_mode="r", allow_pickle=False)
@@ -121,18 +135,18 @@ class Artifact:
     def _problem(self, name: str) -> str:
         path, expected = self.path / name, self.outputs[name]["bytes"]
         if not path.is_file():
-            return f"{path} is gone."
+            return f"{path} is missing."
         size = path.stat().st_size
         return "" if size == expected else f"{path} has {size} bytes instead of {expected}."
 
     @property
     def command(self) -> str:
-        """The command that makes this artifact anew."""
+        """The command that makes this artifact again."""
         words = ["mindanim", MAKER.get(self.kind, self.kind)]
         for option in ("dataset", "subject", "label"):
             if self.manifest.get(option):
                 words += [f"--{option}", str(self.manifest[option])]
         return " ".join([*words, "--force"])
 
-    def _mend(self) -> str:
+    def _hint(self) -> str:
         return f"Make it again: {self.command}"

@@ -1,4 +1,4 @@
-"""What makes two artifacts the same: their kind, the options that decide the result, and their inputs."""
+"""When two artifacts are the same: same kind, same options that decide the result, same inputs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic.fields import FieldInfo
+
 from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
-from mindanim.config.option import StageConfig
+from mindanim.config.names import MAKER
+from mindanim.config.option import StageConfig, declared
+from mindanim.config.variants import in_use
 from mindanim.errors import InputError
 
-_LISTED = "It is listed as an input of this stage."
+_LISTED = "It is an input of this stage."
 _HINT = "Correct the path, or put the file there."
 _SAMPLE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Source:
-    """A raw input that no stage made: a folder of runs, films, weights.
+    """A raw input that no stage made: runs, films, weights.
 
-    identity: a fingerprint of its content. detail: what a reader of the manifest wants to know about it.
+    Attributes:
+        name: What it is.
+        identity: A fingerprint of its content.
+        detail: What a reader of the manifest wants to know about it.
     """
 
     name: str
@@ -32,9 +39,9 @@ class Source:
 
     @classmethod
     def of_files(cls, name: str, paths: Sequence[Path], root: Path, **detail: Any) -> Self:
-        """A source made of files below `root`; a later stage can tell when one of them has changed.
+        """A source made of files below `root`; later stages can tell when one of them has changed.
 
-        Where a file lies elsewhere, the folder that all have in common takes the place of `root`.
+        If a file is elsewhere, names are relative to the folder that all have in common instead.
         """
         if not all(path.is_relative_to(root) for path in paths):
             root = Path(os.path.commonpath([path.absolute() for path in (root, *paths)]))
@@ -47,10 +54,11 @@ class Source:
 def fingerprint(paths: Sequence[Path], root: Path) -> str:
     """A hash of files' names (relative to `root`), sizes and content, sampled so that a study takes seconds.
 
-    A file of up to 192 KiB is read whole; of a larger one the first, middle and last 64 KiB are read. A
-    change elsewhere in a large file that leaves its size as it was is thus not noticed.
+    A file of up to 192 KiB is read whole; of a larger one the first, middle and last 64 KiB. A change
+    elsewhere in a large file that keeps its size is not noticed.
 
-    Raises InputError when a file is missing.
+    Raises:
+        InputError: A file is missing.
     """
     digest = hashlib.sha256()
     for path in sorted(paths):
@@ -68,9 +76,9 @@ def fingerprint(paths: Sequence[Path], root: Path) -> str:
 
 
 def changed_files(detail: Mapping[str, Any], recorded_identity: str) -> list[str]:
-    """Names of a recorded source's files that have changed since; empty when none has or the root is gone.
+    """Names of a recorded source's files that have changed since; empty if none has or the root is gone.
 
-    Sizes and modification times are compared first; content is sampled only when one of them differs.
+    Sizes and modification times are compared first; content is sampled only if one of them differs.
     """
     marks, root = detail.get("files"), Path(str(detail.get("root", "")))
     if not isinstance(marks, Mapping) or not root.is_dir():
@@ -91,16 +99,28 @@ def _mark(path: Path) -> list[int | None]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def semantic_options(config: StageConfig) -> dict[str, Any]:
-    """The options that decide the result, as plain JSON values."""
+def options_of(config: StageConfig) -> dict[str, Any]:
+    """The options that decide the result, as plain JSON values: of the variant in use, not of the others."""
     values = config.model_dump(mode="json")
-    return {name: values[name] for name, field in type(config).model_fields.items() if is_semantic(field)}
+    return {name: values[name] for name in in_use(config) if decides_result(type(config).model_fields[name])}
 
 
-def is_semantic(field: Any) -> bool:
-    """Whether another value of this model field makes another artifact."""
-    extra = field.json_schema_extra
-    return bool(extra.get("identity", True)) if isinstance(extra, dict) else True
+def decides_result(field: FieldInfo) -> bool:
+    """Whether another value of this option makes another artifact."""
+    return bool(declared(field).get("identity", True))
+
+
+def is_default(config: StageConfig, name: str) -> bool:
+    """Whether an option has its default value; one that has no default never does."""
+    field = type(config).model_fields[name]
+    return not field.is_required() and bool(
+        getattr(config, name) == field.get_default(call_default_factory=True)
+    )
+
+
+def stage_of(kind: str, config: StageConfig) -> str:
+    """The subcommand that makes this artifact with these options."""
+    return config.stage or MAKER.get(kind, kind)
 
 
 def identity_of(
@@ -108,12 +128,23 @@ def identity_of(
 ) -> str:
     """The identity of the artifact that this kind, config and these inputs make: 64 hexadecimal digits.
 
-    Device, batch size, paths and verbosity are not part of it, nor is the order of options or inputs.
+    Only options of the variant in use that differ from their defaults are part of it, so that a new option
+    leaves every artifact valid; a default that changes raises the version of the stage. Device, batch size,
+    paths and verbosity are not part of it, nor is the order of options or inputs.
+
+    Args:
+        kind: Kind of artifact.
+        config: The stage's options.
+        inputs: By name, what the stage reads.
+        seed: Seed of all randomness, None where there is none.
     """
+    options = options_of(config)
     document = {
         "schema": SCHEMA_VERSION,
         "kind": kind,
-        "config": semantic_options(config),
+        "stage": stage_of(kind, config),
+        "version": config.stage_version,
+        "options": {name: value for name, value in options.items() if not is_default(config, name)},
         "inputs": {name: given.identity for name, given in inputs.items()},
         "seed": seed,
     }

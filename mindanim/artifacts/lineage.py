@@ -1,4 +1,4 @@
-"""What an artifact was made from, and whether that is still what lies there."""
+"""What an artifact was made from, and whether that is still there unchanged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from mindanim.vocabulary.words import names_and_more
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One input of an artifact as its manifest records it, and how it compares with what lies there now."""
+    """One input of an artifact as its manifest records it, compared with what is there now.
+
+    Attributes:
+        name: The input's name.
+        entry: What the manifest records of it.
+        artifact: What is there now; None for a source, or if it is gone.
+        changed: Why this input makes the artifact stale; empty if it does not.
+    """
 
     name: str
     entry: dict[str, Any]
-    artifact: Artifact | None  # what lies there now; None for a source, or when it is gone
-    changed: str  # why the artifact is stale on account of this input; empty when it is not
+    artifact: Artifact | None
+    changed: str
 
     @property
     def is_source(self) -> bool:
@@ -33,13 +40,19 @@ def input_entry(given: Artifact | Source, below: Path) -> dict[str, Any]:
     if isinstance(given, Artifact):
         # Relative, so that a work folder can be moved as a whole.
         path = Path(os.path.relpath(given.path.resolve(), below.resolve())).as_posix()
-        content = {"identity": given.identity, "digest": given.digest, "options": given.options}
+        content = {
+            "identity": given.identity,
+            "digest": given.digest,
+            "stage_version": given.manifest["stage_version"],
+            "options": given.options,
+            "changed": given.changed_options,
+        }
         return {"type": "artifact", "kind": given.kind, "path": path, **content}
     return {"type": "source", "name": given.name, "identity": given.identity, "detail": given.detail}
 
 
 def ancestors(artifact: Artifact) -> list[Ancestor]:
-    """The inputs of an artifact, each compared with what lies there now."""
+    """The inputs of an artifact, each compared with what is there now."""
     return [_compare(artifact, name, entry) for name, entry in artifact.manifest["inputs"].items()]
 
 
@@ -58,7 +71,7 @@ def staleness(artifact: Artifact) -> list[str]:
 
 
 def refuse_stale(name: str, artifact: Artifact) -> list[MindanimError]:
-    """The error, if any, that forbids using `artifact` as the input `name`."""
+    """The error, if any, that rules out `artifact` as the input `name`."""
     reasons = staleness(artifact)
     if not reasons:
         return []
@@ -83,5 +96,5 @@ def _compare(artifact: Artifact, name: str, entry: dict[str, Any]) -> Ancestor:
     except InputError:
         return Ancestor(name, entry, None, "")
     change = input_changes(entry, input_entry(now, artifact.path))
-    reason = f"{artifact.path.name} was made from another {name} than lies in {path} now: {change}."
+    reason = f"{artifact.path.name} was made from a different {name} than the one now in {path}: {change}."
     return Ancestor(name, entry, now, reason if change else "")

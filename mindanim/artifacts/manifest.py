@@ -13,29 +13,32 @@ from typing import Any
 import mindanim
 from mindanim import runtime
 from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
-from mindanim.artifacts.identity import Source, is_semantic
+from mindanim.artifacts.identity import Source, decides_result, is_default, stage_of
 from mindanim.artifacts.lineage import input_entry
 from mindanim.artifacts.plan import Plan
 from mindanim.config import invocation
-from mindanim.config.names import MAKER
 from mindanim.config.option import StageConfig
 from mindanim.config.run_options import RunOptions
+from mindanim.config.variants import in_use
 
-# Where to write, and for this one call only: not part of a run that is replayed elsewhere.
+# Where to write, and what concerns this one call only: not replayed elsewhere.
 _NOT_REPLAYED = {"work", "force", "dry_run", "offline", "shard"}
 UNSET = "none"
 
 MANIFEST_KEYS = {
     "schema_version": "version of this layout",
     "kind": "kind of artifact; also the folder's name, before any label",
-    "identity": "hash of kind, seed, the options that decide the result, and the inputs' identities",
+    "identity": "hash of kind, seed, stage and its version, the inputs' identities, and the options in use "
+    "that decide the result and differ from their defaults",
+    "stage, stage_version": "the subcommand that made it, and the version of what its results mean",
     "dataset, subject, label": "what it is about",
     "command": "command line, or Python call, that made it",
     "version, commit": "of mindanim; the commit is null when not known and ends in +changes for edited code",
     "seed": "seed of all randomness, null where there is none",
     "environment": "Python, platform, packages, threads, processes, GPU",
     "run": "device, precision, folders and the other shared options",
-    "config": "every option of the stage: value, origin, and whether it is part of the identity",
+    "config": "every option that has an effect: value, origin, whether it decides the result (identity) and "
+    "whether it differs from its default (changed)",
     "inputs": "per input: an artifact's kind, relative path, identity, content digest and options; "
     "or a source's name, identity and detail",
     "started, finished": "times in UTC",
@@ -55,13 +58,15 @@ def describe_invocation(
     run: RunOptions,
     seed: int | None,
 ) -> dict[str, Any]:
-    """What was asked for, by whom (command, version, commit), where, and from what."""
+    """What was asked for, by which command and version, on what machine, from which inputs."""
     options = config.model_dump(mode="json")
     origins = invocation.origins(config)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": plan.kind,
         "identity": plan.identity,
+        "stage": stage_of(plan.kind, config),
+        "stage_version": config.stage_version,
         "dataset": run.dataset,
         "subject": run.subject,
         "label": run.label,
@@ -72,17 +77,23 @@ def describe_invocation(
         "environment": runtime.environment(),
         "run": run.model_dump(mode="json"),
         "config": {
-            name: {"value": options[name], "origin": origins[name], "identity": is_semantic(field)}
-            for name, field in type(config).model_fields.items()
+            name: {
+                "value": options[name],
+                "origin": origins[name],
+                "identity": decides_result(type(config).model_fields[name]),
+                "changed": not is_default(config, name),
+            }
+            for name in in_use(config)
         },
         "inputs": {name: input_entry(given, plan.path) for name, given in inputs.items()},
     }
 
 
 def replayable(kind: str, config: StageConfig, run: RunOptions) -> dict[str, Any]:
-    """The content of config.toml: every option of run and stage. TOML has no null; "none" stands for it."""
+    """The content of config.toml: every option that has an effect. TOML has no null; "none" replaces it."""
     shared = {name: value for name, value in run.model_dump(mode="json").items() if name not in _NOT_REPLAYED}
-    tables = {"run": shared, config.stage or MAKER.get(kind, kind): config.model_dump(mode="json")}
+    own = config.model_dump(mode="json", include=set(in_use(config)))
+    tables = {"run": shared, stage_of(kind, config): own}
     return {table: {name: _toml(value) for name, value in values.items()} for table, values in tables.items()}
 
 
@@ -92,7 +103,7 @@ def _toml(value: Any) -> Any:
 
 @cache
 def commit() -> str | None:
-    """The git commit the code came from, with "+changes" for uncommitted edits; None when it is not known."""
+    """The git commit of the code, with "+changes" for uncommitted edits; None if unknown."""
     try:
         record = importlib.metadata.distribution("mindanim").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
@@ -101,7 +112,7 @@ def commit() -> str | None:
     if isinstance(installed, str):
         return installed
     package = Path(mindanim.__file__).resolve().parent
-    # A package inside site-packages may lie in someone else's repository: only its own checkout counts.
+    # site-packages may be inside someone else's repository: only the package's own checkout counts.
     if _git(package, "rev-parse", "--show-toplevel") != str(package.parent):
         return None
     head = _git(package, "rev-parse", "HEAD")

@@ -11,8 +11,9 @@ import typer
 from pydantic.fields import FieldInfo
 
 from mindanim.config.names import flag_name
-from mindanim.config.option import ImportPath
+from mindanim.config.option import Options, declared
 from mindanim.config.run_options import RunOptions
+from mindanim.config.variants import remark, variants_of
 from mindanim.stages import Stage
 
 INPUTS, OPTIONS, RUN = "Inputs", "Options", "Run"
@@ -21,25 +22,26 @@ _SHORT = {"subject": "-s", "label": "-l", "force": "-f", "dry_run": "-n"}
 
 def stage_parameters(stage: Stage) -> list[Parameter]:
     """The parameters of a stage's command: inputs, its own first-class options, and how to run."""
-    shared, fields = RunOptions.model_fields, stage.load_config().model_fields
+    config = stage.load_config()
+    fields = config.model_fields
     own = [
-        _option(name, field, OPTIONS, both=not name.startswith("no_"))
+        _option(name, config, OPTIONS, both=not name.startswith("no_"))
         for name, field in fields.items()
-        if _extra(field).get("flag")
+        if declared(field).get("flag") and name not in stage.arguments
     ]
     return [
         *(_argument(name, fields[name]) for name in stage.arguments),
-        *(_option(name, shared[name], INPUTS, stage=stage) for name in _input_names(stage)),
+        *(_option(name, RunOptions, INPUTS, stage=stage) for name in _input_names(stage)),
         *own,
         *GENERAL,
-        *(_option(name, shared[name], RUN) for name in _run_names(stage)),
+        *(_option(name, RunOptions, RUN) for name in _run_names(stage)),
         *REPORTING,
     ]
 
 
 def helper_parameters(names: Sequence[str], *extra: Parameter) -> list[Parameter]:
     """The parameters of a helper's command: `extra`, the shared options in `names`, and how to report."""
-    shared = (_option(name, RunOptions.model_fields[name], INPUTS) for name in names)
+    shared = (_option(name, RunOptions, INPUTS) for name in names)
     reporting = [parameter for parameter in REPORTING if parameter.name != "explain"]
     return [*extra, *shared, *reporting]
 
@@ -68,18 +70,22 @@ def _run_names(stage: Stage) -> list[str]:
     return [*networks, *shares, *reads, "force", "dry_run"]
 
 
-def type_name(annotation: Any) -> str:
+def type_name(field: FieldInfo) -> str:
     """An option's type as help texts and the reference show it."""
+    if variants := variants_of(field):
+        return "|".join(variants.own) + (" or module:Class" if variants.paths else " or plug-in")
+    return _type_name(field.annotation)
+
+
+def _type_name(annotation: Any) -> str:
     origin, members = get_origin(annotation), get_args(annotation)
-    if annotation == ImportPath:
-        return "module:Class"
     if origin in (Union, types.UnionType):
         choices = all(get_origin(member) is Literal for member in members)
-        return ("|" if choices else " or ").join(type_name(member) for member in members)
+        return ("|" if choices else " or ").join(_type_name(member) for member in members)
     if origin is Literal:
         return "|".join(str(member) for member in members)
     if origin is tuple:
-        inner = [type_name(member) for member in members if member is not Ellipsis]
+        inner = [_type_name(member) for member in members if member is not Ellipsis]
         return f"{inner[0]},..." if Ellipsis in members else ",".join(inner)
     if origin is dict:
         return "input=label" if members[1] is str else "table"
@@ -100,16 +106,18 @@ def shown_default(field: FieldInfo) -> str:
 
 
 def _option(
-    name: str, field: FieldInfo, panel: str, *, stage: Stage | None = None, both: bool = False
+    name: str, model: type[Options], panel: str, *, stage: Stage | None = None, both: bool = False
 ) -> Parameter:
     """A typer parameter for one declared option. Every default is None: not given, ask the other origins."""
-    extra, annotation = _extra(field), field.annotation
+    field = model.model_fields[name]
+    extra, annotation = declared(field), field.annotation
     written, description = flag_name(name), field.description
     if name == "data" and stage is not None and stage.data == "writes":
         written, description = "--out", "Folder to write the study to."
     default = shown_default(field)
     unit = f" ({extra['unit']})" if extra.get("unit") else ""
-    text = f"{description}{unit}"
+    condition = remark(model, name)
+    text = f"{description} {condition}".rstrip() + unit
     if default and default != "none":
         text += f" (default {default})"
     names = [written, *([_SHORT[name]] if name in _SHORT else [])]
@@ -117,9 +125,9 @@ def _option(
         names[0] = f"{written}/--no-{written.removeprefix('--')}" if both else written
         return _switch(name, names, text, panel)
     if get_origin(annotation) is dict:
-        metavar = extra.get("metavar", type_name(annotation))
+        metavar = extra.get("metavar", type_name(field))
         return _parameter(name, list[str] | None, names, text, panel, metavar=metavar)
-    return _parameter(name, str | None, names, text, panel, metavar=_metavar(annotation))
+    return _parameter(name, str | None, names, text, panel, metavar=_metavar(field))
 
 
 def _argument(name: str, field: FieldInfo) -> Parameter:
@@ -129,11 +137,11 @@ def _argument(name: str, field: FieldInfo) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, info])
 
 
-def _metavar(annotation: Any) -> str:
-    members = [member for member in get_args(annotation) if member is not types.NoneType]
-    if get_origin(annotation) in (Union, types.UnionType) and len(members) == 1:
-        annotation = members[0]
-    return type_name(annotation)
+def _metavar(field: FieldInfo) -> str:
+    members = [member for member in get_args(field.annotation) if member is not types.NoneType]
+    if get_origin(field.annotation) in (Union, types.UnionType) and len(members) == 1:
+        return _type_name(members[0])
+    return type_name(field)
 
 
 def _parameter(name: str, kind: Any, names: list[str], text: str, panel: str, **more: Any) -> Parameter:
@@ -148,25 +156,21 @@ def _switch(name: str, names: list[str], text: str, panel: str) -> Parameter:
     return _parameter(name, bool | None, names, text, panel, metavar="")
 
 
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-
-
 def _value(name: str, names: list[str], text: str, metavar: str, kind: Any = str | None) -> Parameter:
     return _parameter(name, kind, names, text, OPTIONS, metavar=metavar)
 
 
 GENERAL = [
-    _value("recipe", ["--recipe", "-r"], "Set of options, by name or file.", "name"),
-    _value("set_", ["--set"], "Set any other option; may be repeated.", "option=value", list[str] | None),
+    _value("recipe", ["--recipe", "-r"], "Recipe: a set of options, by name or file.", "name"),
+    _value("set_", ["--set"], "Set any other option; repeatable.", "option=value", list[str] | None),
     _value(
         "config_file", ["--config", "-c"], "TOML file of options, e.g. an artifact's config.toml.", "file"
     ),
 ]
 REPORTING = [
-    _switch("explain", ["--explain"], "Print every option with its value and origin; run nothing.", RUN),
+    _switch("explain", ["--explain"], "Print every option with its value and origin, and exit.", RUN),
     _switch("json_", ["--json"], "Print the result as JSON.", RUN),
-    _switch("verbose", ["--verbose", "-v"], "Say more.", RUN),
-    _switch("quiet", ["--quiet", "-q"], "Say warnings and errors only.", RUN),
+    _switch("verbose", ["--verbose", "-v"], "More messages.", RUN),
+    _switch("quiet", ["--quiet", "-q"], "Only warnings and errors.", RUN),
     _switch("debug", ["--debug"], "Show tracebacks.", RUN),
 ]

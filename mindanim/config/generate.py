@@ -7,61 +7,77 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import field_validator, model_validator
 
 from mindanim.config.names import NAME
-from mindanim.config.option import StageConfig, opt, spelled
+from mindanim.config.option import StageConfig, Variants, opt, spelled
+from mindanim.config.variants import PLUGIN
 
 Feature = Literal["semantic", "structure", "motion"]
 
-_VIDEOS = "it names the folder of finished videos of the subject: videos, or videos-LABEL"
+_VIDEOS = "name a folder of the subject's finished videos: videos, or videos-LABEL"
 _NAMED_NOISE = {"shared": 1.0, "independent": 0.0}
+_SDEDIT = {"sampler": ("sdedit",)}
+_RELEASED = {"sampler": ("released",)}
 
 
 class GenerateConfig(StageConfig):
     """From decoded features to frames."""
 
-    sampler: Literal["sdedit", "released"] = opt(
+    stage_version = 1  # as first released
+
+    sampler: Annotated[str, Variants("sampler", ("sdedit", "released"))] = opt(
         "sdedit",
-        "sdedit noises the decoded latents and denoises from there; released is the published procedure.",
+        "sdedit adds noise to the decoded latents and denoises them; released is the published procedure.",
         flag=True,
     )
+    sampler_arguments: dict[str, Any] = opt(
+        {}, "Arguments of a sampler from another package; set them in a recipe.", only={"sampler": (PLUGIN,)}
+    )
     steps: int = opt(
-        20, "Steps of the full schedule of sdedit; the share `strength` of them is run.", flag=True, ge=1
+        20,
+        "Steps of sdedit's full schedule; the fraction `strength` of them is run.",
+        flag=True,
+        ge=1,
+        only=_SDEDIT,
     )
     strength: float = opt(
         0.75,
-        "Share of the schedule that sdedit runs: 1 ignores the decoded latents, near 0 keeps them.",
+        "Fraction of the schedule that sdedit runs: 1 ignores the decoded latents, near 0 keeps them.",
         flag=True,
         gt=0,
         le=1,
+        only=_SDEDIT,
     )
     guidance: float = opt(
         7.5,
-        "Weight of the decoded text condition in sdedit; 1 does without the second evaluation.",
+        "Classifier-free guidance towards the decoded text condition; 1 skips the second evaluation.",
         flag=True,
         ge=0,
+        only=_SDEDIT,
     )
     without: tuple[Feature, ...] = opt(
-        (), "Features to leave out: empty prompt, mean training latent, first frame repeated.", flag=True
+        (),
+        "Features to leave out, replaced by the empty prompt, the mean training latent, a still first frame.",
+        flag=True,
     )
     oracle: tuple[Feature | Literal["all"], ...] = opt(
-        (), "True features in the place of decoded ones; all is the ceiling of any decoder.", flag=True
+        (), "Use true features instead of decoded ones; all gives the ceiling of any decoder.", flag=True
     )
     no_brain: bool = opt(
         False,
-        "Decode noise with the test responses' mean and covariance in the place of the responses.",
+        "Decode noise with the mean and covariance of the test responses instead of the responses.",
         flag=True,
     )
     repeats: Literal["all", "odd", "even"] = opt(
         "all", "Decode the mean over all repeats of the test clips, or over every second one only."
     )
     clips: str = opt(
-        "", "Test clips to make: numbers (1-20,35) in table order, or clip ids; empty is all.", flag=True
+        "", "Test clips to generate: numbers in table order (1-20,35) or clip ids; empty is all.", flag=True
     )
     limit: int | None = opt(
-        None, "Make at most this many of the chosen clips.", flag=True, unit="clips", ge=1
+        None, "Generate at most this many of the chosen clips.", flag=True, unit="clips", ge=1
     )
     features: Annotated[str, spelled(f"(videos(-{NAME})?)?", _VIDEOS)] = opt(
         "",
-        "Sample again from the decoded features of these finished videos, e.g. videos or videos-LABEL.",
+        "Sample again from the decoded features of these finished videos: videos or videos-LABEL.",
         identity=False,
     )
     noise: float = opt(
@@ -72,24 +88,29 @@ class GenerateConfig(StageConfig):
     )
     seed: int = opt(0, "Seed of all noise; each clip derives its own.", ge=0)
     diffusion: str = opt("demo", "Diffusion model: demo, a local folder, or a hub id.", identity=False)
-    released_steps: int = opt(50, "DDIM steps of the released sampler, down and up again.", ge=1, le=999)
-    released_noise_timestep: int = opt(
-        200, "Level of the noise that the released sampler adds.", ge=0, le=999
+    released_steps: int = opt(
+        50, "DDIM steps of the released sampler, inversion and sampling each.", ge=1, le=999, only=_RELEASED
     )
-    released_guidance: float = opt(12.5, "Guidance of the released sampler.", ge=0)
+    released_noise_timestep: int = opt(
+        200, "Timestep of the noise that the released sampler adds.", ge=0, le=999, only=_RELEASED
+    )
+    released_guidance: float = opt(
+        12.5, "Classifier-free guidance of the released sampler.", ge=0, only=_RELEASED
+    )
     released_negative_prompt: str = opt(
         "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured",
-        "What the released sampler leads away from; cut to the condition's length.",
+        "Negative prompt of the released sampler, cut to the length of the condition.",
+        only=_RELEASED,
     )
     compile: bool = opt(
-        False, "Compile the network with torch.compile: a slow start, then faster.", identity=False
+        False, "Compile the network with torch.compile: slow to start, then faster.", identity=False
     )
     frames_at_once: int | None = opt(
-        None, "Frames the autoencoder decodes together; none chooses by memory.", identity=False, ge=1
+        None, "Frames that the autoencoder decodes together; none chooses by memory.", identity=False, ge=1
     )
     tile: int | None = opt(
         None,
-        "Side of the tiles the autoencoder decodes a frame in: less memory, other pixels. None: no tiles.",
+        "Decode frames in tiles of this side: less memory, slightly different pixels. none: no tiles.",
         unit="px",
         ge=64,
     )
@@ -108,7 +129,9 @@ class GenerateConfig(StageConfig):
     def _consistent(self) -> Self:
         both = [feature for feature in self.without if self.is_true(feature)]
         if both:
-            raise ValueError(f"{', '.join(both)}: a feature is either left out (without) or true (oracle)")
+            raise ValueError(
+                f"{', '.join(both)}: a feature cannot be both left out (without) and true (oracle)"
+            )
         if self.no_brain and not any(map(self.is_decoded, get_args(Feature))):
             raise ValueError("no_brain has nothing to decode: every feature is left out or true")
         return self

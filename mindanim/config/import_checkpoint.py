@@ -14,14 +14,22 @@ class ImportCheckpointConfig(StageConfig):
     """A published checkpoint to a decoder of this package."""
 
     stage: ClassVar = "import-checkpoint"
+    stage_version = 1  # as first released
 
-    kind: Literal["semantic", "structure", "motion"] = opt(..., "Which decoder the file holds.")
+    kind: Literal["semantic", "structure", "motion"] = opt(..., "Which decoder the file contains.")
     file: Path = opt(..., "The .pth file, as published.", identity=False)
-    heads: int = opt(4, "Attention heads of the motion generator, which the file does not tell.", ge=1)
+    heads: int = opt(
+        4,
+        "Attention heads of the motion generator, which the file does not state.",
+        ge=1,
+        only={"kind": ("motion",)},
+    )
     rollout_mask: Literal["causal", "first"] = opt(
         "first",
-        "What a frame sees at inference: its past, or (as published) from the third frame on only frame 0.",
+        "What a frame attends to at inference: all past frames, or (published) only frame 0 from the third "
+        "frame on.",
         flag=True,
+        only={"kind": ("motion",)},
     )
 
     @field_validator("file")

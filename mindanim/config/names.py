@@ -1,4 +1,4 @@
-"""The names users type, and what to say about one that does not exist."""
+"""The names users type: artifact kinds, stages, datasets, labels, flags."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MAKER = {
 }
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-"""A dataset or a label: part of a folder's name, after the first dash of which a label begins."""
+"""A dataset or a label. Both are parts of folder names; a label follows the first dash."""
 NAME_RULE = (
     "it becomes part of a folder's name; use letters, digits, '.', '_' and '-', a letter or digit first"
 )
 
 
 def kind_of_dataset(dataset: str) -> str:
-    """Which reader a dataset's name asks for: ``bids`` for ``bids`` and for ``bids-lab2``.
+    """The reader a dataset's name stands for: ``bids`` for both ``bids`` and ``bids-lab2``.
 
-    What follows the dash keeps two studies of one kind apart: a name is a folder of the work folder.
+    What follows the dash keeps two studies of one kind apart in the work folder.
     """
     return dataset.lower().partition("-")[0]
 

@@ -1,17 +1,29 @@
-"""How an option is declared: once, with its type, default, unit and help."""
+"""How an option is declared: once, with its type, default, unit, help and the choices it depends on."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from mindanim.vocabulary.words import unknown
+
+IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+"""A class outside this package, as "module:Class"."""
 
 
 def spelled(pattern: str, rule: str) -> AfterValidator:
-    """A text that matches all of `pattern`, or none is given; what does not is refused with `rule`, in words.
+    """A text that is None or matches all of `pattern`; any other is refused with `rule`, a rule in words.
 
-    rule: what is possible and why, to follow "label = 'x' is not possible: ".
+    Args:
+        pattern: Regular expression.
+        rule: What is possible and why; it follows "label = 'x' is not possible: ".
     """
 
     def check(value: str | None) -> str | None:
@@ -22,41 +34,87 @@ def spelled(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-ImportPath = Annotated[
-    str, spelled(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "the import path of a class, as package.module:Class")
-]
-"""A class that lies outside this package, as "module:Class"."""
+@dataclass(frozen=True)
+class Variants:
+    """The type of an option that picks a variant by name: one of ours, or one from another package.
+
+    Args:
+        thing: What is picked, "decoder"; other packages bring theirs by entry points (mindanim.decoders).
+        own: The names of this package's variants.
+        paths: Whether a class may also be given by its import path, module:Class.
+    """
+
+    thing: str
+    own: tuple[str, ...]
+    paths: bool = False
+
+    def check(self, value: str) -> str:
+        """The name itself; ValueError with the likely name when there is no such variant."""
+        names = [*self.own, *(point.name for point in entry_points(group=f"mindanim.{self.thing}s"))]
+        if value in names or (self.paths and re.fullmatch(IMPORT_PATH, value)):
+            return value
+        sentence = unknown(self.thing, value, names)
+        path = self.paths and not sentence.endswith("?")  # a likely name needs no other advice
+        raise ValueError(sentence + ("; your own class is written package.module:Class" if path else ""))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
 
 class Options(BaseModel):
-    """A frozen group of options; unknown keys are errors."""
+    """A frozen group of options; unknown keys are errors.
+
+    Attributes:
+        regardless: Inherited options that have an effect here whatever their `only` says.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    regardless: ClassVar[tuple[str, ...]] = ()
 
 
 class StageConfig(Options):
     """The options of one stage that decide its result.
 
     Fields declared with ``identity=False`` change how the work is done, not what comes out.
-    stage: the subcommand that reads these options, where that is not the one that usually makes the artifact.
+
+    Attributes:
+        stage: The subcommand that reads these options, where it is not the usual one for its artifact.
+        stage_version: Part of every identity. Raise it when a default or the meaning of a result changes, so
+            that older artifacts are recognised as outdated, and say why in the comment next to it. A new
+            option whose default keeps the old behaviour needs no new version.
     """
 
     stage: ClassVar[str] = ""
+    stage_version: ClassVar[int] = 1
 
 
 def opt(
-    default: Any, help: str, *, unit: str = "", flag: bool = False, identity: bool = True, **constraints: Any
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    flag: bool = False,
+    identity: bool = True,
+    only: Mapping[str, tuple[Any, ...]] | None = None,
+    **constraints: Any,
 ) -> Any:
     """Declare one option.
 
-    default: the value without any recipe; ``...`` makes the option required.
-    help: one sentence for ``--help`` and the reference page.
-    unit: physical unit, shown beside the help ("s", "px", "clips").
-    flag: whether the option is a first-class flag of its command; others are reached by ``--set`` and
-    recipes.
-    identity: whether a different value makes a different artifact.
-    constraints: pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``). How a text is spelled is
-    said by its type (`spelled`), not by a pattern, which no reader of an error understands.
+    Args:
+        default: The value without any recipe; ``...`` makes the option required.
+        help: One sentence for ``--help`` and the reference page.
+        unit: Physical unit, shown after the help ("s", "px", "clips").
+        flag: Whether it is a first-class flag of its command; others are set by ``--set`` and recipes.
+        identity: Whether a different value makes a different artifact.
+        only: Other options and the values of each with which this one has an effect (see
+            `mindanim.config.variants`); without them it always has.
+        constraints: Pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``). The spelling of a text
+            is checked by its type (`spelled`), whose rule is in words, never by a pattern.
     """
-    extra: dict[str, Any] = {"unit": unit, "flag": flag, "identity": identity}
+    extra: dict[str, Any] = {"unit": unit, "flag": flag, "identity": identity, "only": dict(only or {})}
     return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+def declared(field: FieldInfo) -> Mapping[str, Any]:
+    """What `opt` recorded of an option: unit, flag, identity, only."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

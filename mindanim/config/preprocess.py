@@ -12,91 +12,110 @@ from mindanim.config.option import StageConfig, opt
 class PreprocessConfig(StageConfig):
     """How BOLD runs become responses per clip."""
 
+    stage_version = 1  # as first released
+
     lags_s: tuple[float, ...] | None = opt(
         None,
-        "Time from a clip's onset to the signal taken as its response; several are possible. None: the "
+        "Delays from clip onset at which the BOLD signal is sampled as the response, one or more. none: the "
         "study's own.",
         unit="s",
         flag=True,
         min_length=1,
     )
     lag_mode: Literal["stack", "mean"] = opt(
-        "stack", "Keep several lags side by side as input of the decoders, or average them."
+        "stack", "Give several lags to the decoders separately, or average them."
     )
     interpolation: Literal["cubic", "linear"] = opt(
-        "cubic", "How to read the signal between volumes where a lag is no multiple of the TR."
+        "cubic", "Interpolation between volumes where a lag is not a multiple of the TR."
     )
     edge: Literal["error", "drop", "nearest"] = opt(
         "error",
-        "What to do with clips whose response lies outside the run: stop, leave them out, or take the "
-        "nearest volume.",
+        "Clips whose response falls outside the run: stop, drop them, or use the nearest volume.",
     )
     structures: tuple[str, ...] = opt(
         ("cortex",),
-        "Structures of dense CIFTI runs to take: cortex, subcortex, all, or by name, e.g. thalamus.",
+        "Structures of dense CIFTI runs to use: cortex, subcortex, all, or by name, e.g. thalamus.",
         min_length=1,
     )
     detrend: Literal["polynomial", "cosine", "none"] = opt(
         "polynomial", "Model of slow drifts removed from every run."
     )
-    detrend_order: int = opt(4, "Highest degree of the drift polynomial.", flag=True, ge=0, le=20)
+    detrend_order: int = opt(
+        4, "Degree of the drift polynomial.", flag=True, ge=0, le=20, only={"detrend": ("polynomial",)}
+    )
     high_pass_s: float = opt(
-        128.0, "Longest period that the cosine model leaves in the signal.", unit="s", gt=0
+        128.0,
+        "Cutoff period of the cosine drift model; slower drifts are removed.",
+        unit="s",
+        gt=0,
+        only={"detrend": ("cosine",)},
     )
     confounds: tuple[
         Literal["motion", "wm_csf", "global_signal", "compcor", "high_pass", "ica_aroma"], ...
     ] = opt(
         (),
-        "Confounds regressed out together with the drifts, by nilearn's names; needs fMRIPrep's tables.",
+        "Confounds to regress out with the drifts, by nilearn's names; needs fMRIPrep's confound tables.",
     )
     confounds_motion: Literal["basic", "derivatives", "power2", "full"] = opt(
-        "full", "Motion confounds: 6 parameters, with derivatives or squares (12), or both (24)."
+        "full",
+        "Motion confounds: 6 parameters, with derivatives or squares (12), or with both (24).",
+        only={"confounds": ("motion",)},
     )
     standardize: Literal["training", "transductive"] = opt(
         "training",
-        "Scale test responses by the training runs' statistics, or (transductive) by the test set's own.",
+        "Scale test responses by the training runs' statistics, or (transductive) by their own.",
         flag=True,
     )
     selection: Literal["reliability", "variance", "none"] = opt(
         "reliability",
-        "Choose voxels by how well responses repeat, by temporal variance, or take all.",
+        "Select voxels by response reliability or temporal variance, or keep all.",
         flag=True,
     )
     voxels: int = opt(
-        4500, "Most voxels to keep, best first; 0 keeps all that pass.", unit="voxels", flag=True, ge=0
+        4500,
+        "Most voxels to keep, best first; 0 keeps all that pass.",
+        unit="voxels",
+        flag=True,
+        ge=0,
+        only={"selection": ("reliability", "variance")},
     )
     alternative: Literal["greater", "two-sided"] = opt(
-        "greater", "Reliability test: positive reproducibility only, or (as released) negative too."
+        "greater", "Reliability test: one-sided, or (as released) two-sided."
     )
     correction: Literal["fdr", "bonferroni", "none"] = opt(
-        "fdr", "Correction of the reliability test for many voxels."
+        "fdr", "Multiple-comparison correction of the reliability test."
     )
     alpha: float = opt(
-        0.05, "Largest corrected p value of a chosen voxel; 1 sets no threshold.", flag=True, gt=0, le=1
+        0.05,
+        "Largest corrected p value of a selected voxel; 1 sets no threshold.",
+        flag=True,
+        gt=0,
+        le=1,
+        only={"selection": ("reliability",)},
     )
     selection_exclude: tuple[str, ...] = opt(
-        (), "Training segments kept out of the choice of voxels, for example those that validate a decoder."
+        (), "Training segments left out of voxel selection, for example those that validate a decoder."
     )
     roi: tuple[str, ...] = opt(
-        (), "Keep voxels of these regions only, e.g. V1,V2,MT; mmp-visual is a list of 12.", flag=True
+        (), "Keep only voxels of these regions, e.g. V1,V2,MT; mmp-visual stands for 12 areas.", flag=True
     )
     atlas: str = opt(
         "",
-        "Regions: mmp, yeo7, yeo17, a CIFTI dlabel or a NIfTI file of labels; empty takes the study's own.",
+        "Regions: mmp, yeo7, yeo17, a CIFTI dlabel or a NIfTI label file; empty uses the study's own.",
         flag=True,
         identity=False,
     )
     purge_s: float = opt(
         0.0,
-        "Leave out training clips that end or begin within this time of a test clip in the same run.",
+        "Drop training clips that end or begin within this time of a test clip in the same run.",
         unit="s",
         ge=0,
     )
     exclude: tuple[str, ...] = opt(
-        (), "Clips to leave out, by clip_id; @FILE reads them from a file, one a line."
+        (), "Clips to drop, by clip_id; @FILE reads them from a file, one per line."
     )
     check_tr: bool = opt(
-        True, "Stop where a run's header states another TR than the study; otherwise trust the study."
+        True, "Stop if a run's header and the study disagree on the TR; otherwise trust the study."
     )
 
     @model_validator(mode="after")

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from mindanim.config.names import STAGES, flag_name
-from mindanim.config.option import Options, StageConfig
+from mindanim.config.option import Options, StageConfig, declared
+from mindanim.config.parse import NONE, parse
+from mindanim.config.problems import Layer, invalid_option, unknown_option, without_effect
 from mindanim.config.recipes import Recipe, default_recipe, load_config_file, load_recipe
 from mindanim.config.run_options import RunOptions
-from mindanim.errors import ConfigError, MindanimError, UsageError, raise_together
+from mindanim.config.variants import settle, unmet, with_value
+from mindanim.errors import MindanimError, UsageError, raise_together
 from mindanim.vocabulary.words import unknown
 
 M = TypeVar("M", bound=Options)
 C = TypeVar("C", bound=StageConfig)
 
-NONE = "none"
-# --data has an order of its own, in which the dataset's variable comes before the general one.
+# --data has its own order: the variable of the dataset comes before the general one.
 _NOT_FROM_ENVIRONMENT = {"data", "force", "dry_run"}
 
 
@@ -33,8 +34,13 @@ def _set_name(option: str) -> str:
 class Asked:
     """What a user asked of a stage, before anything is looked up or checked.
 
-    flags: option -> value, of the stage and of the run; texts are parsed, other values taken as they are.
-    sets: "option=value" texts. flag_name: how messages call a flag, by the option's name.
+    Args:
+        flags: Option -> value, of the stage and of the run; texts are parsed, other values used unchanged.
+        sets: "option=value" texts.
+        config_file: Of ``--config``.
+        recipe: Name or file of a recipe; None picks the dataset's.
+        environment: Variable -> value.
+        flag_name: Option name -> what messages call its flag.
     """
 
     flags: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +61,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Resolution(Generic[C]):
-    """The validated options of one call of a stage, and for each of them where its value came from."""
+    """The validated options of one call of a stage, and where each value came from."""
 
     stage: str
     config: C
@@ -65,7 +71,10 @@ class Resolution(Generic[C]):
     run_origins: dict[str, str]
 
     def explain(self) -> list[dict[str, Any]]:
-        """One row per option, the shared ones first: option, value, unit, origin, help, flag."""
+        """One row per option, shared ones first: option, value, unit, origin, help, flag.
+
+        The value of an option that has no effect is None, and its origin says why.
+        """
         pairs: list[tuple[Options, dict[str, str]]] = [
             (self.run, self.run_origins),
             (self.config, self.origins),
@@ -73,28 +82,20 @@ class Resolution(Generic[C]):
         rows = []
         for options, origins in pairs:
             values = options.model_dump(mode="json")
-            for name, known in type(options).model_fields.items():
-                extra = known.json_schema_extra if isinstance(known.json_schema_extra, dict) else {}
+            for name, option in type(options).model_fields.items():
+                other = unmet(type(options), dict(options), name)
+                why = "" if other is None else f"no effect {with_value(other, getattr(options, other))}"
                 rows.append(
                     {
                         "option": name,
-                        "value": values[name],
-                        "unit": extra.get("unit", ""),
-                        "origin": origins[name],
-                        "help": known.description or "",
-                        "flag": bool(extra.get("flag", False)),
+                        "value": None if why else values[name],
+                        "unit": declared(option).get("unit", ""),
+                        "origin": why or origins[name],
+                        "help": option.description or "",
+                        "flag": bool(declared(option).get("flag", False)),
                     }
                 )
         return rows
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Values of one origin; `origin` tells, for the name of an option, where its value came from."""
-
-    origin: Callable[[str], str]
-    values: Mapping[str, Any]
-    error: type[MindanimError] = ConfigError
 
 
 def resolve(
@@ -108,10 +109,15 @@ def resolve(
     Precedence: flag, --set, --config, environment (MINDANIM_<STAGE>_<OPTION>; for the shared options
     MINDANIM_<OPTION>), recipe, default.
 
-    complete: finds what the user need not say every time, the dataset and the data folder, and says where
-    it found each.
+    Args:
+        asked: What the user asked for.
+        stage: The subcommand.
+        config: The stage's options.
+        complete: Finds what the user need not repeat, the dataset and the data folder, and says where.
 
-    Raises UsageError or ConfigError naming every problem at once.
+    Raises:
+        UsageError: A flag or ``--set`` is wrong, or does nothing; all problems are reported together.
+        ConfigError: The same for a file, the environment or a recipe.
     """
     sets, problems = _split_sets(asked.sets, stage)
     file = load_config_file(asked.config_file) if asked.config_file else None
@@ -128,21 +134,21 @@ def resolve(
     known = config.model_fields
     shared = RunOptions.model_fields
     layers = [
-        _Layer(lambda _: f"recipe {recipe.name}", recipe.options(stage, known)),
-        _Layer(lambda name: prefix + name.upper(), _environment(asked, prefix)),
-        _Layer(lambda _: str(asked.config_file), file.options(stage, known) if file else {}),
-        _Layer(_set_name, _except(sets, shared), UsageError),
-        _Layer(asked.flag_name, _except(asked.flags, shared), UsageError),
+        Layer(lambda _: f"recipe {recipe.name}", recipe.options(stage, known), typed=False),
+        Layer(lambda name: prefix + name.upper(), _environment(asked, prefix)),
+        Layer(lambda _: str(asked.config_file), file.options(stage, known) if file else {}),
+        Layer(_set_name, _except(sets, shared), UsageError),
+        Layer(asked.flag_name, _except(asked.flags, shared), UsageError),
     ]
     options, origins = _merge(config, layers, stage, problems)
     raise_together(problems)
     if options is None or run is None:
-        raise AssertionError("options that could not be made always come with a problem")
+        raise AssertionError("options that cannot be resolved always come with a problem")
     return Resolution(stage, options, run, recipe, origins, run_origins)
 
 
 def strange_variables(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for every MINDANIM_ variable that sets nothing, most likely a slip of the pen."""
+    """A sentence for every MINDANIM_ variable that sets nothing, most likely a typo."""
     shared = {f"MINDANIM_{name.upper()}" for name in RunOptions.model_fields.keys() - {"force", "dry_run"}}
     prefixes = ("MINDANIM_DATA_", *(f"MINDANIM_{stage.upper().replace('-', '_')}_" for stage in STAGES))
     return [
@@ -153,41 +159,18 @@ def strange_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def resolve_run(asked: Asked) -> RunOptions:
-    """The options that all commands share, without any stage's. Raises UsageError or ConfigError."""
+    """The options that all commands share, without those of a stage.
+
+    Raises:
+        UsageError: A flag is wrong.
+        ConfigError: The environment is wrong.
+    """
     problems: list[MindanimError] = []
     run, _ = _merge_run(asked, {}, None, problems)
     raise_together(problems)
     if run is None:
-        raise AssertionError("options that could not be made always come with a problem")
+        raise AssertionError("options that cannot be resolved always come with a problem")
     return run
-
-
-def parse(annotation: Any, text: str) -> Any:
-    """A text from the command line, the environment or TOML as the value that an option of this type takes.
-
-    Tuples are comma-separated; "none" is an empty one, and elsewhere no value, where that is allowed. A text
-    that does not fit is returned as it is, for the validation to complain about.
-    """
-    origin, members = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
-        if types.NoneType in members and text.strip().lower() in (NONE, ""):
-            return None
-        inner = [member for member in members if member is not types.NoneType]
-        return parse(inner[0], text) if len(inner) == 1 else text
-    if origin is tuple:
-        if text.strip().lower() == NONE:
-            return ()
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        kinds = (
-            members if len(members) == len(parts) and Ellipsis not in members else [members[0]] * len(parts)
-        )
-        return tuple(parse(kind, part) for kind, part in zip(kinds, parts, strict=True))
-    if origin is dict:
-        pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-        return {key.strip(): parse(members[1], value.strip()) for key, _, value in pairs}
-    if origin is Literal:
-        return next((choice for choice in members if str(choice) == text), text)
-    return text
 
 
 def _merge_run(
@@ -195,33 +178,34 @@ def _merge_run(
 ) -> tuple[RunOptions | None, dict[str, str]]:
     shared = RunOptions.model_fields
     layers = [
-        _Layer(
+        Layer(
             lambda name: f"MINDANIM_{name.upper()}",
             _only(_environment(asked, "MINDANIM_"), set(shared) - _NOT_FROM_ENVIRONMENT),
         ),
-        _Layer(lambda _: str(asked.config_file), file.tables.get("run", {}) if file else {}),
-        _Layer(_set_name, _only(sets, shared), UsageError),
-        _Layer(asked.flag_name, _only(asked.flags, shared), UsageError),
+        Layer(lambda _: str(asked.config_file), file.tables.get("run", {}) if file else {}),
+        Layer(_set_name, _only(sets, shared), UsageError),
+        Layer(asked.flag_name, _only(asked.flags, shared), UsageError),
     ]
     return _merge(RunOptions, layers, "run", problems)
 
 
 def _merge(
-    model: type[M], layers: Sequence[_Layer], stage: str, problems: list[MindanimError]
+    model: type[M], layers: Sequence[Layer], stage: str, problems: list[MindanimError]
 ) -> tuple[M | None, dict[str, str]]:
     """The validated options and their origins; problems are added to `problems`, and then there are none."""
     values: dict[str, Any] = {}
-    sources: dict[str, _Layer] = {}
+    sources: dict[str, Layer] = {}
     for layer in layers:
         for name, raw in layer.values.items():
             known = model.model_fields.get(name)
             if known is None:
-                problems.append(_unknown(stage, name, layer, model))
+                problems.append(unknown_option(stage, name, layer, model))
                 continue
             values[name] = parse(known.annotation, raw) if isinstance(raw, str) else raw
             sources[name] = layer
+    problems += _drop_without_effect(model, values, sources, stage)
     origins = {
-        name: sources[name].origin(name) if name in sources else "default" for name in model.model_fields
+        name: sources[name].origin(name) if name in values else "default" for name in model.model_fields
     }
     try:
         return model.model_validate(values), origins
@@ -230,44 +214,32 @@ def _merge(
         options: dict[str, list[Mapping[str, Any]]] = {}
         for detail in error.errors():
             options.setdefault(str(detail["loc"][:1]), []).append(detail)
-        problems += [_invalid(stage, details, model, sources, values) for details in options.values()]
+        problems += [invalid_option(stage, details, model, sources, values) for details in options.values()]
         return None, origins
 
 
-def _unknown(stage: str, name: str, layer: _Layer, model: type[Options]) -> MindanimError:
-    candidates = [*model.model_fields, *RunOptions.model_fields]
-    return layer.error(
-        f"{stage}: {unknown('option', name, candidates)}",
-        why=f"It comes from {layer.origin(name)}.",
-        hint=f"All options of this stage: mindanim {stage} --explain",
-    )
-
-
-def _invalid(
-    stage: str,
-    details: Sequence[Mapping[str, Any]],
-    model: type[Options],
-    sources: Mapping[str, _Layer],
-    values: Mapping[str, Any],
-) -> MindanimError:
-    """The problem of one option; `details` has one entry, or one for each type that it might have had."""
-    detail, *others = details
-    # Of the other types, those that say in our words what they take are worth a mention.
-    said = [detail, *(other for other in others if other["type"] == "value_error")]
-    message = ", or ".join(str(one["msg"]).removeprefix("Value error, ").rstrip(".") for one in said)
-    if not detail["loc"]:
-        return ConfigError(f"{stage}: {message}.")
-    name = str(detail["loc"][0])
-    layer = sources.get(name, _Layer(lambda _: "default", {}))
-    help_text = model.model_fields[name].description or ""
-    if detail["type"] == "missing":
-        return UsageError(f"{stage}: the option {name} is required.", why=help_text)
-    shown = values.get(name)
-    return layer.error(
-        f"{stage}: {name} = {shown!r} is not possible: {message[:1].lower()}{message[1:]}.",
-        why=f"It comes from {layer.origin(name)}.",
-        hint=f"{name}: {help_text}",
-    )
+def _drop_without_effect(
+    model: type[Options], values: dict[str, Any], sources: Mapping[str, Layer], stage: str
+) -> list[MindanimError]:
+    """Remove from `values` the options that do nothing beside the others; a problem for those typed."""
+    settled = settle(model, values)
+    idle = {name: other for name in values if (other := unmet(model, settled, name)) is not None}
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name, other in idle.items():
+        del values[name]
+        if sources[name].typed:
+            groups.setdefault((other, id(sources[name])), []).append(name)
+    return [
+        without_effect(
+            stage,
+            names,
+            other,
+            settled.get(other, model.model_fields[other].default),
+            sources[names[0]],
+            model,
+        )
+        for (other, _), names in groups.items()
+    ]
 
 
 def _split_sets(sets: Sequence[str], stage: str) -> tuple[dict[str, str], list[MindanimError]]:

@@ -1,4 +1,4 @@
-"""The options every stage shares: where things lie, which subject, which machine. None decides a result."""
+"""The options that all stages share: folders, subject, machine. None of them decides a result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class RunOptions(Options):
-    """Where the inputs and outputs lie and how the work is done; never part of an artifact's identity."""
+    """Where inputs and outputs are and how the work is done; never part of an artifact's identity."""
 
     dataset: Annotated[str | None, spelled(NAME, NAME_RULE)] = opt(
         None,
@@ -32,44 +32,38 @@ class RunOptions(Options):
     work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)
     label: Annotated[str, spelled(f"({NAME})?", NAME_RULE)] = opt(
         "",
-        "Name of a variant, kept beside the others; inputs of the same name are read where there are any.",
+        "Name of a variant, stored next to the others; inputs with the same label are read if there are any.",
         flag=True,
         identity=False,
     )
     use: dict[str, str] = Field(
         default_factory=dict,
-        description="Read this variant of an input, e.g. semantic=seed2; semantic= reads the plain one.",
+        description="Read this variant of an input, e.g. semantic=seed2; semantic= reads the unlabelled one.",
         json_schema_extra={"unit": "", "flag": True, "identity": False},
     )
     study: dict[str, str] = Field(
         default_factory=dict,
-        description="What to read of a study that comes in versions, e.g. variant=1.6mm or clip_s=2.",
+        description="Version of the study to read, where there are several, e.g. variant=1.6mm or clip_s=2.",
         json_schema_extra={"unit": "", "flag": True, "identity": False, "metavar": "key=value"},
     )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
     precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
-    batch: int | None = opt(
-        None, "Clips computed at a time; auto chooses by memory.", flag=True, identity=False, ge=1
-    )
+    batch: int | None = opt(None, "Clips per batch; auto chooses by memory.", flag=True, identity=False, ge=1)
     low_memory: bool = opt(
-        False, "Compute as little at a time as possible: slower, for small GPUs.", flag=True, identity=False
+        False, "Use as little memory as possible: slower, for small GPUs.", flag=True, identity=False
     )
     shard: str | None = opt(
         None,
-        "Do one share of the work, as 2/8; processes with the other shares fill the same folder.",
+        "Do one share of the work, e.g. 2/8; the processes with the other shares fill the same folder.",
         flag=True,
         identity=False,
     )
-    force: bool = opt(
-        False, "Build again; what is there is set aside, never deleted.", flag=True, identity=False
-    )
+    force: bool = opt(False, "Rebuild; what is there is set aside, never deleted.", flag=True, identity=False)
     dry_run: bool = opt(
-        False, "Check everything and say what would run; write nothing.", flag=True, identity=False
+        False, "Check everything and print what would run; write nothing.", flag=True, identity=False
     )
-    offline: bool = opt(False, "Never reach for the network.", flag=True, identity=False)
-    allow_partial: bool = opt(
-        False, "Accept a study of which only a part lies on disk.", flag=True, identity=False
-    )
+    offline: bool = opt(False, "Never use the network.", flag=True, identity=False)
+    allow_partial: bool = opt(False, "Allow an incomplete study.", flag=True, identity=False)
 
     @field_validator("dataset")
     @classmethod
@@ -122,7 +116,7 @@ class RunOptions(Options):
     def need_data(self) -> Path:
         """The raw data folder; InputError when none was given or found."""
         if self.data is None:
-            raise InputError("The raw data folder is not known.", hint="Add --data FOLDER.")
+            raise InputError("The raw data folder is unknown.", hint="Add --data FOLDER.")
         return self.data
 
     def need_subject(self) -> int:

@@ -36,35 +36,39 @@ _LAYOUT_DEFAULTS: dict[str, dict[str, Any]] = {
         "lags_s": (0.0,),
     },
 }
-"""What a layout has by its nature; other values are refused where they do not fit it."""
+"""Values a layout fixes or suggests; ones that do not fit the layout are refused."""
 
 
 class SimulateConfig(StageConfig):
-    """A study whose truth is known: films, BOLD runs, and what drove them."""
+    """A study with known ground truth: films, BOLD runs, and what drove them."""
+
+    stage_version = 1  # as first released
 
     layout: Literal["cc2017", "hcp", "algonauts2021", "bids"] = opt(
-        "cc2017", "Study whose folders, files and timing are imitated.", flag=True
+        "cc2017", "Study whose folders, files and timing to imitate.", flag=True
     )
     seed: int = opt(0, "Seed of the films, the subjects and the noise.", flag=True, ge=0)
     subjects: int = opt(2, "Number of subjects.", flag=True, ge=1, le=99)
     segments: int = opt(12, "Number of training films.", flag=True, ge=1, le=99)
     clips: int = opt(60, "Clips per training film.", unit="clips", flag=True, ge=2)
     repeats: int = opt(2, "Runs per training film.", flag=True, ge=1, le=99)
-    snr: float = opt(1.0, "Factor on the vertices' odds of signal to noise; 1 is realistic.", flag=True, gt=0)
+    snr: float = opt(1.0, "Multiplies every vertex's signal-to-noise ratio; 1 is realistic.", flag=True, gt=0)
     null: bool = opt(
         False,
-        "Let other films of the same kind drive the BOLD, which then knows nothing of these.",
+        "Null study: BOLD driven by other films of the same kind, so it carries nothing about these.",
         flag=True,
     )
     no_motion: bool = opt(
         False,
-        "Let the brain see each clip frozen at its first frame, so that the BOLD holds no motion.",
+        "BOLD driven by clips frozen at their first frame, so it carries no motion.",
         flag=True,
     )
     test_segments: int = opt(3, "Number of test films.", ge=1, le=99)
     test_clips: int = opt(40, "Clips per test film.", unit="clips", ge=2)
     test_repeats: int = opt(10, "Runs per test film.", ge=1, le=99)
-    vertices: int = opt(2000, "Cortical vertices per subject, about.", unit="vertices", ge=30, le=20000)
+    vertices: int = opt(
+        2000, "Approximate number of cortical vertices per subject.", unit="vertices", ge=30, le=20000
+    )
     tr_s: float = opt(2.0, "Repetition time.", unit="s", ge=0.3, le=5)
     clip_s: float = opt(2.0, "Duration of a clip.", unit="s", ge=0.5, le=10)
     scene_clips: tuple[int, int] = opt(
@@ -75,7 +79,7 @@ class SimulateConfig(StageConfig):
     )
     signed_change: float = opt(
         0.8,
-        "Share of the motion vertices that answer to signed change (darker, redder) instead of direction.",
+        "Fraction of motion vertices tuned to signed change (darker, redder) instead of direction.",
         ge=0,
         le=1,
     )
@@ -96,14 +100,14 @@ class SimulateConfig(StageConfig):
             if not 2 <= self.segments <= 4:
                 faults.append(f"segments {self.segments}: the layout has 2 to 4 films")
             if self.repeats != 1 or self.test_segments != 1 or self.test_repeats != self.segments:
-                faults.append("every film has one run, and the test film is the end of each of them")
+                faults.append("every film has one run, and its last part is the test film")
             if self.clip_s != 1:
                 faults.append(f"clip_s {self.clip_s:g}: the layout has clips of 1 s")
         if self.layout == "algonauts2021":
             if self.segments != 1 or self.test_segments != 1 or self.repeats != self.test_repeats:
-                faults.append("the layout has one set of clips for each split, and all clips equally often")
+                faults.append("the layout has one set of clips per split, and shows all clips equally often")
             if self.tr_s != self.clip_s or self.lags_s != (0.0,):
-                faults.append("the layout holds one response per clip: tr_s is clip_s, and lags_s is 0")
+                faults.append("the layout stores one response per clip: tr_s is clip_s, and lags_s is 0")
         if faults:
             raise ValueError(f"layout {self.layout}: {'; '.join(faults)}")
         return self
@@ -125,6 +129,6 @@ class SimulateConfig(StageConfig):
         if wrong:
             raise ValueError(
                 f"lags_s {wrong}: runs begin {LATE_START_S:g} s after the film and end {TAIL_S:g} s "
-                f"after it, so lags lie between {LATE_START_S:g} and {math.floor(latest * 10) / 10:g} s"
+                f"after it, so lags must be between {LATE_START_S:g} and {math.floor(latest * 10) / 10:g} s"
             )
         return self

@@ -12,7 +12,7 @@ from typing import Any
 from mindanim import console, runtime
 from mindanim.artifacts import Plan, Planned, identity_of
 from mindanim.artifacts.files import sync
-from mindanim.artifacts.identity import semantic_options
+from mindanim.artifacts.identity import options_of
 from mindanim.artifacts.lock import locked
 from mindanim.config.run_options import RunOptions
 from mindanim.config.simulate import SimulateConfig
@@ -81,7 +81,7 @@ def _facts(root: Path) -> dict[str, Any]:
 def _differences(facts: dict[str, Any], config: SimulateConfig) -> str:
     if not facts:
         return f"There is no {FACTS_FILE} in it, so it is no simulated study."
-    before, now = facts.get("options", {}), semantic_options(config)
+    before, now = facts.get("options", {}), options_of(config)
     changed = [
         f"option {name}: {before.get(name)!r} -> {now.get(name)!r}"
         for name in sorted(before.keys() | now.keys())

@@ -76,7 +76,7 @@ def test_kind_seed_and_inputs_count() -> None:
 
 def test_identity_is_stable_across_versions() -> None:
     # A change here makes every artifact that users have look different: raise SCHEMA_VERSION if meant.
-    assert IDENTITY == "ff284e6efe1c1bf3cdd534feccfc9b0db57dddd1cc4ce9f16b5f8014b7feeff2"
+    assert IDENTITY == "0d22ca7e0f24e48300cadfd47610f73bc51b6942b3086659421171c536178dd3"
 
 
 class TestFingerprint:

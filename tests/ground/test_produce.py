@@ -109,7 +109,7 @@ def test_other_inputs_are_refused_with_the_difference(tmp_path: Path) -> None:
         make(tmp_path, build=never, inputs={"films": Source.of_files("films", [film, new], film.parent)})
     assert "input films" in caught.value.why
     assert "added: seg2.mp4" in caught.value.why and "changed: seg1.mp4" in caught.value.why
-    with pytest.raises(InputError, match="input films: is not used any more"):
+    with pytest.raises(InputError, match="input films: is no longer used"):
         make(tmp_path, build=never)
 
 
@@ -181,7 +181,7 @@ class TestStaleness:
         _, semantic = self.chain(tmp_path)
         videos = make(tmp_path, "videos", {"semantic": semantic})
         make(tmp_path, factor=5.0, run={"force": True})
-        assert any("semantic was made from another fmri" in reason for reason in staleness(videos))
+        assert any("semantic was made from a different fmri" in reason for reason in staleness(videos))
 
     def test_the_stale_stage_itself_refuses_to_be_reused(self, tmp_path: Path) -> None:
         self.chain(tmp_path)
@@ -198,8 +198,8 @@ class TestStaleness:
 
         again = make(tmp_path, build=otherwise, run={"force": True})
         assert again.identity == fmri.identity and again.digest != fmri.digest
-        assert "another result" in " ".join(staleness(semantic))
-        with pytest.raises(InputError, match="another result"):
+        assert "a different result" in " ".join(staleness(semantic))
+        with pytest.raises(InputError, match="a different result"):
             make(tmp_path, "semantic", {"fmri": again}, build=never)
 
     def test_a_rebuild_with_the_same_result_does_not(self, tmp_path: Path) -> None:
@@ -404,7 +404,12 @@ class TestManifest:
         with invocation.invoked(asked):
             manifest = make(tmp_path, factor=3.0, rows=2, seed=9).manifest
         assert manifest["command"] == ["mindanim", "toy"]
-        assert manifest["config"]["factor"] == {"value": 3.0, "origin": "--factor", "identity": True}
+        assert manifest["config"]["factor"] == {
+            "value": 3.0,
+            "origin": "--factor",
+            "identity": True,
+            "changed": True,
+        }
         assert manifest["config"]["rows"]["origin"] == "recipe x"
         assert manifest["config"]["seed"]["origin"] == "computed"
         assert manifest["config"]["clip"]["identity"] is False

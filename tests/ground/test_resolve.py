@@ -15,7 +15,8 @@ from mindanim.artifacts.manifest import replayable
 from mindanim.config import option as fields
 from mindanim.config import recipes
 from mindanim.config.generate import GenerateConfig
-from mindanim.config.resolve import Asked, Resolution, parse, resolve, resolve_run, strange_variables
+from mindanim.config.parse import parse
+from mindanim.config.resolve import Asked, Resolution, resolve, resolve_run, strange_variables
 from mindanim.config.run_options import RunOptions
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig
 from mindanim.errors import ConfigError, UsageError
@@ -176,7 +177,7 @@ class TestProblems:
                 "train-semantic",
                 TrainSemanticConfig,
                 {"decoder": "mpl"},
-                "'mlp' or 'ridge', or the import path of",
+                r"unknown decoder 'mpl': did you mean 'mlp'\?",
             ),
             ("train-motion", TrainMotionConfig, {"decoder": "my.module"}, "package.module:Class"),
         ):

@@ -1,0 +1,105 @@
+"""What to say about options that are unknown, invalid, or without effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mindanim.config.option import Options
+from mindanim.config.run_options import RunOptions
+from mindanim.config.variants import circumstance, conditions, example, with_value
+from mindanim.errors import ConfigError, MindanimError, UsageError
+from mindanim.vocabulary.words import names_and_more, unknown
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Options from one origin.
+
+    Args:
+        origin: Option name -> where its value came from.
+        values: Option name -> value, as given.
+        error: The class of what is reported about these values.
+        typed: Whether the user asked for each value in this call. Recipes are not typed: they hold the
+            options of all variants, and those of the others are passed over.
+    """
+
+    origin: Callable[[str], str]
+    values: Mapping[str, Any]
+    error: type[MindanimError] = ConfigError
+    typed: bool = True
+
+
+DEFAULTS = Layer(lambda _: "default", {})
+
+
+def unknown_option(stage: str, name: str, layer: Layer, model: type[Options]) -> MindanimError:
+    """An option that `stage` does not have."""
+    candidates = [*model.model_fields, *RunOptions.model_fields]
+    return layer.error(
+        f"{stage}: {unknown('option', name, candidates)}",
+        why=f"It comes from {layer.origin(name)}.",
+        hint=f"List all options of this stage: mindanim {stage} --explain",
+    )
+
+
+def without_effect(
+    stage: str, names: Sequence[str], other: str, value: Any, layer: Layer, model: type[Options]
+) -> MindanimError:
+    """Options that do nothing because another one has the wrong value for them.
+
+    Args:
+        stage: The subcommand.
+        names: The options without effect, all from `layer` and all because of `other`.
+        other: The option they depend on.
+        value: Its value.
+        layer: Where the options come from.
+        model: The stage's options.
+    """
+    written = list(dict.fromkeys(layer.origin(name) for name in names))
+    one_by_one = len(written) == len(names)
+    what = names_and_more(written if one_by_one else names)
+    found = "" if one_by_one else f"Set in {written[0]}. "
+    wanted = _wanted(model, names[0], other)
+    verb, whose = ("does", "It has") if len(names) == 1 else ("do", "They have")
+    choice = example(model, other, wanted)
+    return layer.error(
+        f"{stage}: {what} {verb} nothing {with_value(other, value)}.",
+        why=f"{found}{whose} an effect only {circumstance(model, other, wanted)}.",
+        hint=f"Leave {'it' if len(names) == 1 else 'them'} out{f', or add {choice}' if choice else ''}.",
+    )
+
+
+def _wanted(model: type[Options], name: str, other: str) -> tuple[Any, ...]:
+    """The values of `other` that give `name` an effect, by its own condition or one further up."""
+    depends = conditions(model, name)
+    return depends[other] if other in depends else next(_wanted(model, up, other) for up in depends)
+
+
+def invalid_option(
+    stage: str,
+    details: Sequence[Mapping[str, Any]],
+    model: type[Options],
+    sources: Mapping[str, Layer],
+    values: Mapping[str, Any],
+) -> MindanimError:
+    """The problem of one option; `details` has one entry, or one for each type that it might have had."""
+    detail, *others = details
+    # Of the other types, those that say in our words what they take are worth a mention.
+    said = [detail, *(other for other in others if other["type"] == "value_error")]
+    message = ", or ".join(str(one["msg"]).removeprefix("Value error, ").rstrip(".") for one in said)
+    if not detail["loc"]:
+        return ConfigError(f"{stage}: {message}.")
+    name = str(detail["loc"][0])
+    layer = sources.get(name, DEFAULTS)
+    help_text = model.model_fields[name].description or ""
+    if detail["type"] == "missing":
+        return UsageError(f"{stage}: the option {name} is required.", why=help_text)
+    shown = values.get(name)
+    end = "" if message.endswith("?") else "."
+    return layer.error(
+        f"{stage}: {name} = {shown!r} is not possible: {message[:1].lower()}{message[1:]}{end}",
+        why=f"It comes from {layer.origin(name)}.",
+        hint=f"{name}: {help_text}",
+    )
