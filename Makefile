@@ -7,12 +7,11 @@ export HF_HUB_OFFLINE := 1
 
 .PHONY: demo demo-quick test lint docs clean
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mindanim needs Python 3.11 or newer: run make with PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing mindanim and its dependencies into $(VENV) (a few GB, about 3 minutes, first time only)"
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -26,6 +25,7 @@ test: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check mindanim tests examples
+	$(BIN)/ruff format --check mindanim tests examples
 	$(BIN)/mypy
 
 docs: $(STAMP)

@@ -8,7 +8,9 @@ model, the scale comes from the blocks.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,10 @@ _STRONGEST = 0.95
 """Correlation of neighbouring clips beyond which nothing is sure."""
 _GONE = 1e-4
 """Correlation taken for none."""
+_STEP = 0.01
+"""By how much the correlation is raised to see what the inflation depends on."""
+_LONGEST = math.ceil(math.log(_GONE) / math.log(_STRONGEST + _STEP))
+"""Lag from which on the strongest correlation is gone."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,9 @@ def dependence(
     _, dense = np.unique(blocks[order], return_inverse=True)
     correlation = _lag_one(scores, within)
     inflation, df, flips = _ratios(_block_covariance(dense, within, correlation), dense)
-    step = 0.01
-    above = _ratios(_block_covariance(dense, within, correlation + step), dense)[0]
+    above = _ratios(_block_covariance(dense, within, correlation + _STEP), dense)[0]
     # Delta method: the variance of a lag-one correlation is (1 - correlation^2) / n (Bartlett 1946).
-    doubt = (np.log(above / inflation) / step) ** 2 * (1 - correlation**2) / len(scores)
+    doubt = (np.log(above / inflation) / _STEP) ** 2 * (1 - correlation**2) / len(scores)
     # The relative variance of an estimate of df degrees of freedom is 2 / df, and those of factors add up.
     return Dependence(inflation, 2 / (2 / df + float(doubt)), flips)
 
@@ -88,14 +93,44 @@ def _lag_one(scores: NDArray[np.float64], segments: NDArray[np.intp]) -> float:
 def _block_covariance(
     blocks: NDArray[np.intp], segments: NDArray[np.intp], correlation: float
 ) -> NDArray[np.float64]:
-    """Covariance of the block totals of an AR(1) process of variance 1, started afresh in each segment."""
+    """Covariance of the block totals of an AR(1) process of variance 1, restarted in each segment."""
     count = int(blocks.max()) + 1
-    covariance = np.diag(np.bincount(blocks, minlength=count).astype(np.float64))
-    lag, share = 1, correlation
-    while lag < len(blocks) and share > _GONE:
-        alike = segments[:-lag] == segments[lag:]
-        pairs = np.bincount((blocks[:-lag] * count + blocks[lag:])[alike], minlength=count * count)
-        square = share * pairs.reshape(count, count)
-        covariance += square + square.T
-        lag, share = lag + 1, share * correlation
-    return covariance
+    shares = np.cumprod(np.full(len(blocks), correlation))
+    lags, cells, forward, backward = _neighbours(blocks.tobytes(), segments.tobytes())
+    used = np.searchsorted(lags, np.count_nonzero(shares > _GONE), side="right")
+    share = shares[lags[:used] - 1]
+    totals = np.bincount(
+        np.concatenate([np.arange(count) * (count + 1), cells[:used]]),
+        weights=np.concatenate([np.bincount(blocks), share * forward[:used] + share * backward[:used]]),
+        minlength=count * count,
+    )
+    return totals.reshape(count, count).astype(np.float64, copy=False)
+
+
+@lru_cache(maxsize=32)
+def _neighbours(blocks: bytes, segments: bytes) -> tuple[NDArray[np.intp], ...]:
+    """Count the pairs of clips within a segment, by lag and blocks; cached, for all metrics ask the same.
+
+    Returns:
+        lag: (entry,), ascending. cell: (entry,), position in the flattened (block, block) table.
+        forward, backward: (entry,), pairs whose earlier clip is in the block of the row, of the column.
+    """
+    block, segment = (np.frombuffer(numbers, dtype=np.intp) for numbers in (blocks, segments))
+    count = int(block.max()) + 1
+    parts: list[tuple[NDArray[np.intp], ...]] = []
+    for lag in range(1, min(len(block), _LONGEST + 1)):
+        alike = segment[:-lag] == segment[lag:]
+        if not alike.any():
+            break
+        first, second = block[:-lag][alike], block[lag:][alike]
+        ahead, back = first * count + second, second * count + first
+        cells = np.unique(np.concatenate([ahead, back]))
+        forward, backward = (
+            np.bincount(np.searchsorted(cells, found), minlength=len(cells)) for found in (ahead, back)
+        )
+        parts.append((np.full(len(cells), lag), cells, forward, backward))
+    return (
+        tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        if parts
+        else (np.empty(0, np.intp),) * 4
+    )
