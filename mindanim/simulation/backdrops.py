@@ -1,7 +1,7 @@
 """Backgrounds of the simulated world: smooth landscapes that can be evaluated at any camera position.
 
-Every ingredient is a function of frame coordinates (x and y in frame widths, 0..1 inside the frame), so a
-panning camera evaluates the landscape further along instead of resampling a picture.
+Every component is a function of frame coordinates (x and y in frame widths, 0..1 inside the frame), so a
+panning camera evaluates another part of the landscape instead of resampling an image.
 """
 
 from __future__ import annotations
@@ -32,9 +32,13 @@ _CONTRAST = {"cloudy sky": 0.3, "green field": 0.16, "sea": 0.14, "desert": 0.12
 def backdrop(name: str, texture_seed: int, x: Array, y: Array, hue: Array) -> Array:
     """Colours of a landscape.
 
-    ``x (column,)`` and ``y (row,)`` are camera coordinates in frame widths, 0..1 where the camera starts and
-    at most 0.5 beyond; ``hue (3, 3)`` is a colour matrix applied to the palette. Returns ``(row, column, 3)
-    float32``, about [0, 1] but not clipped.
+    Args:
+        x: ``(column,)`` camera coordinates in frame widths: 0..1 where the camera starts, at most 0.5 beyond.
+        y: ``(row,)``, likewise.
+        hue: ``(3, 3)`` colour matrix applied to the palette.
+
+    Returns:
+        ``(row, column, 3) float32``, about [0, 1] but not clipped.
     """
     rng = np.random.default_rng([texture_seed, BACKGROUNDS.index(name)])
     palette = np.asarray(_PALETTE[name], np.float32) @ hue.T

@@ -1,9 +1,9 @@
 """Forward model: from the drive of a film to the BOLD runs of one subject.
 
-A vertex weighs the features of its region's drive through its own receptive field or preferences. The sum is
-convolved with a haemodynamic response of the vertex's own latency and sampled at the volumes' times. Noise
-with the parts found in real runs (autocorrelated, white, shared between vertices, drift) is added until the
-vertex has its own reliability.
+A vertex weights the features of its region's drive by its receptive field or preferences. The sum is
+convolved with a haemodynamic response that has the vertex's latency, and sampled at the volumes' times. Noise
+with the components found in real runs (autocorrelated, white, shared between vertices, drift) is added until
+the vertex has its target reliability.
 """
 
 from __future__ import annotations
@@ -57,12 +57,16 @@ _DRIFT_S, _DRIFT_SD = 128.0, 1.0
 class Cortex:
     """One subject's tuning, in the order of the sheet's vertices.
 
-    ``weights``: by part of the drive, the vertices that see it and ``(feature, vertex)`` weights.
-    ``strength (vertex,)`` share of the signal in the variance of one run, drift aside, [0, 1); 0 does not
-    respond. ``latency_s (vertex,)`` shift of the haemodynamic response. ``baseline (vertex,)`` mean
-    intensity. ``loadings (component, vertex)`` of the shared noise, unit variance in sum. ``prefers``: in
-    words, per vertex. ``field (vertex, 3)`` receptive-field centre x, y (y down) and standard deviation in
-    frame half-widths, else NaN.
+    Attributes:
+        weights: By part of the drive, the vertices that see it and their ``(feature, vertex)`` weights.
+        strength: ``(vertex,)`` share of the signal in the variance of one run without drift, [0, 1); 0 does
+            not respond.
+        latency_s: ``(vertex,)`` shift of the haemodynamic response.
+        baseline: ``(vertex,)`` mean intensity.
+        loadings: ``(component, vertex)`` loadings on the shared noise, unit variance in sum.
+        prefers: Preference of each vertex, in words.
+        field: ``(vertex, 3)`` receptive-field centre x, y (y down) and standard deviation in frame
+            half-widths, otherwise NaN.
     """
 
     weights: dict[str, tuple[NDArray[np.intp], Array]]
@@ -77,9 +81,10 @@ class Cortex:
 def tune(sheet: Sheet, rng: np.random.Generator, *, snr: float = 1.0, signed_change: float = 0.8) -> Cortex:
     """Draw a subject.
 
-    snr: factor on every vertex's odds of signal to noise. signed_change: share of the retinotopic motion
-    vertices that answer to brightening against darkening (or redder against greener ...) rather than to a
-    direction of motion.
+    Args:
+        snr: Multiplies every vertex's signal-to-noise ratio.
+        signed_change: Share of the retinotopic motion vertices that respond to brightening against darkening
+            (or redder against greener ...) instead of a direction of motion.
     """
     count = len(sheet.vertex)
     strength, field = np.zeros(count, np.float32), np.full((count, 3), np.nan, np.float32)
@@ -117,7 +122,7 @@ def tune(sheet: Sheet, rng: np.random.Generator, *, snr: float = 1.0, signed_cha
 def _mixture(
     region: Region, count: int, rng: np.random.Generator, signed_change: float
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Weights of the channels ``(vertex, channel)`` and the channels' names."""
+    """Weights of the channels, ``(vertex, channel)``, and the channels' names."""
     taste = dict(region.taste)
     if region.sees == "layout":
         scale = np.array([taste[name] for name in LAYOUT_CHANNELS])
@@ -168,7 +173,7 @@ def double_gamma(times_s: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 def noiseless(cortex: Cortex, drive: Drive, times_s: NDArray[np.floating[Any]]) -> Array:
     """Signal without noise at the film times ``times_s``, ``(volume, vertex)`` in arbitrary units.
 
-    A latency shifts the response to first order, through its derivative in time.
+    A latency shifts the response to first order, by its derivative in time.
     """
     lags = np.asarray(times_s)[:, None] - (np.arange(len(drive.layout)) + 0.5) * drive.step_s
     response = (double_gamma(lags) * drive.step_s).astype(np.float32)
@@ -184,10 +189,12 @@ def noiseless(cortex: Cortex, drive: Drive, times_s: NDArray[np.floating[Any]]) 
 
 
 def standardise(signals: Sequence[Array], fit: int) -> list[Array]:
-    """Centre every film's ``(volume, vertex)`` signal and scale vertices to unit variance over the first
-    ``fit`` films.
+    """Centre every film's signal ``(volume, vertex)`` and scale vertices to unit variance.
 
-    A vertex without signal (nothing moved, say) stays at 0.
+    A vertex without signal (because nothing moved, for example) stays at 0.
+
+    Args:
+        fit: Number of films, from the first, that the scale is computed from.
     """
     centred = [signal - signal.mean(0) for signal in signals]
     sd = np.concatenate(centred[:fit]).std(0)
@@ -196,7 +203,7 @@ def standardise(signals: Sequence[Array], fit: int) -> list[Array]:
 
 
 def record(signal: Array, cortex: Cortex, rng: np.random.Generator, tr_s: float) -> Array:
-    """One BOLD run ``(volume, vertex) float32`` in scanner units from a standardised signal like it."""
+    """One BOLD run ``(volume, vertex) float32`` in scanner units, from a standardised signal."""
     from scipy.signal import lfilter
 
     volumes, vertices = signal.shape
@@ -219,8 +226,10 @@ def record(signal: Array, cortex: Cortex, rng: np.random.Generator, tr_s: float)
 
 
 def estimate(signal: Array, cortex: Cortex, rng: np.random.Generator) -> Array:
-    """One set of responses to single clips ``(clip, vertex) float32``, as a GLM would estimate them from
-    standardised ones; their noise has no order in time."""
+    """Responses to single clips ``(clip, vertex) float32``, as a GLM would estimate them.
+
+    Their noise has no temporal order.
+    """
     noise = np.sqrt(1 - _NOISE["shared"]) * rng.standard_normal(signal.shape, np.float32)
     shared = rng.standard_normal((len(signal), _SHARED), np.float32) @ cortex.loadings
     noise = noise + np.sqrt(_NOISE["shared"]) * shared

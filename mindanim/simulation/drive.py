@@ -1,8 +1,8 @@
-"""What a film offers to a brain: layout, motion and meaning over time, before any vertex weighs them.
+"""Neural drive of a film: layout, motion and meaning over time, before any vertex weights them.
 
-The brain's view of a film is rendered apart from the film itself, coarsely and always at the same size, so
-that responses depend neither on the resolution nor on the frame rate that the films are written with. Cuts
-between clips give no motion.
+The brain's view of a film is rendered separately from the film, coarsely and always at the same size, so that
+responses depend neither on the resolution nor on the frame rate of the film files. Cuts between clips produce
+no motion.
 """
 
 from __future__ import annotations
@@ -52,13 +52,17 @@ _HEADING_VECTORS = np.array([(np.cos(np.deg2rad(a)), -np.sin(np.deg2rad(a))) for
 
 @dataclass(frozen=True)
 class Drive:
-    """Neural drive of one film; all arrays are ``(sample, feature) float32``.
+    """Neural drive of one film.
 
-    Sample k stands for the film time from ``k * step_s`` to ``(k + 1) * step_s`` seconds.
-    ``layout``: luminance, colour opponency and contrast on a 16 x 16 grid (features in the order channel,
-    row, column). ``motion``: motion energy in eight directions and signed change per second, likewise.
-    ``flow``: motion of the object as a whole, wherever it is. ``meaning``: one-hot attributes of the scene.
-    Responses adapt within a clip: layout and meaning to a sustained level, motion slowly to nothing.
+    Sample k covers the film time from ``k * step_s`` to ``(k + 1) * step_s`` seconds. Responses adapt within
+    a clip: layout and meaning to a sustained level, motion slowly to nothing.
+
+    Attributes:
+        layout: Luminance, colour opponency and contrast on a 16 x 16 grid, ``(sample, feature) float32``,
+            features in the order channel, row, column.
+        motion: Motion energy in eight directions and signed change per second, in the same layout.
+        flow: Motion of the object as a whole, wherever it is, ``(sample, feature) float32``.
+        meaning: One-hot attributes of the scene, ``(sample, feature) float32``.
     """
 
     step_s: float
@@ -69,9 +73,11 @@ class Drive:
 
 
 def watch(scenes: Sequence[Scene], clip_s: float, *, frozen: bool = False) -> Drive:
-    """Neural drive of a film with one clip of ``clip_s`` seconds per scene.
+    """Neural drive of a film with one clip per scene.
 
-    frozen: every clip is seen as its first frame standing still, so that the drive holds no motion at all.
+    Args:
+        clip_s: Length of a clip, seconds.
+        frozen: Show every clip as its still first frame, so that the drive contains no motion.
     """
     steps = max(4, round(RATE_HZ * clip_s))
     step_s = clip_s / steps
@@ -91,7 +97,7 @@ def watch(scenes: Sequence[Scene], clip_s: float, *, frozen: bool = False) -> Dr
 
 
 def spread(drive: Drive, onsets_s: Sequence[float], duration_s: float) -> Drive:
-    """The drive of a film of ``duration_s`` seconds with clips that begin at ``onsets_s``; rest is silent."""
+    """Drive of a film of ``duration_s`` seconds with clips that start at ``onsets_s``; rest is zero."""
     steps = len(drive.layout) // len(onsets_s)
     starts = np.rint(np.asarray(onsets_s) / drive.step_s).astype(int)
     rows = (starts[:, None] + np.arange(steps)).ravel()
@@ -106,13 +112,13 @@ def spread(drive: Drive, onsets_s: Sequence[float], duration_s: float) -> Drive:
 
 
 def clip_drives(drive: Drive, clips: int) -> list[Drive]:
-    """The drive of each of ``clips`` equally long clips on its own."""
+    """Separate drives of ``clips`` equally long clips."""
     parts = [np.split(part, clips) for part in (drive.layout, drive.motion, drive.flow, drive.meaning)]
     return [Drive(drive.step_s, *clip) for clip in zip(*parts, strict=True)]
 
 
 def adaptation(steps: int, step_s: float, sustained: float = 0.0, tau_s: float = 1.0) -> Array:
-    """Weight of a response at each step of a clip, ``(step,)`` of mean 1: a decay to a sustained level."""
+    """Weight of a response at each step of a clip, ``(step,)`` with mean 1: decays to a sustained level."""
     weight = sustained + np.exp(-(np.arange(steps) + 0.5) * step_s / tau_s)
     return np.asarray(weight / weight.mean(), np.float32)
 
@@ -135,7 +141,7 @@ def _view(scene: Scene, clip_s: float, steps: int, frozen: bool) -> tuple[Array,
 
 
 def _object_flow(velocity: Array, mask: Array, scene: Scene) -> Array:
-    """Flow channels ``(frame, channel)``: mean, divergence, curl within the object; the camera's pan."""
+    """Flow channels ``(frame, channel)``: mean, divergence and curl within the object; the camera's pan."""
     axis = (np.arange(VIEW, dtype=np.float32) + 0.5) / VIEW * 2 - 1
     place = np.stack(np.meshgrid(axis, axis), axis=-1)
     inside = (mask >= 0.5)[..., None].astype(np.float32)
@@ -160,12 +166,12 @@ def _one_hot(scene: Scene) -> Array:
 
 
 def _pool(maps: Array) -> Array:
-    """Means over square blocks: ``(frame, channel, VIEW, VIEW)`` to ``(frame, channel * GRID * GRID)``."""
+    """Average square blocks: ``(frame, channel, VIEW, VIEW)`` to ``(frame, channel * GRID * GRID)``."""
     block = VIEW // GRID
     means: Array = maps.reshape(*maps.shape[:2], GRID, block, GRID, block).mean((3, 5))
     return means.reshape(len(maps), -1)
 
 
 def _between(samples: Array) -> Array:
-    """Mean of neighbours along the first axis."""
+    """Averages of neighbours along the first axis."""
     return (samples[1:] + samples[:-1]) * np.float32(0.5)

@@ -1,4 +1,4 @@
-"""The films of a simulated study: which scenes they show, and how they are written."""
+"""The films of a simulated study: their scenes, and how they are written."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from mindanim.studies.base import Segment, clip_prefix
 from mindanim.studies.readers.cc2017 import segment_of
 
 _CODEC: Final = "libx264"
-# Full chroma resolution and a fine quantiser: colours come back within a level in 255 on average. The bytes
-# of a film must depend on nothing but its scenes, hence one thread, and a constant quantiser instead of a
-# constant rate factor, whose macroblock tree does not always come out the same.
+# Full chroma resolution and a fine quantiser: colours are preserved within one level of 255 on average. The
+# bytes of a film must depend only on its scenes, hence one thread and a constant quantiser instead of a
+# constant rate factor, whose macroblock tree is not always reproducible.
 _PIXELS, _OPTIONS, _THREADS = "yuv444p", {"qp": "8", "preset": "veryfast"}, 1
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A film of the study and the scenes in it, one per clip.
+    """A film of the study and its scenes, one per clip.
 
-    onsets_s: film time at which each clip begins, where there is rest between them; without it clips follow
-    one another from time 0. duration_s: length of a film with rests. names: the clips' identifiers where they
-    are not numbered within the segment.
+    Attributes:
+        onsets_s: Film time at which each clip starts, if there is rest between them; otherwise clips follow
+            one another from time 0.
+        duration_s: Length of a film with rests.
+        names: The clips' identifiers, if they are not numbered within the segment.
     """
 
     segment: Segment
@@ -51,9 +53,10 @@ class Shown:
 
 
 def plan_films(config: SimulateConfig, purpose: str = "film") -> list[Shown]:
-    """All films in order, training first; scenes are numbered through the study.
+    """All films in order, training first; scenes are numbered across the study.
 
-    purpose: another word gives unrelated films of the same kind.
+    Args:
+        purpose: Another word gives unrelated films of the same kind.
     """
     groups = (
         ("seg", config.segments, config.clips, config.repeats),
@@ -72,11 +75,14 @@ def plan_films(config: SimulateConfig, purpose: str = "film") -> list[Shown]:
 
 
 def write_film(path: Path, scenes: Sequence[Scene | None], *, clip_s: float, fps: int, frame_px: int) -> None:
-    """Render one clip of ``clip_s`` seconds per scene and write them as one mp4 of square frames.
+    """Render one clip per scene and write them as one mp4 of square frames; frame k is at exactly k / fps s.
 
-    None in the place of a scene is rest: a gray frame, as long as a clip.
+    Args:
+        scenes: None stands for rest: a gray clip.
+        clip_s: Length of a clip, seconds.
 
-    Frame k of the film is at k / fps seconds exactly. Raises MissingError where PyAV lacks an H.264 encoder.
+    Raises:
+        MissingError: PyAV has no H.264 encoder.
     """
     import av
 
@@ -84,7 +90,7 @@ def write_film(path: Path, scenes: Sequence[Scene | None], *, clip_s: float, fps
         raise MissingError(
             "Films cannot be written.",
             f"This build of PyAV has no {_CODEC} encoder.",
-            "Install one: pip install av",
+            "pip install av",
         )
     times = np.arange(round(clip_s * fps)) / fps
     with av.open(str(path), "w") as container:

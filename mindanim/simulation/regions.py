@@ -1,13 +1,13 @@
-"""Planted regions: which there are, what their vertices look at, and where on the cortical mesh they lie.
+"""Planted regions: their names, what their vertices respond to, and their place on the cortical mesh.
 
 Names follow the HCP multi-modal parcellation (Glasser et al. 2016, doi:10.1038/nature18933), with the side
-before and ``_ROI`` behind as in its label file: ``L_V1_ROI``. What a region answers to is the textbook's
-division of labour, exaggerated: early areas hold the layout, dorsal areas the motion, lateral and ventral
-areas the meaning. FFC stands for the fusiform face complex, PHA1 and PHA2 for parahippocampal areas, V8 for
-ventral colour cortex.
+before and ``_ROI`` after, as in its label file: ``L_V1_ROI``. What a region responds to is the textbook's
+division of labour, exaggerated: layout in early areas, motion in dorsal areas, meaning in lateral and ventral
+areas. FFC stands for the fusiform face complex, PHA1 and PHA2 for parahippocampal areas, V8 for ventral
+colour cortex.
 
-Vertices are true vertices of the 32k_fs_LR mesh, but the *places* of the regions on it are arbitrary: each is
-a run of consecutive vertex numbers. The names say what a region does, not where it lies.
+Vertices are real vertices of the 32k_fs_LR mesh, but the *locations* of the regions are arbitrary: each is a
+run of consecutive vertex numbers. A name says what a region does, not where it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Role = Literal["layout", "motion", "meaning", "none"]
 Sees = Literal["layout", "motion", "flow", "meaning", "nothing"]
 
 MESH_VERTICES = 32_492
-"""Vertices of one hemisphere of 32k_fs_LR, the medial wall among them."""
+"""Vertices of one hemisphere of 32k_fs_LR, including the medial wall."""
 SIDES = ("L", "R")
 STRUCTURES = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
 
@@ -34,11 +34,14 @@ STRUCTURES = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
 class Region:
     """One planted area, in both hemispheres.
 
-    role: what the region is for. sees: the part of the films' drive that its vertices weigh.
-    share: part of all vertices, both hemispheres together.
-    field: size (standard deviation) of a receptive field at the fovea, frame half-widths; 0 sees all of it.
-    gain: odds of signal to noise, relative to the other regions.
-    taste: relative strength of the channels, or groups of channels, that a vertex may prefer.
+    Attributes:
+        role: What the region is for.
+        sees: The part of the films' drive that its vertices weight.
+        share: Share of all vertices, both hemispheres together.
+        field: Standard deviation of a receptive field at the fovea, frame half-widths; 0 covers the whole
+            frame.
+        gain: Signal-to-noise ratio relative to the other regions.
+        taste: Relative strength of the channels, or groups of channels, that a vertex may prefer.
     """
 
     name: str
@@ -82,8 +85,10 @@ REGIONS: tuple[Region, ...] = (
 class Sheet:
     """The simulated vertices in the order of the files' columns.
 
-    ``side (vertex,)`` 0 left, 1 right; ``vertex (vertex,)`` number on the hemisphere's mesh; ``region
-    (vertex,)`` index into :data:`REGIONS`.
+    Attributes:
+        side: ``(vertex,)``, 0 left, 1 right.
+        vertex: ``(vertex,)`` number on the hemisphere's mesh.
+        region: ``(vertex,)`` index into `REGIONS`.
     """
 
     side: NDArray[np.intp]
@@ -95,14 +100,14 @@ class Sheet:
         return _axis([self.vertex[self.side == side] for side in (0, 1)])
 
     def labels(self) -> list[str]:
-        """Atlas label per vertex, empty outside all regions."""
+        """Atlas label per vertex; empty outside all regions."""
         return [
             REGIONS[region].label(SIDES[side]) for side, region in zip(self.side, self.region, strict=True)
         ]
 
 
 def plant(vertices: int) -> Sheet:
-    """Lay about ``vertices`` vertices over the regions, half of each region in either hemisphere.
+    """Distribute about ``vertices`` vertices over the regions, half of each region in either hemisphere.
 
     Every region gets at least one vertex per side. The same number of vertices always gives the same sheet.
     """
@@ -118,8 +123,8 @@ def plant(vertices: int) -> Sheet:
 def cortex_vertices() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Vertices of the standard 91,282-grayordinate axis: 29,696 left and 29,716 right, no medial wall.
 
-    Taken from ``ones.dscalar.nii`` of demianw/nibabel-nitest-cifti2 (Open Data Commons PDDL), stored as one
-    bit per vertex of the mesh.
+    From ``ones.dscalar.nii`` of demianw/nibabel-nitest-cifti2 (Open Data Commons PDDL), stored as one bit per
+    vertex of the mesh.
     """
     with files("mindanim.simulation").joinpath("cortex_32k_fs_LR.npy").open("rb") as file:
         bits = np.load(file, allow_pickle=False)

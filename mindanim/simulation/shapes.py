@@ -1,9 +1,9 @@
-"""Outlines and surface details of the simulated objects, drawn once and looked up ever after.
+"""Outlines and surface details of the simulated objects, drawn once and looked up afterwards.
 
-A shape lives in its own coordinates: x right, y down, the larger half-extent of the object is 1. It is stored
-as a square table over ``[-EXTENT, EXTENT]`` of three numbers per point: the signed distance to the outline
-(negative inside), a factor on the object's colour, and an amount of white laid over it. A renderer rotates,
-scales and shifts by looking the table up at transformed coordinates, so one table serves every pose.
+A shape has its own coordinates: x right, y down, the larger half-extent of the object is 1. It is stored as a
+square table over ``[-EXTENT, EXTENT]`` with three numbers per point: the signed distance to the outline
+(negative inside), a factor on the object's colour, and an amount of white on top. A renderer rotates, scales
+and shifts by looking the table up at transformed coordinates, so one table serves every pose.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ OBJECTS: tuple[str, ...] = ("ball", "box", "star", "ring", "cross", "heart", "mo
 
 @cache
 def shape_table(name: str, resolution: int = 256) -> NDArray[np.float32]:
-    """Distance, colour factor and white of one object.
+    """Distance, colour factor and white of one object. The array is shared between callers and read-only.
 
-    Returns ``(row, column, 3) float32``: signed distance in half-extents, colour factor (about 0.3-1.25),
-    white in [0, 1]. The array is shared between callers and read-only. Raises ``KeyError`` for an unknown
-    name.
+    Returns:
+        ``(row, column, 3) float32``: signed distance in half-extents, colour factor (about 0.3-1.25), white
+        in [0, 1].
+
+    Raises:
+        KeyError: The name is unknown.
     """
     draw = _DRAWERS[name]
     axis = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution * (2 * EXTENT) - EXTENT
@@ -66,7 +69,7 @@ def _box(x: Array, y: Array, cx: float, cy: float, half_width: float, half_heigh
 
 
 def _inside(distance: Array, softness: float = 0.03) -> Array:
-    """1 inside, 0 outside, a short ramp between: for details painted on the surface."""
+    """1 inside, 0 outside, with a short ramp between: for details painted on the surface."""
     return np.asarray(np.clip(0.5 - distance / (2 * softness), 0, 1))
 
 

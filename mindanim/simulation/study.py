@@ -1,7 +1,6 @@
-"""A whole simulated study in the layout of a real one: films, runs, atlas, captions, facts, and the truth
-behind them.
+"""A whole simulated study in the layout of a real one: films, runs, atlas, captions, facts and ground truth.
 
-What a ridge regression recovers from the default study is printed by ``examples/decodability.py``.
+``examples/decodability.py`` prints what a ridge regression recovers from the default study.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ FACTS_FILE = "mindanim-study.json"
 
 
 def write_study(root: Path, config: SimulateConfig, identity: str) -> None:
-    """Write the study into the folder ``root``, which holds nothing yet; the facts file is written last.
+    """Write the study into the empty folder ``root``; the facts file is written last.
 
-    identity: recorded in the facts, so that a later call can tell whether it asks for the same study.
+    Args:
+        identity: Recorded in the facts, so that a later call can tell whether it asks for the same study.
     """
     sheet = plant(config.vertices)
     layout = LAYOUTS[config.layout](root, config, sheet)
@@ -66,7 +66,7 @@ def write_study(root: Path, config: SimulateConfig, identity: str) -> None:
 
 
 def _show(layout: Layout, shown: Sequence[Shown], config: SimulateConfig) -> list[Drive]:
-    """Write the films, and return what they, or in a null study other films, offer to the brain."""
+    """Write the films and return the drive of these or, in a null study, of other films."""
     seen = layout.plan("unseen film") if config.null else shown
 
     def one(item: Shown, viewed: Shown) -> Drive:

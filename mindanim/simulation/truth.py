@@ -1,4 +1,4 @@
-"""The truth behind a simulated study: tables that no stage reads, for tests and for checking methods."""
+"""Ground truth of a simulated study: tables that no stage reads, for tests and for validating methods."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBERS = ("x", "y", "tilt", "brightness", "hue_shift")
 def write_films(folder: Path, shown: Sequence[Shown], tr_s: float) -> None:
     """``clips.tsv``: the scene of every clip. ``volumes.tsv``: film and film time of every noiseless row."""
     scenes = {
-        clip_id: scene  # a clip that is shown in several films is one clip
+        clip_id: scene  # a clip shown in several films is one clip
         for item in shown
         for clip_id, scene in zip(item.clip_ids(), item.scenes, strict=True)
     }
@@ -47,8 +47,8 @@ def write_subject(
 ) -> None:
     """``vertices_sub-01.tsv``: the tuning of every vertex. ``noiseless_sub-01.npy (volume, vertex) float32``.
 
-    The noiseless responses of all films follow one another as in ``volumes.tsv``; their unit is the standard
-    deviation of signal and noise together, so that a vertex's variance is its reliability.
+    The noiseless responses of all films are concatenated as in ``volumes.tsv``. Their unit is the standard
+    deviation of signal and noise together, so a vertex's variance is its reliability.
     """
     tuning = {
         "field_x": cortex.field[:, 0],
@@ -68,15 +68,15 @@ def write_subject(
 
 
 def read_scenes(root: Path) -> dict[str, Scene]:
-    """The scene of every clip of the study in ``root``, by clip_id: rendered, it gives the clip, its flow and
-    mask.
+    """The scene of every clip of a study, by clip_id; rendering it gives the clip, its flow and mask.
 
-    Raises InputError where the folder holds no truth.
+    Raises:
+        InputError: The folder ``root`` contains no ground truth.
     """
     path = root / FOLDER / "clips.tsv"
     if not path.is_file():
         raise InputError(
-            f"{path} is missing.", "Only a simulated study knows its truth.", "mindanim simulate --out DIR"
+            f"{path} is missing.", "Only a simulated study has ground truth.", "mindanim simulate --out DIR"
         )
     with path.open(encoding="utf-8", newline="") as file:
         return {row["clip_id"]: _scene(row) for row in csv.DictReader(file, delimiter="\t")}

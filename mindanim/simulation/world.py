@@ -1,9 +1,8 @@
-"""The simulated world: short shots of one coloured object moving over a landscape, with its truth.
+"""The simulated world: short shots of one coloured object moving over a landscape, with ground truth.
 
-Everything follows from a :class:`Scene`, which holds what a viewer would say about a shot. Attributes are
-drawn uniformly and independently, and the start position tells nothing about the motion, so whatever a
-decoder recovers it can only have from the responses. The true optical flow and the object's coverage come
-with the frames.
+Everything follows from a `Scene`, which contains what a viewer would say about a shot. Attributes are drawn
+uniformly and independently, and the start position is unrelated to the motion, so a decoder can recover an
+attribute only from the responses. Frames come with the true optical flow and the object's coverage.
 """
 
 from __future__ import annotations
@@ -73,12 +72,13 @@ _PAN_SHARE, _PAN_SPEED = 0.15, 0.04
 
 @dataclass(frozen=True)
 class Scene:
-    """One shot.
+    """One shot. Clips with the same ``scene_id`` are takes of the same scene.
 
-    ``object``, ``colour``, ``background``, ``size`` and ``motion`` index the tuples of this module. ``x`` and
-    ``y`` are the object's centre at the start of the clip in frame half-widths, [-1, 1], y down. ``pan`` is
-    the camera's velocity in frame widths per second. ``tilt`` (radians), ``brightness`` (factor) and
-    ``hue_shift`` (radians) are mild nuisances. Clips with the same ``scene_id`` are takes of the same scene.
+    Attributes:
+        object, colour, background, size, motion: Indices into the tuples of this module.
+        x, y: The object's centre at the start of the clip in frame half-widths, [-1, 1], y down.
+        pan: The camera's velocity in frame widths per second.
+        tilt, brightness, hue_shift: Mild nuisances: radians, a factor, radians.
     """
 
     object: int
@@ -96,7 +96,7 @@ class Scene:
     scene_id: int = 0
 
     def caption(self) -> str:
-        """What a viewer would say of a frame, "a large red ball over a green field"; never the motion."""
+        """What a viewer would say about a frame, "a large red ball over a green field"; never the motion."""
         ground = BACKGROUNDS[self.background]
         article = "a" if ground in ("cloudy sky", "green field") else "the"
         return f"a {SIZES[self.size]} {COLOURS[self.colour]} {OBJECTS[self.object]} over {article} {ground}"
@@ -108,11 +108,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Frames of one clip and their truth.
+    """Frames of one clip and their ground truth.
 
-    ``frames (frame, height, width, 3) uint8`` RGB; ``flow (frame, height, width, 2) float32`` true optical
-    flow in pixels per second, x right and y down; ``mask (frame, height, width) float32`` coverage by the
-    object, [0, 1].
+    Attributes:
+        frames: ``(frame, height, width, 3) uint8`` RGB.
+        flow: True optical flow in pixels per second, x right and y down, ``(frame, height, width, 2)
+            float32``.
+        mask: Coverage by the object, [0, 1], ``(frame, height, width) float32``.
     """
 
     frames: NDArray[np.uint8]
@@ -121,7 +123,7 @@ class Rendered:
 
 
 def sample_scene(rng: np.random.Generator, **fixed: object) -> Scene:
-    """Draw a scene; attributes named in ``fixed`` have the given value, and the other draws unchanged."""
+    """Draw a scene. Attributes in ``fixed`` are set to the given values without changing the other draws."""
     drawn: dict[str, object] = {
         "object": int(rng.integers(len(OBJECTS))),
         "colour": int(rng.integers(len(COLOURS))),
@@ -144,16 +146,20 @@ def film(
 ) -> list[Scene]:
     """One scene per clip, in film order.
 
-    A scene lasts ``scene_clips[0]..scene_clips[1]`` clips (uniform). Its clips share everything but ``x`` and
-    ``y``, which are drawn anew at each jump cut. ``clip_seconds`` scales the camera pan so that its path per
-    clip is the same.
-    Raises :class:`InputError` where the range is empty or the clip has no duration.
+    The clips of a scene share everything except ``x`` and ``y``, which are drawn again at each jump cut.
+
+    Args:
+        scene_clips: Shortest and longest scene in clips; lengths are uniform.
+        clip_seconds: Length of a clip; scales the camera pan so that its path per clip is the same.
+
+    Raises:
+        InputError: The range is empty or the clip has no duration.
     """
     shortest, longest = scene_clips
     if not 1 <= shortest <= longest or clip_seconds <= 0:
         raise InputError(
             f"A film cannot have scenes of {shortest} to {longest} clips of {clip_seconds} s.",
-            "A scene lasts at least one clip, the range must be ascending and a clip must last.",
+            "A scene has at least one clip, the range must ascend and a clip needs a duration.",
             "Give scene_clips=(shortest, longest) with 1 <= shortest <= longest and clip_seconds > 0.",
         )
     shots: list[Scene] = []
@@ -170,16 +176,21 @@ def film(
 def render(
     scene: Scene, times_s: Sequence[float] | NDArray[np.floating], duration_s: float = 2.0, size: int = 64
 ) -> Rendered:
-    """Render a scene at the given times (seconds from the start of a clip that lasts ``duration_s``).
+    """Render a scene. Times beyond the clip extrapolate the motion.
 
-    ``size`` is the height and width in pixels, at least 32 (:class:`InputError` otherwise). Times beyond the
-    clip extrapolate the motion.
+    Args:
+        times_s: Seconds from the start of the clip.
+        size: Height and width in pixels, at least 32.
+        duration_s: Length of the clip.
+
+    Raises:
+        InputError: The frames are too small or the clip has no duration.
     """
     if size < 32 or duration_s <= 0:
         raise InputError(
             f"Cannot render {size} px frames of a clip of {duration_s} s.",
-            "Objects are drawn for frames of at least 32 px, and rates need a duration.",
-            "Ask for size >= 32 and duration_s > 0.",
+            "Objects need frames of at least 32 px, and speeds need a duration.",
+            "Use size >= 32 and duration_s > 0.",
         )
     times = np.asarray(times_s, np.float32)
     pose = _pose(scene, times, duration_s)
@@ -194,7 +205,7 @@ def render(
         (np.sin(pose.angle) / pose.scale)[:, None, None],
     )
 
-    # Nearest lookup in a table with four cells per pixel: the distance it holds does the smoothing.
+    # Nearest lookup in a table with four cells per pixel: the stored distance does the smoothing.
     table = shape_table(OBJECTS[scene.object], max(256, 4 * size))
     cells = len(table)
     to_cell = np.float32(cells / (2 * EXTENT))
@@ -254,7 +265,7 @@ def _pose(scene: Scene, times: Array, duration_s: float) -> _Pose:
 
 
 def _backgrounds(scene: Scene, times: Array, size: int, hue: Array) -> Array:
-    """Landscape per frame ``(frame, row, column, 3)``; a still camera's frame axis has length 1."""
+    """Landscape per frame, ``(frame, row, column, 3)``; with a still camera the frame axis has length 1."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
     moments = times if any(scene.pan) else times[:1] * 0
     name = BACKGROUNDS[scene.background]
@@ -273,7 +284,7 @@ def _backgrounds(scene: Scene, times: Array, size: int, hue: Array) -> Array:
 
 
 def _flow(scene: Scene, pose: _Pose, dx: Any, dy: Any, mask: Array, size: int) -> Array:
-    """Velocity of what a pixel shows: the object where it covers half or more, else the landscape."""
+    """Velocity of what a pixel shows: the object where it covers half or more, otherwise the landscape."""
     half = np.float32(size / 2)
     on_object = mask >= 0.5
     flow = np.empty((*mask.shape, 2), np.float32)
@@ -285,7 +296,7 @@ def _flow(scene: Scene, pose: _Pose, dx: Any, dy: Any, mask: Array, size: int) -
 
 
 def _hue_rotation(angle: float) -> Array:
-    """Colour matrix that turns hues by ``angle`` radians about the gray axis (Rodrigues' formula)."""
+    """Colour matrix that rotates hues by ``angle`` radians about the gray axis (Rodrigues' formula)."""
     cos, sin = np.cos(angle), np.sin(angle)
     skew = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
     return np.asarray(cos * np.eye(3) + sin * skew + (1 - cos) / 3, np.float32)

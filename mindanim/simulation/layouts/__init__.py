@@ -1,4 +1,4 @@
-"""How a simulated study is laid out on disk: one module per study that is imitated."""
+"""Layouts of a simulated study on disk: one module per imitated study."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mindanim.studies.base import Segment
 from mindanim.studies.readers.algonauts2021 import FILMS, FOLDER, GRID, ROIS, TRACKS, WHOLE_BRAIN
 
 _PEAK_S = 6.0
-"""Time after a clip's onset at which the response to it alone is taken, seconds."""
+"""Time after a clip's onset at which its response is read, seconds."""
 _PLANTED = {
     "V1": ("V1",),
     "V2": ("V2",),
@@ -29,7 +29,7 @@ _PLANTED = {
     "STS": ("MST", "A1"),
     "PPA": ("PHA1", "PHA2"),
 }
-"""Planted regions that stand for the study's; what they answer to is described in simulation/regions.py."""
+"""Planted regions in place of the study's; see mindanim/simulation/regions.py for what they respond to."""
 
 
 class Algonauts2021Layout(Layout):
@@ -38,7 +38,7 @@ class Algonauts2021Layout(Layout):
     atlas = None
 
     def plan(self, purpose: str = "film") -> list[Shown]:
-        """The training clips and the test clips, numbered together."""
+        """The training clips and the test clips, numbered consecutively."""
         shown: list[Shown] = []
         first = 1
         for item, split in zip(plan_films(self.config, purpose), ("train", "test"), strict=True):
@@ -59,7 +59,7 @@ class Algonauts2021Layout(Layout):
         return self.root / FILMS
 
     def write_film(self, item: Shown) -> None:
-        """``0001_simulated.mp4`` and so on."""
+        """Write ``0001_simulated.mp4`` and so on."""
         config, folder = self.config, self.film(item)
         folder.mkdir(exist_ok=True)
         for name, scene in zip(item.clip_ids(), item.scenes, strict=True):
@@ -67,7 +67,7 @@ class Algonauts2021Layout(Layout):
             write_film(path, [scene], clip_s=config.clip_s, fps=config.fps, frame_px=config.frame_px)
 
     def write_runs(self, subject: int, cortex: Cortex, item: Shown, signal: Array) -> None:
-        """Keep the training responses until the test responses are there, then write both tracks."""
+        """Keep the training responses until the test responses exist, then write both tracks."""
         repeats = [
             estimate(
                 signal,

@@ -1,4 +1,4 @@
-"""BIDS: raw events and stimuli, and volumes with mask, sidecar and confounds as fMRIPrep would leave them."""
+"""BIDS: raw events and stimuli, and volumes with mask, sidecar and confounds as written by fMRIPrep."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BidsLayout(Layout):
     atlas = "atlas_dseg.nii.gz"
 
     def plan(self, purpose: str = "film") -> list[Shown]:
-        """Films as in CC2017, but all runs begin a little before theirs."""
+        """Films as in CC2017, but every run starts shortly before its film."""
         config = self.config
         return [
             replace(
@@ -52,7 +52,7 @@ class BidsLayout(Layout):
         return self.root / "stimuli" / f"{item.segment.name}.mp4"
 
     def write_runs(self, subject: int, cortex: Cortex, item: Shown, signal: Array) -> None:
-        """Events of the raw run, and its preprocessed volumes with what belongs to them."""
+        """Write the events of the raw runs, and the preprocessed volumes with their companion files."""
         label = f"sub-{subject:02d}"
         raw, derived = (base / label / "func" for base in (self.root, self.root / "derivatives" / "fmriprep"))
         for folder in (raw, derived):
@@ -88,7 +88,7 @@ class BidsLayout(Layout):
             _write_json(derived / f"{stem}_desc-confounds_timeseries.json", {})
 
     def finish(self, shown: Sequence[Shown]) -> None:
-        """The descriptions of the dataset and of its derivatives, and the atlas."""
+        """Write the descriptions of the dataset and its derivatives, and the atlas."""
         about = {"Name": "Simulated study", "BIDSVersion": "1.10.0", "License": "MIT, as mindanim"}
         _write_json(self.root / "dataset_description.json", about | {"DatasetType": "raw"})
         made = {"DatasetType": "derivative", "GeneratedBy": [{"Name": "mindanim simulate"}]}
@@ -104,14 +104,14 @@ class BidsLayout(Layout):
         write_table(self.root / "atlas_dseg.tsv", rows)
 
     def _grid(self) -> tuple[tuple[int, int, int], tuple[NDArray[np.intp], ...]]:
-        """A box with the vertices as voxels in the order of the file, one layer of air around them."""
+        """A box with the vertices as voxels in file order, surrounded by one layer of air."""
         count = len(self.sheet.vertex)
         side = int(np.ceil(count ** (1 / 3)))
         inner = np.unravel_index(np.arange(count), (side, side, side), order="F")
         return (side + 2, side + 2, side + 2), tuple(index + 1 for index in inner)
 
     def _write(self, path: Path, data: NDArray[Any]) -> None:
-        """A NIfTI file in MNI space."""
+        """Write a NIfTI file in MNI space."""
         affine = np.diag([_VOXEL_MM] * 3 + [1.0])
         affine[:3, 3] = -_VOXEL_MM * np.array(data.shape[:3]) / 2
         image = nib.Nifti1Image(data, affine)  # type: ignore[no-untyped-call]
@@ -124,7 +124,7 @@ class BidsLayout(Layout):
 
 
 def _confounds(rng: np.random.Generator, data: Array) -> list[dict[str, str]]:
-    """Head motion as a slow walk, with its derivatives and squares, and the signals of two tissues."""
+    """Head motion as a slow random walk, its derivatives and squares, and the signals of two tissues."""
     steps = rng.normal(0, 0.01, (len(data), len(_MOTION)))
     columns: dict[str, NDArray[Any]] = {}
     for name, series in zip(_MOTION, np.cumsum(steps, axis=0).T, strict=True):

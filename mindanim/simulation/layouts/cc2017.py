@@ -1,4 +1,4 @@
-"""CC2017: a film per segment, repeated runs of it as dense series, trimmed as that study's are."""
+"""CC2017: a film per segment, with repeated runs as dense series, trimmed like that study's."""
 
 from __future__ import annotations
 

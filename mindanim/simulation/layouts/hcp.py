@@ -1,4 +1,4 @@
-"""HCP 7T: four long films with rest between excerpts, one run each; the last excerpt is the same in all."""
+"""HCP 7T: four long films with rest between excerpts, one run each; all share the last excerpt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class HCPLayout(Layout):
     """``900001/MNINonLinear/Results/...`` ``stimuli/7T_MOVIE1_CC1_v2.mp4``, and a pickle of spans."""
 
     def plan(self, purpose: str = "film") -> list[Shown]:
-        """Two excerpts of training clips per film, then the excerpt of test clips, the same in all films."""
+        """Two excerpts of training clips per film, then one of test clips, the same in all films."""
         *films, repeated = plan_films(self.config, purpose)
         shown = []
         for movie, item in zip(MOVIES, films, strict=False):
@@ -41,21 +41,21 @@ class HCPLayout(Layout):
         return shown
 
     def watch(self, item: Shown) -> Drive:
-        """The clips where they are shown, silence in the rests."""
+        """The drive of the clips at their onsets; zero during rest."""
         assert item.onsets_s is not None
         drive = watch(item.scenes, self.config.clip_s, frozen=self.config.no_motion)
         return spread(drive, item.onsets_s, item.duration_s)
 
     def subject(self, number: int) -> int:
-        """Six digits, of the kind no subject of the real study has."""
+        """Six digits that no subject of the real study has."""
         return _FIRST_SUBJECT + number - 1
 
     def film(self, item: Shown) -> Path:
-        """The film under the name of its later encoding."""
+        """Path of the film, named as in its later encoding."""
         return self.root / "stimuli" / f"{MOVIES[item.segment.name][1]}_v2.mp4"
 
     def write_film(self, item: Shown) -> None:
-        """The excerpts with gray rests between them."""
+        """Write the excerpts with gray rests between them."""
         assert item.onsets_s is not None
         at = dict(zip(map(int, item.onsets_s), item.scenes, strict=True))
         config, path = self.config, self.film(item)
@@ -64,14 +64,14 @@ class HCPLayout(Layout):
         write_film(path, seconds, clip_s=1.0, fps=config.fps, frame_px=config.frame_px)
 
     def write_runs(self, subject: int, cortex: Cortex, item: Shown, signal: Array) -> None:
-        """The MSMAll-aligned, cleaned series."""
+        """Write the MSMAll-aligned, cleaned series."""
         run = MOVIES[item.segment.name][0]
         folder = self.root / str(self.subject(subject)) / "MNINonLinear" / "Results" / run
         path = folder / f"{run}{VARIANTS['msmall'][0]}.dtseries.nii"
         write_series(path, self.noisy(subject, cortex, item, 1, signal), self.sheet, self.config.tr_s)
 
     def finish(self, shown: Sequence[Shown]) -> None:
-        """``clip_times_24.npy``, a pickled dict as users have it."""
+        """Write ``clip_times_24.npy``, a pickled dictionary like the one that users share."""
         spans = {}
         for number, item in enumerate(shown, start=1):
             lengths = self._excerpts(item.segment.clips, self.config.test_clips)

@@ -1,4 +1,4 @@
-"""What a layout decides: which films are shown when, and which files they and the runs become."""
+"""What a layout defines: which films are shown when, and the files of films and runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ATLAS, CAPTIONS = "atlas.dlabel.nii", "captions.tsv"
 
 
 class Layout(ABC):
-    """One study's way of laying out films and runs below ``root``, which is the folder of the study."""
+    """How one study arranges films and runs below its folder ``root``."""
 
     atlas: str | None = ATLAS
-    """File with the planted regions; None where the responses themselves name them."""
+    """File with the planted regions; None if the responses name them."""
 
     def __init__(self, root: Path, config: SimulateConfig, sheet: Sheet) -> None:
         self.root, self.config, self.sheet = root, config, sheet
@@ -36,15 +36,15 @@ class Layout(ABC):
         return plan_films(self.config, purpose)
 
     def watch(self, item: Shown) -> Drive:
-        """What a film offers to the brain."""
+        """The neural drive of a film."""
         return watch(item.scenes, self.config.clip_s, frozen=self.config.no_motion)
 
     def signal(self, cortex: Cortex, item: Shown, drive: Drive) -> Array:
-        """Response without noise ``(volume, vertex)`` to a film, before it is standardised."""
+        """Noise-free response ``(volume, vertex)`` to a film, before it is standardised."""
         return noiseless(cortex, drive, item.volume_times_s(self.config.tr_s))
 
     def subject(self, number: int) -> int:
-        """The study's own number of the subject that is the ``number``-th."""
+        """The study's number for its ``number``-th subject."""
         return number
 
     def noisy(self, subject: int, cortex: Cortex, item: Shown, repeat: int, signal: Array) -> Array:
@@ -53,7 +53,7 @@ class Layout(ABC):
         return record(signal, cortex, rng, self.config.tr_s)
 
     def write_film(self, item: Shown) -> None:
-        """The film file."""
+        """Write the film file."""
         config = self.config
         path = self.film(item)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,17 +61,17 @@ class Layout(ABC):
 
     @abstractmethod
     def film(self, item: Shown) -> Path:
-        """Where the film lies."""
+        """Path of the film."""
 
     @abstractmethod
     def write_runs(self, subject: int, cortex: Cortex, item: Shown, signal: Array) -> None:
-        """All runs of one subject (counted from 1) and one film, from its standardised signal."""
+        """Write all runs of one subject (counted from 1) and one film, from its standardised signal."""
 
     def finish(self, shown: Sequence[Shown]) -> None:  # noqa: B027 - most layouts have nothing to add
-        """What is written once, when films and runs are there."""
+        """Write the files that need all films and runs to exist."""
 
     def facts(self, shown: Sequence[Shown]) -> dict[str, Any]:
-        """What the reader of this layout needs to know beyond what all need."""
+        """Facts that this layout's reader needs in addition to the common ones."""
         clips: dict[str, dict[str, int]] = {"train": {}, "test": {}}
         for item in shown:
             clips[item.segment.split][item.segment.name] = item.segment.clips
