@@ -57,10 +57,10 @@ def without_effect(
         layer: Where the options come from.
         model: The stage's options.
     """
-    written = list(dict.fromkeys(layer.origin(name) for name in names))
-    one_by_one = len(written) == len(names)
-    what = names_and_more(written if one_by_one else names)
-    found = "" if one_by_one else f"Set in {written[0]}. "
+    written = [layer.origin(name) for name in names]
+    own = layer.origin("a") != layer.origin("b")  # a flag or a variable, where a file has one for all
+    what = names_and_more(written if own else names)
+    found = "" if own else f"Set in {written[0]}. "
     wanted = _wanted(model, names[0], other)
     verb, whose = ("does", "It has") if len(names) == 1 else ("do", "They have")
     choice = example(model, other, wanted)

@@ -221,9 +221,10 @@ def _merge(
 def _drop_without_effect(
     model: type[Options], values: dict[str, Any], sources: Mapping[str, Layer], stage: str
 ) -> list[MindanimError]:
-    """Remove from `values` the options that do nothing beside the others; a problem for those typed."""
+    """Remove from `values` the options that do nothing given the others; a problem for those typed."""
     settled = settle(model, values)
-    idle = {name: other for name in values if (other := unmet(model, settled, name)) is not None}
+    given = [name for name in model.model_fields if name in values]
+    idle = {name: other for name in given if (other := unmet(model, settled, name)) is not None}
     groups: dict[tuple[str, int], list[str]] = {}
     for name, other in idle.items():
         del values[name]

@@ -315,9 +315,9 @@ def test_broken_decoder_folders_are_named(tmp_path: Path) -> None:
 def test_heads_must_share_the_width() -> None:
     with pytest.raises(ConfigError, match="3 attention heads cannot share a width of 8"):
         build("motion", {"decoder": "cmg", **SMALL_CMG, "heads": 3}, SHAPES)
-    with pytest.raises(ValidationError, match="heads is 3, which does not divide width, 1024"):
+    with pytest.raises(ValidationError, match=r"heads \(3\) must divide width \(1024\)"):
         TrainMotionConfig(heads=3)
-    with pytest.raises(ValidationError, match="patch_heads is 5, which does not divide patch_width, 512"):
+    with pytest.raises(ValidationError, match=r"patch_heads \(5\) must divide patch_width \(512\)"):
         TrainMotionConfig(decoder="cmg-patches", patch_heads=5)
 
 

@@ -107,6 +107,16 @@ class TestPrecedence:
         assert resolution.run_origins["device"] == "MINDANIM_DEVICE"
         assert resolve_run(Asked(environment=environment)).precision == "bf16"
 
+    @pytest.mark.parametrize("name", ["label", "rows"])
+    def test_a_flag_beats_set(self, name: str) -> None:
+        """Of the stage's own options and of the shared ones, in whichever order they are typed."""
+        resolution = toy(sets=[f"{name}=5", f"{name}=6"], flags={name: "7"})
+        value = resolution.run.label if name == "label" else resolution.config.rows
+        origins = resolution.run_origins if name == "label" else resolution.origins
+        assert (str(value), origins[name]) == ("7", f"--{name}")
+        only_set = toy(sets=[f"{name}=5", f"{name}=6"])
+        assert str(only_set.run.label if name == "label" else only_set.config.rows) == "6"
+
     def test_force_is_not_taken_from_the_environment(self) -> None:
         assert not toy(environment={"MINDANIM_FORCE": "1", "MINDANIM_DATA": "/x"}).run.force
 
