@@ -3,7 +3,7 @@
     mindanim simulate --out study
     python examples/decodability.py study --subject 1
 
-It reads the files with nibabel and decord only, uses nothing from the pipeline, and fits on the training
+It reads the files with nibabel and PyAV only, uses nothing from the pipeline, and fits on the training
 films only (ridge penalty by cross-validation over films). Columns: accuracy for object (chance .10),
 background (.17), colour (.125), size (.50), motion of 12 (.08) and direction of 8 (.125); correlation, over
 pixels and clips about the training mean, of the first frame, of the difference of later frames from the
@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import decord
+import av
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -62,10 +62,11 @@ def at_lags(runs: np.ndarray, times: np.ndarray, clips: int, facts: dict, lags: 
 
 def frames(study: Path, facts: dict, film: str, clips: int) -> np.ndarray:
     """Frames ``(clip, frame, height, width, 3) float32 [0, 1]``, equally spaced within each clip."""
-    reader = decord.VideoReader(str(study / f"CC2017_Purdue/Stimuli/video_fmri_dataset/stimuli/{film}.mp4"))
+    with av.open(str(study / f"CC2017_Purdue/Stimuli/video_fmri_dataset/stimuli/{film}.mp4")) as file:
+        shown = np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
     per_clip = round(facts["clip_s"] * facts["fps"])
     index = np.arange(clips)[:, None] * per_clip + np.arange(FRAMES) * per_clip // FRAMES
-    pixels = reader.get_batch(index.ravel()).asnumpy().astype(np.float32) / 255
+    pixels = shown[index.ravel()].astype(np.float32) / 255
     return pixels.reshape(clips, FRAMES, *pixels.shape[1:])
 
 

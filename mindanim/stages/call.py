@@ -9,7 +9,6 @@ from mindanim import console, runtime
 from mindanim.artifacts import Workspace, find_data, find_dataset
 from mindanim.artifacts.workspace import datasets
 from mindanim.config.invocation import Invocation, invoked
-from mindanim.config.names import kind_of_dataset
 from mindanim.config.resolve import Asked, Resolution, resolve, strange_variables
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, UsageError
@@ -80,8 +79,8 @@ def _complete(stage: Stage, run: RunOptions, alone: bool) -> tuple[RunOptions, d
 
 def _check_name(run: RunOptions) -> None:
     """A name that no reader has and that has no folder yet is refused, in the words of the studies."""
-    from mindanim.studies import READERS, open_study
+    from mindanim.studies import has_reader, open_study
 
     dataset = run.need_dataset()
-    if kind_of_dataset(dataset) not in READERS and dataset not in datasets(run.work):
+    if not has_reader(dataset) and dataset not in datasets(run.work):
         open_study(dataset, run.work)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from mindanim.artifacts.workspace import with_data
 from mindanim.config.recipes import Recipe
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, MissingError
+from mindanim.vocabulary.registry import EXTENSIBLE, source
 
 if TYPE_CHECKING:
     from mindanim.studies import Study
@@ -48,6 +48,7 @@ def examine(recipe: Recipe, run: RunOptions) -> Iterator[Check]:
     yield Check("mindanim", "ok", f"{runtime.version()}, commit {commit() or 'unknown'}")
     yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from _packages()
+    yield from _plugins()
     yield from _guarded("torch", _torch)
     yield _memory()
     yield _disk(run.work)
@@ -82,18 +83,37 @@ def _packages() -> Iterator[Check]:
             yield Check("packages", "note", f"without {', '.join(without)} (optional, {extra})", hint)
 
 
+def _plugins() -> Iterator[Check]:
+    """The metrics, samplers, decoders and readers of other packages, and whether each can be loaded."""
+    for thing in EXTENSIBLE:
+        for point in importlib.metadata.entry_points(group=f"mindanim.{thing}s"):
+            about = f"{thing} {point.name}"
+            try:
+                point.load()
+            except Exception as error:  # a plug-in's code may raise anything at import
+                text = (
+                    f"from {source(point)}: {point.value} cannot be loaded ({type(error).__name__}: {error})"
+                )
+                yield Check(about, "problem", text, f"Update or remove the package {source(point)}.")
+            else:
+                yield Check(about, "ok", f"from {source(point)}")
+
+
 def _requirements() -> tuple[list[str], dict[str, list[str]]]:
-    """Names of what mindanim depends on, and per optional extra; the developers' extra is left out."""
-    needed: list[str] = []
-    extras: dict[str, list[str]] = {}
-    for text in importlib.metadata.requires("mindanim") or []:
-        name = re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0]
-        extra = re.search(r"extra == ['\"]([^'\"]+)", text)
-        if extra is None:
-            needed.append(name)
-        elif extra.group(1) != "dev":
-            extras.setdefault(extra.group(1), []).append(name)
-    return needed, extras
+    """Names of what mindanim depends on here, and per optional extra; the developers' extra is left out."""
+    from packaging.requirements import Requirement
+
+    texts = importlib.metadata.requires("mindanim") or []
+    extras = sorted(importlib.metadata.metadata("mindanim").get_all("Provides-Extra") or [])
+
+    def names(extra: str) -> list[str]:
+        found = [Requirement(text) for text in texts]
+        return [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+    needed = names("")
+    return needed, {
+        extra: [name for name in names(extra) if name not in needed] for extra in extras if extra != "dev"
+    }
 
 
 def _installed(name: str) -> bool:

@@ -1,20 +1,17 @@
-"""Studies as they lie on a user's disk: declared facts, discovery, and the comparison of the two."""
+"""Studies on a user's disk: what each declares about itself, what is there, and how the two compare."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from mindanim.config.names import kind_of_dataset
 from mindanim.errors import InputError, UsageError
-from mindanim.studies.base import Entry, Facts, Finding, Segment, Study
-from mindanim.studies.readers.algonauts2021 import Algonauts2021
-from mindanim.studies.readers.bids import Bids
-from mindanim.studies.readers.cc2017 import CC2017
-from mindanim.studies.readers.hcp import HCP
-from mindanim.studies.readers.own import Own
-from mindanim.studies.readers.simulated import open_simulated
+from mindanim.studies import readers
+from mindanim.studies.base import READERS, Entry, Facts, Finding, Segment, Study
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.runs import Film, Matrix, Run
 
@@ -29,18 +26,12 @@ __all__ = [
     "Run",
     "Segment",
     "Study",
+    "has_reader",
     "open_study",
 ]
 
-READERS: dict[str, Callable[..., Study]] = {
-    "cc2017": CC2017,
-    "hcp": HCP,
-    "algonauts2021": Algonauts2021,
-    "bids": Bids,
-    "tables": Own,
-    "simulated": open_simulated,
-}
-"""Reader by dataset name: ``(root, allow_partial=..., options=...) -> Study``."""
+for _module in iter_modules(readers.__path__):
+    import_module(f"{readers.__name__}.{_module.name}")
 
 _WITHOUT_READER = {
     "boldmoments": "BOLD Moments (ds005165)",
@@ -54,16 +45,20 @@ _WITHOUT_READER = {
 def open_study(
     dataset: str, data: Path, allow_partial: bool = False, options: Mapping[str, str] | None = None
 ) -> Study:
-    """Open the study ``dataset`` that lies in the folder ``data``; ``bids-lab2`` is read as ``bids``.
+    """Open the study ``dataset`` in the folder ``data``; ``bids-lab2`` is read as ``bids``.
 
-    With ``allow_partial`` whatever is there is used and each gap becomes a finding. options: what is asked of
-    a study that comes in versions (``--study``).
+    Args:
+        dataset: Name of a reader, optionally followed by a dash and a name of the user's choice.
+        data: Folder that the study was downloaded to.
+        allow_partial: Use whatever is there, and report each gap as a finding.
+        options: Choices for a study that comes in versions (``--study``).
 
-    Raises UsageError for a name no reader has or an option it does not know, InputError where the folder does
-    not hold the study.
+    Raises:
+        UsageError: No reader has this name, or the reader does not know an option.
+        InputError: The folder does not contain the study.
     """
-    name = kind_of_dataset(dataset)
-    if name not in READERS:
+    name = _reader_of(dataset)
+    if name is None:
         raise _unknown(dataset)
     if not data.is_dir():
         raise InputError(
@@ -74,6 +69,21 @@ def open_study(
     return READERS[name](data, allow_partial=allow_partial, options=options or {})
 
 
+def has_reader(dataset: str) -> bool:
+    """Whether any reader, of this or another package, reads the dataset of this name."""
+    return _reader_of(dataset) is not None
+
+
+def _reader_of(dataset: str) -> str | None:
+    """The reader's name: all of the dataset's name, or as much of it as possible before a dash."""
+    name = dataset.lower()
+    while name not in READERS:
+        name, dash, _ = name.rpartition("-")
+        if not dash:
+            return None
+    return name
+
+
 def _unknown(dataset: str) -> UsageError:
     readable = ", ".join(READERS)
     plain = "".join(letter for letter in dataset.lower() if letter.isalnum())
@@ -81,7 +91,7 @@ def _unknown(dataset: str) -> UsageError:
         return UsageError(
             f"There is no reader for {_WITHOUT_READER[plain]} ('{dataset}') yet.",
             f"This version reads: {readable}.",
-            "Write the runs and films in one of these layouts, or use a version that reads this study.",
+            "Convert the runs and films to one of these layouts, or install a package that reads this study.",
         )
     known = [*READERS, *_WITHOUT_READER]
     near = [

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.registry import Registry
 from mindanim.vocabulary.runs import Film, Run
 
 Status = Literal["ok", "note", "problem"]
@@ -133,6 +134,16 @@ class Study(Protocol):
 
     def atlas(self) -> Path | None:
         """The study's own parcellation (CIFTI dlabel), where it has one."""
+
+
+class Opener(Protocol):
+    """Opens a study in a folder: a reader's class or a function."""
+
+    def __call__(self, root: Path, *, allow_partial: bool, options: Mapping[str, str]) -> Study: ...
+
+
+READERS: Registry[Opener] = Registry("reader")
+"""Readers by dataset name. Another package adds one by an entry point in the group ``mindanim.readers``."""
 
 
 def regular_clips(facts: Facts) -> list[Clip]:

@@ -15,6 +15,9 @@ from mindanim.vocabulary.words import unknown
 
 T = TypeVar("T")
 
+EXTENSIBLE = ("metric", "sampler", "decoder", "reader")
+"""What other packages can add."""
+
 
 class Registry(Generic[T]):
     """Objects of one sort by name: those of this package, and those of installed packages.

@@ -14,6 +14,7 @@ from mindanim.config import recipes
 from mindanim.errors import InputError, MissingError
 from mindanim.stages import doctor
 from mindanim.studies import Entry
+from tests import plugins
 from tests.cli.conftest import Call
 
 
@@ -136,3 +137,27 @@ def test_one_fault_does_not_hide_the_others() -> None:
         raise InputError("broken.", why="so it is.")
 
     assert [check.status for check in doctor._guarded("a", look)] == ["ok", "problem"]
+
+
+def test_plug_ins_of_all_kinds_and_why_one_does_not_load(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for group, value in (
+        ("metrics", "plugged:one"),
+        ("samplers", "plugged:one"),
+        ("decoders", "plugged.gone:one"),
+        ("readers", "plugged:one"),
+    ):
+        plugins.install(tmp_path / "site", f"mindanim.{group}", "mine", value, "one = 1\n", monkeypatch)
+    result = call("doctor")
+    for line in ("metric mine: from plugged 1.2", "sampler mine: from", "reader mine: from plugged 1.2"):
+        assert f"ok       {line}" in result.out
+    assert "problem  decoder mine: from plugged 1.2: plugged.gone:one cannot be loaded (Mod" in result.out
+    assert result.code == 4 and "Update or remove the package plugged 1.2." in result.out
+
+
+def test_requirements_of_other_machines_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["numpy>=2", "gone>=1; sys_platform == 'plan9'", "h5py; extra == 'h5'", "ruff; extra == 'dev'"]
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: texts)
+    needed, extras = doctor._requirements()
+    assert needed == ["numpy"] and extras["h5"] == ["h5py"] and "dev" not in extras

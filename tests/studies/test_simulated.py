@@ -86,7 +86,7 @@ def test_a_folder_without_facts_or_atlas(root: Path, tmp_path: Path) -> None:
 def test_names_without_a_reader(root: Path, name: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
         open_study(name, root)
-    assert "cc2017, hcp, algonauts2021, bids, tables, simulated" in str(caught.value)
+    assert "algonauts2021, bids, cc2017, hcp, tables, simulated" in str(caught.value)
 
 
 def test_names_are_read_in_any_case_and_the_folder_must_exist(root: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Facts, Finding, Segment
+from mindanim.studies.base import READERS, Facts, Finding, Segment
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
@@ -240,3 +240,6 @@ def _places(path: Path, content: Mapping[str, Any], voxels: int) -> NDArray[np.i
 
 
 _AGAIN = "Download it again."
+
+
+READERS.add("algonauts2021", Algonauts2021)

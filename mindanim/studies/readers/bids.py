@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.studies.base import Facts, Finding
+from mindanim.studies.base import READERS, Facts, Finding
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.paths import OUTSIDE
 from mindanim.studies.readers.bids_events import SplitRule, read_events
@@ -217,3 +217,6 @@ def _citation(described: Mapping[str, Any]) -> str:
     doi, authors = described.get("DatasetDOI"), described.get("Authors")
     names = ", ".join(map(str, authors)) if isinstance(authors, list) else ""
     return ". ".join(str(part) for part in (names, described.get("Name"), doi) if part) or "not stated"
+
+
+READERS.add("bids", Bids)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Facts, Segment, regular_clips
+from mindanim.studies.base import READERS, Facts, Segment, regular_clips
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
@@ -196,3 +196,6 @@ def _discover(folder: Path) -> tuple[dict[tuple[str, int], Path], list[Path]]:
         if runs.setdefault(key, path) != path:
             strangers.append(path)
     return runs, strangers
+
+
+READERS.add("cc2017", CC2017)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Facts, Finding, Segment
+from mindanim.studies.base import READERS, Facts, Finding, Segment
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.files import peek
 from mindanim.studies.readers.declared import Reader
@@ -235,3 +235,6 @@ def _names(results: Path, movie: str) -> set[Path]:
 def _seconds(start_s: float, end_s: float) -> list[float]:
     """Onsets of the whole seconds from ``start_s`` to ``end_s``."""
     return [start_s + second for second in range(int(end_s - start_s + 1e-6))]
+
+
+READERS.add("hcp", HCP)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.studies.base import Facts, Segment
+from mindanim.studies.base import READERS, Facts, Segment
 from mindanim.studies.checks.declared_vs_disk import Declared
 from mindanim.studies.paths import OUTSIDE, inside
 from mindanim.studies.readers.bids import LAG_S
@@ -264,3 +264,6 @@ def _together(
         problems = [*problems[:10], rest]
     raise_together(problems)
     return made
+
+
+READERS.add("tables", Own)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mindanim.errors import InputError
-from mindanim.studies.base import Entry, Facts, Finding, Segment, Study
+from mindanim.studies.base import READERS, Entry, Facts, Finding, Segment, Study
 from mindanim.studies.paths import inside
 from mindanim.studies.readers import algonauts2021, hcp
 from mindanim.studies.readers.algonauts2021 import Algonauts2021
@@ -175,3 +175,6 @@ _LAYOUTS: dict[str, Callable[[Path, Mapping[str, Any], bool, Options], Study]] =
     "algonauts2021": _algonauts2021,
     "bids": _bids,
 }
+
+
+READERS.add("simulated", open_simulated)
