@@ -60,9 +60,9 @@ def test_operations_of_a_step_are_counted(kind: str, monkeypatch: pytest.MonkeyP
     [
         ("no_such_module:Decoder", "cannot be imported"),
         ("custom_decoder:Absent", "cannot be imported"),
-        ("pathlib:Path", "is no structure decoder"),
-        ("mindanim.decoders.models.semantic:SemanticMlp", "is no structure decoder"),
-        ("mindanim.decoders.models.structure:StructureRidge", "is not trained by gradient descent"),
+        ("pathlib:Path", "is not a structure decoder"),
+        ("mindanim.decoders.models.semantic:SemanticMlp", "is not a structure decoder"),
+        ("mindanim.decoders.models.structure:Structure", "cannot be trained"),
         ("mindanim.decoders.models.structure:StructureNetwork", "cannot be built"),
     ],
 )

@@ -38,11 +38,12 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.base import Shapes, build
-from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.base import Shapes
+from mindanim.decoders.build import build
 from mindanim.decoders.models.masks import sparse_causal
 from mindanim.decoders.training.loop import Task, train
 from mindanim.decoders.training.tasks import MotionTask, SemanticTask, StructureTask
+from mindanim.decoders.training_examples import MotionExamples, SemanticExamples, StructureExamples
 
 KINDS = ("semantic", "structure", "motion")
 CONFIGS = {"semantic": TrainSemanticConfig, "structure": TrainStructureConfig, "motion": TrainMotionConfig}

@@ -25,10 +25,12 @@ import torch
 
 from mindanim.config.train import TrainMotionConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.examples import MotionExamples, StructureExamples
-from mindanim.decoders.fit import decode_first_frames, fit_motion, fit_structure
-from mindanim.decoders.splits import blocked_split
-from mindanim.decoders.training.fitted import Fitted, Machine
+from mindanim.decoders.fit import fit_decoder
+from mindanim.decoders.fit_result import Fitted
+from mindanim.decoders.load_examples import decode_first_frames
+from mindanim.decoders.training.fit_network import Machine
+from mindanim.decoders.training_examples import MotionExamples, StructureExamples
+from mindanim.decoders.validation_split import blocked_split
 
 KINDS = ("structure", "motion-frame", "motion-difference")
 SEGMENTS, CAUSES, AT_ONCE = 18, 64, 120
@@ -96,12 +98,10 @@ def fit(kind: str, folder: Path, given: argparse.Namespace) -> Fitted:
     machine = Machine(torch.device("cpu"), torch.float32, folder / "training.pt")
     if kind == "structure":
         config = TrainStructureConfig(decoder="ridge")
-        return fit_structure(
-            config, StructureExamples(**common, latents=latents[:, 0]), shapes, split, machine
-        )
+        return fit_decoder(config, StructureExamples(**common, latents=latents[:, 0]), shapes, split, machine)
     motion = TrainMotionConfig(decoder="ridge", target=kind.removeprefix("motion-"))
     decoded = decode_first_frames(motion, responses, latents[:, 0], split)
-    return fit_motion(
+    return fit_decoder(
         motion, MotionExamples(**common, latents=latents, decoded=decoded), shapes, split, machine
     )
 

@@ -1,53 +1,32 @@
-"""What all decoders have in common: shapes, prediction in batches, and their two files on disk."""
+"""What all decoders have in common: shapes, prediction in batches, and the registry of their names."""
 
 from __future__ import annotations
 
-import importlib
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mindanim.errors import InputError
-from mindanim.vocabulary.words import unknown
+from mindanim.vocabulary.registry import Registry
 
 Responses = Tensor | NDArray[np.float32]
-
-SPEC, WEIGHTS = "decoder.json", "weights.safetensors"
-FORMAT = 1
-
-# Kind -> decoder -> where its class is; imported when it is asked for.
-DECODERS: dict[str, dict[str, tuple[str, str]]] = {
-    "semantic": {"mlp": ("models.semantic", "SemanticMlp"), "ridge": ("models.semantic", "SemanticRidge")},
-    "structure": {
-        "mlp": ("models.structure", "StructureMlp"),
-        "ridge": ("models.structure", "StructureRidge"),
-    },
-    "motion": {
-        "cmg": ("models.cmg", "FrameTokenCmg"),
-        "cmg-patches": ("models.cmg_patches", "PatchCmg"),
-        "mlp": ("models.framewise", "FramewiseMlp"),
-        "ridge": ("ridge.motion_transport", "MotionRidge"),
-        "transport": ("ridge.motion_transport", "MotionTransport"),
-    },
-}
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of what goes in and comes out.
+    """Sizes of inputs and outputs. A decoder reads those it needs.
 
-    response ``(lag, voxel)``; clip ``(feature,)``; tokens ``(token, feature)``, the constant first one
-    included; latents ``(frame, channel, height, width)``. A decoder reads those it needs.
+    Attributes:
+        response: ``(lag, voxel)``.
+        clip: ``(feature,)``.
+        tokens: ``(token, feature)``, including the constant first token.
+        latents: ``(frame, channel, height, width)``.
     """
 
     response: tuple[int, int]
@@ -57,7 +36,7 @@ class Shapes:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
-        """From plain lists, as JSON has them."""
+        """From plain lists, as in JSON."""
         return cls(**{field.name: tuple(record[field.name]) for field in fields(cls) if field.name in record})
 
     @property
@@ -82,21 +61,58 @@ class Shapes:
 
 
 class Decoder(nn.Module, ABC):
-    """A decoder with fitted weights; `kind` is the artifact kind, `spec` what `build` needs to make it
-    again.
+    """A decoder, with or without fitted weights.
 
-    A decoder of one's own is a class derived from the one of its kind (`SemanticNetwork`,
-    `StructureNetwork`, `MotionNetwork`), whose constructor takes the shapes and, by name, its own
-    arguments. It is named "module:Class" and needs no change of this package.
+    To write your own, derive a class from the one for its kind: `SemanticNetwork`, `StructureNetwork` or
+    `MotionNetwork` if the training loop fits it, else the kind's base class and `ClosedForm`. The constructor
+    takes the shapes and, by keyword, its own arguments.
+
+    Attributes:
+        kind: Kind of artifact: semantic, structure or motion.
+        targets: What decoders of this kind are fitted to, in words.
+        spec: What `build` needs to make it again: ``decoder`` (its name or "module:Class") and the
+            constructor's arguments.
     """
 
     kind: ClassVar[str]
+    targets: ClassVar[str]
     predict_batch = 128
 
     def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         self.shapes = shapes
         self.spec: dict[str, Any] = {}
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any], shapes: Shapes) -> Self:
+        """Make a decoder with fresh weights.
+
+        Raises:
+            InputError: The constructor does not take the arguments.
+        """
+        arguments = {name: value for name, value in spec.items() if name != "decoder"}
+        try:
+            decoder = cls(shapes, **arguments)
+        except TypeError as error:
+            raise InputError(
+                f"The {cls.kind} decoder {spec['decoder']} cannot be built.",
+                str(error),
+                "Check decoder_arguments.",
+            ) from error
+        decoder.spec = dict(spec)
+        return decoder
+
+    @classmethod
+    def method(cls, config: Any) -> str:
+        """One sentence for a methods section: what was fitted, to what.
+
+        Args:
+            config: The options of the training stage.
+        """
+        return (
+            f"The {cls.kind} decoder is {config.decoder}, which is not part of mindanim; it was fitted to "
+            f"{cls.targets}."
+        )
 
     @property
     def device(self) -> torch.device:
@@ -107,14 +123,15 @@ class Decoder(nn.Module, ABC):
     def flatten(self, responses: Responses) -> Tensor:
         """``(clip, lag, voxel)`` to ``(clip, lag * voxel) float32`` on the decoder's device.
 
-        Raises InputError when lags or voxels differ from those the decoder was fitted on.
+        Raises:
+            InputError: Lags or voxels differ from those the decoder was fitted to.
         """
         if tuple(responses.shape[1:]) != self.shapes.response:
             raise InputError(
-                f"The {self.kind} decoder reads responses of {self._size(self.shapes.response)}, "
+                f"The {self.kind} decoder expects responses of {self._size(self.shapes.response)}, "
                 f"not {self._size(tuple(responses.shape[1:]))}.",
-                "It was fitted on other responses than these.",
-                f"Use the responses it was trained on, or train it again: mindanim train-{self.kind}.",
+                "It was fitted to different responses.",
+                f"Use the responses it was trained on, or train it again: mindanim train-{self.kind}",
             )
         values = (
             responses if isinstance(responses, Tensor) else torch.from_numpy(np.array(responses, np.float32))
@@ -136,94 +153,21 @@ class Decoder(nn.Module, ABC):
         """Decode responses ``(clip, lag, voxel)``; results are float32 tensors on the CPU."""
 
     def parameter_count(self) -> int:
-        """Fitted numbers, those of linear baselines included."""
+        """Number of fitted values, including those of ridge decoders, which are buffers."""
         return sum(value.numel() for value in self.state_dict().values())
 
 
-def build(kind: str, spec: Mapping[str, Any], shapes: Shapes | Mapping[str, Any]) -> Decoder:
-    """Make a decoder with fresh weights.
+DECODERS: Registry[type[Decoder]] = Registry("decoder")
+"""Decoder classes by kind and name, "semantic.mlp"; users type the name alone."""
 
-    kind: semantic, structure or motion. spec: ``decoder``, the name of one or "module:Class", and the
-    arguments of its constructor. Raises InputError for a name that does not exist or arguments that the
-    decoder does not have.
-    """
-    arguments = dict(spec)
-    name = arguments.pop("decoder", "")
-    made = decoder_class(kind, name)
-    shapes = shapes if isinstance(shapes, Shapes) else Shapes.of(shapes)
-    try:
-        decoder = made(shapes, **arguments)
-    except TypeError as error:
-        raise InputError(f"The {kind} decoder '{name}' cannot be built.", str(error)) from error
-    decoder.spec = dict(spec)
-    return decoder
+Class = TypeVar("Class", bound=type[Decoder])
 
 
-def decoder_class(kind: str, name: str) -> type[Decoder]:
-    """The class of the decoder ``name`` of a kind.
+def register(name: str) -> Callable[[Class], Class]:
+    """A class decorator: `name` is what users type for this decoder, ``--decoder <name>``."""
 
-    Raises InputError when there is none, or when "module:Class" names something that is no decoder of this
-    kind. Nothing but such a class is ever called, but importing its module runs that module's code.
-    """
-    known = DECODERS.get(kind)
-    if known is None:
-        raise InputError(f"{unknown('kind of decoder', kind, DECODERS)}.")
-    if name not in known and ":" not in name:
-        raise InputError(f"{unknown(f'{kind} decoder', name, known)}.")
-    module, _, cls = name.partition(":")
-    if name in known:
-        module, cls = f"mindanim.decoders.{known[name][0]}", known[name][1]
-    try:
-        made = getattr(importlib.import_module(module), cls)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"The {kind} decoder {name} cannot be imported.",
-            str(error),
-            "Install the package that holds it, or put its folder on PYTHONPATH.",
-        ) from error
-    if not (isinstance(made, type) and issubclass(made, Decoder) and getattr(made, "kind", "") == kind):
-        raise InputError(
-            f"{name} is no {kind} decoder.",
-            f"It must be a class derived from mindanim.decoders.models.{kind}.{kind.title()}.",
-        )
-    return made
+    def add(made: Class) -> Class:
+        DECODERS.add(f"{made.kind}.{name}", made)
+        return made
 
-
-def describe(decoder: Decoder) -> dict[str, Any]:
-    """The content of decoder.json: all that `load` needs beside the weights."""
-    return {
-        "format": FORMAT,
-        "kind": decoder.kind,
-        "class": type(decoder).__name__,
-        "spec": decoder.spec,
-        "shapes": asdict(decoder.shapes),
-    }
-
-
-def save_weights(decoder: Decoder, path: Path) -> None:
-    """Write all weights and buffers as safetensors."""
-    save_file({name: value.detach().cpu().contiguous() for name, value in decoder.state_dict().items()}, path)
-
-
-def load(folder: Path, device: torch.device | str = "cpu") -> Decoder:
-    """Read a decoder from its folder, ready to predict.
-
-    Raises InputError when a file is missing or does not fit.
-    """
-    try:
-        record = json.loads((folder / SPEC).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise InputError(
-                f"{folder / SPEC} has format {record['format']}.",
-                f"This mindanim reads format {FORMAT}.",
-                f"Train again: mindanim train-{record.get('kind', 'semantic')}.",
-            )
-        decoder = build(record["kind"], record["spec"], record["shapes"])
-        decoder.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError as error:
-        raise InputError(f"There is no decoder in {folder}.", f"{error.filename} is missing.") from error
-    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(
-            f"The decoder in {folder} cannot be read.", f"{type(error).__name__}: {error}"
-        ) from error
-    return decoder.to(device).eval()
+    return add

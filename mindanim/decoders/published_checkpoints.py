@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mindanim.decoders.base import Decoder, Shapes, build
+from mindanim.decoders.base import Decoder, Shapes
+from mindanim.decoders.build import build
 from mindanim.decoders.models.cmg import sinusoids
 from mindanim.errors import InputError
 

@@ -1,9 +1,7 @@
-"""``mindanim train-semantic``, ``train-structure``, ``train-motion``: responses and features become
-decoders."""
+"""``mindanim train-semantic``, ``train-structure``, ``train-motion``: fit a decoder to responses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mindanim import console, runtime
@@ -15,20 +13,10 @@ from mindanim.config.train import (
     TrainSemanticConfig,
     TrainStructureConfig,
 )
-from mindanim.stages.examples import (
-    Given,
-    load_given,
-    motion_examples,
-    semantic_examples,
-    shapes_of,
-    structure_examples,
-    training_clips,
-)
 
 if TYPE_CHECKING:
-    from mindanim.decoders.base import Shapes
-    from mindanim.decoders.splits import Split
-    from mindanim.decoders.training.fitted import Fitted, Machine
+    from mindanim.decoders.fit_result import Fitted
+    from mindanim.decoders.validation_split import Split
 
 _HISTORY_UNITS = {
     "epoch": "count, from 1",
@@ -36,7 +24,7 @@ _HISTORY_UNITS = {
     "learning_rate": "of the epoch's last step",
     "train_loss": "on the clips that fit the decoder; for ridge cross-validated over segments",
     "val_loss": "on the held-out clips",
-    "val_score": "what select=score goes by",
+    "val_score": "criterion of select=score",
 }
 _PENALTY_UNITS = {
     "alpha": "mean squared norms of a (scaled) response",
@@ -46,41 +34,24 @@ _PENALTY_UNITS = {
 
 def train_semantic(config: TrainSemanticConfig, run: RunOptions) -> Artifact:
     """Write the ``semantic`` artifact: responses to CLIP vector and text condition."""
-
-    def fit(given: Given, shapes: Shapes, machine: Machine) -> Fitted:
-        from mindanim.decoders.fit import fit_semantic
-
-        return fit_semantic(config, semantic_examples(given), shapes, given.split, machine)
-
-    return _train("semantic", config, run, fit)
+    return _train("semantic", config, run)
 
 
 def train_structure(config: TrainStructureConfig, run: RunOptions) -> Artifact:
     """Write the ``structure`` artifact: responses to the first frame's latent."""
-
-    def fit(given: Given, shapes: Shapes, machine: Machine) -> Fitted:
-        from mindanim.decoders.fit import fit_structure
-
-        return fit_structure(config, structure_examples(given), shapes, given.split, machine)
-
-    return _train("structure", config, run, fit)
+    return _train("structure", config, run)
 
 
 def train_motion(config: TrainMotionConfig, run: RunOptions) -> Artifact:
-    """Write the ``motion`` artifact: first frame and responses to the following frames' latents."""
-
-    def fit(given: Given, shapes: Shapes, machine: Machine) -> Fitted:
-        from mindanim.decoders.fit import fit_motion
-
-        return fit_motion(config, motion_examples(given, config), shapes, given.split, machine)
-
-    return _train("motion", config, run, fit)
+    """Write the ``motion`` artifact: first frame and responses to the later frames' latents."""
+    return _train("motion", config, run)
 
 
-def _train(
-    kind: str, config: TrainConfig, run: RunOptions, fit: Callable[[Given, Shapes, Machine], Fitted]
-) -> Artifact:
-    from mindanim.decoders.methods_text import expected_bytes
+def _train(kind: str, config: TrainConfig, run: RunOptions) -> Artifact:
+    from mindanim.decoders.fit import closed_form, expected_bytes, fit_decoder
+    from mindanim.decoders.load_examples import load_examples, load_given, shapes_of, training_clips
+    from mindanim.decoders.training.fit_network import Machine
+    from mindanim.decoders.validation_split import blocked_split
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
@@ -88,9 +59,6 @@ def _train(
     shapes = shapes_of(fmri, stimuli)
 
     def build(draft: Draft) -> None:
-        from mindanim.decoders.splits import blocked_split
-        from mindanim.decoders.training.fitted import Machine
-
         clips = training_clips(fmri)
         split = blocked_split(clips, config.validation_fraction, config.purge_s, config.ridge_folds)
         device = runtime.pick_device(run.device)
@@ -98,7 +66,7 @@ def _train(
         log = run.work / "tensorboard" / place.relative_to(run.work)
         checkpoint = draft.scratch("training.pt")
         dtype = runtime.pick_dtype(run.precision, device)
-        if config.decoder not in ("ridge", "transport"):
+        if closed_form(kind, config) is None:
             draft.computes_in(runtime.precision_name(dtype))
         machine = Machine(device, dtype, checkpoint, log if config.tensorboard else None)
         console.say(
@@ -106,7 +74,8 @@ def _train(
             f"({split.held_out})"
         )
         given = load_given(fmri, stimuli, clips, split, checkpoint.parent)
-        _write(draft, kind, config, split, fit(given, shapes, machine))
+        fitted = fit_decoder(config, load_examples(kind, given, config), shapes, split, machine)
+        _write(draft, config, split, fitted)
 
     return produce(
         kind,
@@ -120,8 +89,8 @@ def _train(
     )
 
 
-def _write(draft: Draft, kind: str, config: TrainConfig, split: Split, fitted: Fitted) -> None:
-    """The decoder, its history, its figure, and what is said of it."""
+def _write(draft: Draft, config: TrainConfig, split: Split, fitted: Fitted) -> None:
+    """The decoder, its history, its figure, and what to know about it."""
     from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
     from mindanim.decoders.methods_text import findings, methods
     from mindanim.decoders.training.figures import draw_history, draw_penalties
@@ -136,7 +105,7 @@ def _write(draft: Draft, kind: str, config: TrainConfig, split: Split, fitted: F
         fitted.history,
         units={name: unit for name, unit in _HISTORY_UNITS.items() if name in fitted.history},
     )
-    title = f"{kind} decoder ({config.spec()['decoder']})"
+    title = f"{fitted.decoder.kind} decoder ({config.decoder})"
     with draft.write("figures/curves.png") as path:
         if fitted.penalties is None:
             draw_history(path, title, fitted.history, fitted.facts["best_epoch"])
@@ -144,12 +113,12 @@ def _write(draft: Draft, kind: str, config: TrainConfig, split: Split, fitted: F
             draw_penalties(path, title, fitted.penalties)
     if fitted.penalties is not None:
         draft.save_table("penalties.tsv", fitted.penalties, units=_PENALTY_UNITS)
-    for sentence in methods(kind, config, fitted, split):
+    for sentence in methods(config, fitted, split):
         draft.methods(sentence)
-    for code, text in findings(kind, fitted):
+    for code, text in findings(fitted):
         draft.finding(code, text)
     draft.fact(
-        decoder=config.spec()["decoder"],
+        decoder=config.decoder,
         clips_fit=len(split.fit),
         clips_validation=len(split.validation),
         validation=split.held_out,

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.examples import MotionExamples, SemanticExamples, StructureExamples
-from mindanim.decoders.splits import Split, blocked_split, caption_labels
-from mindanim.decoders.training.fitted import Machine
+from mindanim.decoders.load_examples import caption_labels
+from mindanim.decoders.training.fit_network import Machine
+from mindanim.decoders.training_examples import MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.validation_split import Split, blocked_split
 
 SHAPES = Shapes(response=(2, 30), clip=(8,), tokens=(4, 3), latents=(4, 2, 4, 4))
 SEGMENTS, CLIPS = 6, 20

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindanim.decoders.splits import blocked_split, caption_labels, draw_views, zero_entries
+from mindanim.decoders.load_examples import caption_labels
+from mindanim.decoders.training.random_inputs import draw_views, zero_entries
+from mindanim.decoders.validation_split import blocked_split
 from mindanim.errors import InputError
 from tests.decoders.planted import clips_table
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.base import build
-from mindanim.decoders.examples import Examples
-from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
+from mindanim.decoders.build import build
+from mindanim.decoders.fit import fit_decoder
+from mindanim.decoders.fit_result import Fitted
 from mindanim.decoders.training.feed import Feed, fits, placed
-from mindanim.decoders.training.fitted import Fitted
+from mindanim.decoders.training_examples import Examples
 from tests.decoders.planted import SHAPES, machine, planted
 
 CPU = torch.device("cpu")
@@ -24,17 +24,17 @@ MOTION = SMALL | {"width": 8, "heads": 2, "feedforward": 8, "fmri_width": 12, "f
 
 def semantic(folder: Path, **more: Any) -> Fitted:
     data, config = planted(), TrainSemanticConfig.model_validate(SMALL | {"head_widths": (12,)} | more)
-    return fit_semantic(config, data.semantic, SHAPES, data.split, machine(folder))
+    return fit_decoder(config, data.semantic, SHAPES, data.split, machine(folder))
 
 
 def structure(folder: Path, **more: Any) -> Fitted:
     data, config = planted(), TrainStructureConfig.model_validate(SMALL | {"standardise": True} | more)
-    return fit_structure(config, data.structure, SHAPES, data.split, machine(folder))
+    return fit_decoder(config, data.structure, SHAPES, data.split, machine(folder))
 
 
 def motion(folder: Path, **more: Any) -> Fitted:
     data, config = planted(), TrainMotionConfig.model_validate(MOTION | {"target": "difference"} | more)
-    return fit_motion(config, data.motion, SHAPES, data.split, machine(folder))
+    return fit_decoder(config, data.motion, SHAPES, data.split, machine(folder))
 
 
 def framewise(folder: Path, **more: Any) -> Fitted:
@@ -140,9 +140,9 @@ import numpy as np, torch
 import mindanim.decoders.training.loop as training
 from mindanim.config.train import TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.splits import Split
-from mindanim.decoders.examples import StructureExamples
-from mindanim.decoders.fit import fit_structure
+from mindanim.decoders.validation_split import Split
+from mindanim.decoders.training_examples import StructureExamples
+from mindanim.decoders.fit import fit_decoder
 from tests.decoders.planted import machine
 def private():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -160,7 +160,7 @@ training._Run.take = watched
 shapes = Shapes((1, 6), latents=(2, 1, 1, latents.shape[1]))
 options = {"epochs": 1, "batch_size": 8, "width": 4, "blocks": 0, "stream_data": "always"}
 config = TrainStructureConfig(standardise=True, **options)
-fit_structure(config, data, shapes, split, machine(Path(sys.argv[2])))
+fit_decoder(config, data, shapes, split, machine(Path(sys.argv[2])))
 print(max(most))
 """
 

@@ -7,10 +7,11 @@ import torch
 
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.fit import decode_first_frames, fit_motion, fit_semantic, fit_structure
+from mindanim.decoders.fit import fit_decoder
+from mindanim.decoders.fit_result import Fitted
+from mindanim.decoders.load_examples import decode_first_frames
 from mindanim.decoders.methods_text import findings
 from mindanim.decoders.models.motion import MotionNetwork
-from mindanim.decoders.training.fitted import Fitted
 from tests.decoders.planted import SHAPES, machine, planted
 
 NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "zero_fraction": 0.05}
@@ -25,14 +26,14 @@ def fit(kind: str, options: dict[str, object], folder: Path, signal: float) -> F
     data = planted(signal)
     place = machine(folder)
     if kind == "semantic":
-        return fit_semantic(
+        return fit_decoder(
             TrainSemanticConfig.model_validate(options), data.semantic, SHAPES, data.split, place
         )
     if kind == "structure":
-        return fit_structure(
+        return fit_decoder(
             TrainStructureConfig.model_validate(options), data.structure, SHAPES, data.split, place
         )
-    return fit_motion(TrainMotionConfig.model_validate(options), data.motion, SHAPES, data.split, place)
+    return fit_decoder(TrainMotionConfig.model_validate(options), data.motion, SHAPES, data.split, place)
 
 
 CASES = [
@@ -57,7 +58,7 @@ def test_planted_signal_is_decoded(kind: str, options: dict[str, object], tmp_pa
     assert fitted.facts["val_score"] > (0.5 if options.get("decoder") == "ridge" else 0.25)
     # The smallest p value that 20 validation clips can give.
     assert fitted.facts["val_p"] == 1 / 20
-    assert f"{kind}-at-chance" not in [code for code, _ in findings(kind, fitted)]
+    assert f"{kind}-at-chance" not in [code for code, _ in findings(fitted)]
     assert {"epoch", "train_loss", "val_loss", "val_score"} <= set(fitted.history.columns)
 
 
@@ -114,11 +115,11 @@ def test_motion_that_the_first_frame_gives_away_is_chance(options: dict[str, obj
     if options["decoder"] in ("ridge", "transport"):
         motion = replace(motion, responses=torch.zeros_like(motion.responses))
     config = TrainMotionConfig.model_validate(options)
-    fitted = fit_motion(config, motion, SHAPES, data.split, machine(tmp_path))
+    fitted = fit_decoder(config, motion, SHAPES, data.split, machine(tmp_path))
     if fitted.penalties is None:
         assert fitted.facts["val_difference_r"] > 0.8, "what paired with clips looked like decoding"
     assert fitted.facts["val_p"] == 1
-    assert "motion-at-chance" in [code for code, _ in findings("motion", fitted)]
+    assert "motion-at-chance" in [code for code, _ in findings(fitted)]
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES)

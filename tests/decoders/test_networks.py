@@ -299,7 +299,7 @@ def test_decoders_survive_the_disk(kind: str, spec: dict[str, object], tmp_path:
 def test_broken_decoder_folders_are_named(tmp_path: Path) -> None:
     import json
 
-    with pytest.raises(InputError, match="no decoder"):
+    with pytest.raises(InputError, match="No decoder in"):
         load(tmp_path)
     decoder = build("structure", {"decoder": "ridge"}, SHAPES)
     save_weights(decoder, tmp_path / WEIGHTS)

@@ -10,12 +10,11 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
 from mindanim.config.train import TrainMotionConfig, TrainStructureConfig
-from mindanim.decoders.fit import _later
-from mindanim.decoders.ridge import targets
-from mindanim.decoders.ridge.solver import LinearMap, assign_folds, fit_ridge, relevance, solve
+from mindanim.decoders.ridge import fit_ridge, targets
+from mindanim.decoders.ridge.linear_decoders import later_frames
+from mindanim.decoders.ridge.solver import LinearMap, assign_folds, choose_penalty, relevance, solve
 from mindanim.decoders.ridge.targets import Components, Reduction, Target
-from mindanim.decoders.splits import blocked_split
-from mindanim.decoders.training import fitted as fitting
+from mindanim.decoders.validation_split import blocked_split
 from mindanim.errors import InputError
 from tests.decoders.planted import planted
 
@@ -43,7 +42,7 @@ def test_solution_is_sklearns(features: int) -> None:
 def test_penalty_is_the_one_sklearn_chooses_over_segments() -> None:
     # With features of equal norm in every fold, relative and absolute penalties agree closely.
     x, y, segments = problem(200)
-    fit = fit_ridge(x, y, segments, alphas=ALPHAS, folds=3)
+    fit = choose_penalty(x, y, segments, alphas=ALPHAS, folds=3)
     folds = assign_folds(segments, 3)
     errors = []
     for alpha in ALPHAS:
@@ -62,7 +61,7 @@ def test_penalty_is_the_one_sklearn_chooses_over_segments() -> None:
 
 def test_out_of_fold_predictions_do_not_know_their_segment() -> None:
     x, y, segments = problem(30)
-    fit = fit_ridge(x, y, segments, alphas=(0.1,), folds=6, relevance_power=1.0)
+    fit = choose_penalty(x, y, segments, alphas=(0.1,), folds=6, relevance_power=1.0)
     out = segments == "seg2"
     alone = solve(x[~out], y[~out], 0.1, 1.0).predict(x[out])
     np.testing.assert_allclose(fit.out_of_fold[out], alone, rtol=1e-6)
@@ -74,19 +73,21 @@ def test_clips_near_in_time_to_a_fold_do_not_fit_it() -> None:
     clips = pd.DataFrame({"segment": segments, "film": "a", "onset_s": 2.0 * np.arange(60)})
     split = blocked_split(clips, 0.1, 7.0, 6)
     place = np.arange(60)
-    fit = fit_ridge(x, y, segments, alphas=(0.1,), folds=6, near=split.near)
+    fit = choose_penalty(x, y, segments, alphas=(0.1,), folds=6, near=split.near)
     kept = (place < 17) | (place >= 33)
     alone = solve(x[kept], y[kept], 0.1).predict(x[20:30])
     np.testing.assert_allclose(fit.out_of_fold[20:30], alone, rtol=1e-6)
     with pytest.raises(InputError, match="no clips to fit beside the 10"):
-        fit_ridge(x, y, segments, alphas=(0.1,), folds=6, near=blocked_split(clips, 0.1, 59.0, 6).near)
+        choose_penalty(x, y, segments, alphas=(0.1,), folds=6, near=blocked_split(clips, 0.1, 59.0, 6).near)
 
 
 def test_segments_of_films_of_their_own_are_fitted_as_before() -> None:
     x, y, segments = problem(30)
     clips = pd.DataFrame({"segment": segments, "film": segments, "onset_s": np.tile(2.0 * np.arange(10), 6)})
     near = blocked_split(clips, 0.1, 20.0, 6).near
-    plain, gaps = (fit_ridge(x, y, segments, alphas=ALPHAS, folds=6, near=given) for given in (None, near))
+    plain, gaps = (
+        choose_penalty(x, y, segments, alphas=ALPHAS, folds=6, near=given) for given in (None, near)
+    )
     assert np.array_equal(plain.out_of_fold, gaps.out_of_fold) and plain.alpha == gaps.alpha
 
 
@@ -96,7 +97,7 @@ def test_a_regression_leaves_gaps_around_validation_and_folds() -> None:
     split = blocked_split(clips, 0.1, 7.0, 6)  # rows 30 to 39 validate, three on either side are left out
     config = TrainStructureConfig(decoder="ridge", ridge_alphas=(0.1,), ridge_relevance=0)
     x, y = x.astype(np.float32), y.astype(np.float32)
-    found = fitting.Ridge(torch.from_numpy(x), split, config).regress("y", Target.of(torch.from_numpy(y)))
+    found = fit_ridge.Ridge(torch.from_numpy(x), split, config).regress("y", Target.of(torch.from_numpy(y)))
     for rows, kept in (
         (slice(10, 20), [*range(7), *range(23, 27), *range(43, 60)]),
         (slice(30, 40), [*range(27), *range(43, 60)]),
@@ -118,8 +119,8 @@ def test_relevance_finds_the_voxels_that_know() -> None:
     weight = relevance(x - x.mean(0), y - y.mean(0), 1.0)
     assert weight[:3].min() > 5 * np.median(weight[3:])
     np.testing.assert_array_equal(relevance(x, y, 0.0), np.ones(400))
-    plain = fit_ridge(x, y, segments, alphas=ALPHAS, folds=6)
-    weighted = fit_ridge(x, y, segments, alphas=ALPHAS, folds=6, relevance_power=1.0)
+    plain = choose_penalty(x, y, segments, alphas=ALPHAS, folds=6)
+    weighted = choose_penalty(x, y, segments, alphas=ALPHAS, folds=6, relevance_power=1.0)
     assert weighted.errors.min() < 0.8 * plain.errors.min()
 
 
@@ -153,10 +154,10 @@ def test_large_targets_are_read_some_columns_at_a_time(
     data, config = planted(), TrainMotionConfig(ridge_components=components)
     latents = data.motion.latents
     whole = latents[:, 1:] - (latents[:, :1] if choice == "difference" else 0)
-    ridge = fitting.Ridge(data.motion.responses, data.split, config)
+    ridge = fit_ridge.Ridge(data.motion.responses, data.split, config)
     expected = ridge.regress("whole", Target.of(whole.flatten(1)))
     monkeypatch.setattr(targets, "_COLUMNS", 20)  # of 32 per frame
-    target, widths = _later(latents, choice), []
+    target, widths = later_frames(latents, choice), []
 
     def read(columns: slice) -> np.ndarray:
         widths.append(columns.stop - columns.start)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mindanim.config.train import TrainConfig
+from mindanim.decoders.batch_sharing import ShareDropout
 from mindanim.decoders.models import blockwise_linear as blockwise
 from mindanim.decoders.models.blockwise_linear import Linear, row_blocks
 from mindanim.decoders.training import optimizer_step as stepping
 from mindanim.decoders.training.optimizer_step import Stepper
-from mindanim.decoders.training.parallel import ShareDropout
 
 CPU = torch.device("cpu")
 

@@ -15,13 +15,14 @@ import torch
 
 from mindanim import runtime
 from mindanim.config.train import TrainConfig, TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.base import Decoder, build
-from mindanim.decoders.examples import StructureExamples
-from mindanim.decoders.fit import fit_motion, fit_semantic, fit_structure
-from mindanim.decoders.training.fitted import Fitted
+from mindanim.decoders.base import Decoder
+from mindanim.decoders.batch_sharing import sharing, weighted
+from mindanim.decoders.build import build
+from mindanim.decoders.fit import fit_decoder
+from mindanim.decoders.fit_result import Fitted
 from mindanim.decoders.training.loop import Progress, Task, train
 from mindanim.decoders.training.optimizer_step import Stepper
-from mindanim.decoders.training.parallel import sharing, weighted
+from mindanim.decoders.training_examples import StructureExamples
 from mindanim.errors import ConfigError, MissingError
 from tests.decoders.planted import SHAPES, machine, planted
 
@@ -50,12 +51,12 @@ class Stop(BaseException):
 
 def semantic(folder: Path, config: TrainSemanticConfig = SEMANTIC) -> Fitted:
     data = planted()
-    return fit_semantic(config, data.semantic, SHAPES, data.split, machine(folder))
+    return fit_decoder(config, data.semantic, SHAPES, data.split, machine(folder))
 
 
 def motion(folder: Path, config: TrainMotionConfig = MOTION) -> Fitted:
     data = planted()
-    return fit_motion(config, data.motion, SHAPES, data.split, machine(folder))
+    return fit_decoder(config, data.motion, SHAPES, data.split, machine(folder))
 
 
 def framewise(folder: Path) -> Fitted:
@@ -174,7 +175,7 @@ def test_training_does_not_touch_data_or_the_global_generator(tmp_path: Path) ->
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    fit_semantic(SEMANTIC, data.semantic, SHAPES, data.split, machine(tmp_path))
+    fit_decoder(SEMANTIC, data.semantic, SHAPES, data.split, machine(tmp_path))
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(value, before[name]) for name, value in vars(data.semantic).items())
 
@@ -339,11 +340,11 @@ def all_networks(folder: Path) -> None:
     patched = motion.model_copy(update=patches | {"patch_heads": 2, "memory_tokens": 1})
     framewise = motion.model_copy(update={"decoder": "mlp"})
     for name, fitted in (
-        ("semantic", lambda at: fit_semantic(semantic, data.semantic, SHAPES, data.split, at)),
-        ("structure", lambda at: fit_structure(structure, data.structure, SHAPES, data.split, at)),
-        ("motion", lambda at: fit_motion(motion, data.motion, SHAPES, data.split, at)),
-        ("patches", lambda at: fit_motion(patched, data.motion, SHAPES, data.split, at)),
-        ("framewise", lambda at: fit_motion(framewise, data.motion, SHAPES, data.split, at)),
+        ("semantic", lambda at: fit_decoder(semantic, data.semantic, SHAPES, data.split, at)),
+        ("structure", lambda at: fit_decoder(structure, data.structure, SHAPES, data.split, at)),
+        ("motion", lambda at: fit_decoder(motion, data.motion, SHAPES, data.split, at)),
+        ("patches", lambda at: fit_decoder(patched, data.motion, SHAPES, data.split, at)),
+        ("framewise", lambda at: fit_decoder(framewise, data.motion, SHAPES, data.split, at)),
     ):
         (folder / name).mkdir()
         found = fitted(machine(folder / name))

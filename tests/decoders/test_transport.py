@@ -6,10 +6,11 @@ from scipy.ndimage import shift
 from mindanim.config.train import TrainMotionConfig
 from mindanim.decoders import build
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.examples import MotionExamples
-from mindanim.decoders.fit import fit_motion
-from mindanim.decoders.ridge.motion_transport import MotionRidge, carry, motion_field
-from mindanim.decoders.splits import Split
+from mindanim.decoders.fit import fit_decoder
+from mindanim.decoders.ridge.linear_decoders import MotionRidge
+from mindanim.decoders.ridge.motion_transport import carry, motion_field
+from mindanim.decoders.training_examples import MotionExamples
+from mindanim.decoders.validation_split import Split
 from tests.decoders.planted import SHAPES, machine
 
 SIZE = 16
@@ -75,7 +76,7 @@ def test_transport_decodes_motion_that_ridge_on_latents_cannot(tmp_path: object)
     )
     shapes = Shapes(response=(1, 20), latents=(4, 2, SIZE, SIZE))
     scores = {
-        decoder: fit_motion(
+        decoder: fit_decoder(
             TrainMotionConfig.model_validate({"decoder": decoder, "target": "difference"}),
             examples,
             shapes,

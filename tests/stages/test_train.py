@@ -13,11 +13,11 @@ from mindanim.config.option import StageConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
-from mindanim.decoders.methods_text import expected_bytes
+from mindanim.decoders.fit import expected_bytes
+from mindanim.decoders.load_examples import load_examples, load_given, training_clips
 from mindanim.decoders.models.motion import Motion, MotionNetwork
-from mindanim.decoders.splits import blocked_split
+from mindanim.decoders.validation_split import blocked_split
 from mindanim.errors import InputError, MindanimError
-from mindanim.stages.examples import _clips_of, load_given, semantic_examples, training_clips
 from mindanim.stages.train import train_motion, train_semantic, train_structure
 from tests.decoders.planted import SHAPES, clips_table, planted
 
@@ -155,7 +155,7 @@ class Numbers(MotionNetwork):
     [
         ({"decoder": "cmg-patches", "patch_size": 3}, "Patches of 3 x 3"),
         ({"decoder": "nowhere:Decoder"}, "nowhere:Decoder cannot be imported"),
-        ({"decoder": f"{__name__}:Untrainable"}, "not trained by gradient descent"),
+        ({"decoder": f"{__name__}:Untrainable"}, "Untrainable cannot be trained"),
         ({"decoder": f"{__name__}:Numbers", "decoder_arguments": {"with": 3}}, "unexpected keyword.*with"),
     ],
 )
@@ -163,7 +163,7 @@ class Numbers(MotionNetwork):
 def test_a_decoder_that_cannot_be_trained_is_refused_before_any_work(
     options: dict[str, object], words: str, dry_run: bool, run: RunOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mindanim.decoders.fit.decode_first_frames", None)
+    monkeypatch.setattr("mindanim.decoders.load_examples.decode_first_frames", None)
     config = TrainMotionConfig.model_validate(options)
     with pytest.raises(MindanimError, match=f"(?s){words}"):
         train_motion(config, run.model_copy(update={"dry_run": dry_run}))
@@ -203,11 +203,11 @@ def test_clips_are_mapped_whatever_their_order(run: RunOptions, tmp_path: Path) 
     whole = stimuli.array("latents.npy")
     assert isinstance(given.responses, np.memmap)
     for rows in (given.rows, np.arange(5, 40)):
-        found = _clips_of(replace(given, rows=rows), "latents.npy")
+        found = replace(given, rows=rows).feature("latents.npy")
         assert isinstance(found, np.memmap) and np.array_equal(found, whole[rows])
         assert not list(tmp_path.glob("*.npy")) and found.dtype == whole.dtype
     # Flattening does not copy.
-    tokens = _clips_of(given, "text_tokens.npy")
-    semantic = semantic_examples(replace(given, rows=np.arange(5, 40)))
+    tokens = given.feature("text_tokens.npy")
+    semantic = load_examples("semantic", replace(given, rows=np.arange(5, 40)), TrainSemanticConfig())
     assert semantic.tokens.dtype == torch.float16 and tokens.dtype == np.float16
     assert semantic.tokens.stride(0) == SHAPES.tokens[0] * SHAPES.tokens[1]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mindanim.decoders.base import Shapes
+from mindanim.decoders.base import Shapes, register
+from mindanim.decoders.batch_sharing import ShareDropout
 from mindanim.decoders.models.blockwise_linear import Linear
-from mindanim.decoders.models.layers import DeviationNorm, response_trunk, xavier
+from mindanim.decoders.models.layers import PAPER, DeviationNorm, response_trunk, xavier
 from mindanim.decoders.models.motion import MotionNetwork
-from mindanim.decoders.training.parallel import ShareDropout
 from mindanim.errors import ConfigError
 
 Norm = Literal["layer", "deviation"]
@@ -84,6 +84,7 @@ class CmgLayer(nn.Module):
         return torch.as_tensor(frames + self.norms[2](self.dropout(self.feedforward(frames))))
 
 
+@register("cmg")
 class FrameTokenCmg(MotionNetwork):
     """CMG with one token per frame, the released default.
 
@@ -129,6 +130,14 @@ class FrameTokenCmg(MotionNetwork):
         self.register_buffer("position", sinusoids(shapes.frames, token), persistent=False)
         self.position: Tensor
         xavier(self)
+
+    @classmethod
+    def method(cls, config: Any) -> str:
+        return (
+            f"The motion decoder is a consistency motion generator {PAPER}, a causal transformer over "
+            f"frames guided by the responses, trained on the squared error of "
+            f"{cls.target_words(config)}."
+        )
 
     def memory(self, responses: Tensor) -> Tensor:
         return torch.as_tensor(self.to_memory(self.trunk(responses)))

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mindanim.decoders.base import Shapes
+from mindanim.decoders.base import Shapes, register
+from mindanim.decoders.batch_sharing import ShareDropout
 from mindanim.decoders.models.blockwise_linear import Linear
 from mindanim.decoders.models.cmg import Attention, memory_reader, sinusoids
-from mindanim.decoders.models.layers import response_trunk, xavier
+from mindanim.decoders.models.layers import PAPER, response_trunk, xavier
 from mindanim.decoders.models.motion import MotionNetwork
-from mindanim.decoders.training.parallel import ShareDropout
 from mindanim.errors import ConfigError
 
 
@@ -42,6 +42,7 @@ class PatchLayer(nn.Module):
         return torch.as_tensor(patches + self.dropout(self.feedforward(self.norms[2](patches))))
 
 
+@register("cmg-patches")
 class PatchCmg(MotionNetwork):
     """CMG whose tokens are patches of the latent (Mind-Animator, arXiv 2405.03280, section 3.3).
 
@@ -96,6 +97,14 @@ class PatchCmg(MotionNetwork):
         self.place: Tensor
         self.time: Tensor
         xavier(self)
+
+    @classmethod
+    def method(cls, config: Any) -> str:
+        return (
+            f"The motion decoder is a consistency motion generator {PAPER}, a causal transformer over "
+            f"patches of {config.patch_size} x {config.patch_size} latent pixels guided by the responses, "
+            f"trained on the squared error of {cls.target_words(config)}."
+        )
 
     def memory(self, responses: Tensor) -> Tensor:
         return torch.as_tensor(self.to_memory(self.trunk(responses)))

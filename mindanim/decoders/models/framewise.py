@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mindanim.decoders.base import Shapes
+from mindanim.decoders.base import Shapes, register
 from mindanim.decoders.models.blockwise_linear import Linear
 from mindanim.decoders.models.layers import response_trunk, xavier
 from mindanim.decoders.models.motion import MotionNetwork
 
 
+@register("mlp")
 class FramewiseMlp(MotionNetwork):
     """A response trunk, and for each later frame a linear layer of its own; LayerNorm and GELU between them.
 
@@ -50,6 +51,13 @@ class FramewiseMlp(MotionNetwork):
             nn.Unflatten(1, later),
         )
         xavier(self)
+
+    @classmethod
+    def method(cls, config: Any) -> str:
+        return (
+            "The motion decoder is a residual network that predicts each later frame from the response "
+            f"alone, trained on the squared error of {cls.target_words(config)}."
+        )
 
     def memory(self, responses: Tensor) -> Tensor:
         """All later frames ``(clip, frame - 1, latent)``, in the scaler's units: nothing else is needed."""

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mindanim.decoders.batch_sharing import ShareDropout
 from mindanim.decoders.models.blockwise_linear import Linear
-from mindanim.decoders.training.parallel import ShareDropout
 
+PAPER = "(Mind-Animator, arXiv 2405.03280)"
+"""The citation of methods sentences."""
 _COLUMNS = 1024
 
 

@@ -18,6 +18,7 @@ class Motion(Decoder):
     """What the motion decoders share: prediction from a first frame."""
 
     kind = "motion"
+    targets = "the latents of the later frames"
 
     @abstractmethod
     def follow(self, responses: Tensor, first: Tensor) -> Tensor:
@@ -72,6 +73,11 @@ class MotionNetwork(Motion):
         self.rollout_mask = causal if rollout_mask == "causal" else first_only
         self.first_scaler = Scaler(shapes.latent_size)
         self.later_scaler = Scaler(shapes.frames - 1, shapes.latent_size)
+
+    @classmethod
+    def target_words(cls, config: Any) -> str:
+        """What one token after the first stands for, in words."""
+        return "latents" if config.target == "frame" else "scaled latent differences from the first frame"
 
     @abstractmethod
     def memory(self, responses: Tensor) -> Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mindanim.decoders.base import Decoder, Responses, Shapes
+from mindanim.decoders.base import Decoder, Responses, Shapes, register
 from mindanim.decoders.models.blockwise_linear import Linear
-from mindanim.decoders.models.layers import Scaler, response_trunk, xavier
-from mindanim.decoders.ridge.solver import LinearMap
+from mindanim.decoders.models.layers import PAPER, Scaler, response_trunk, xavier
 
 
 class Semantic(Decoder):
@@ -23,6 +22,7 @@ class Semantic(Decoder):
     """
 
     kind = "semantic"
+    targets = "the caption's CLIP vector and the hidden states of the diffusion model's text encoder"
 
     def __init__(self, shapes: Shapes) -> None:
         super().__init__(shapes)
@@ -75,6 +75,7 @@ class SemanticNetwork(Semantic):
         return self.clip_scaler.undo(vectors), self.token_scaler.undo(tokens)
 
 
+@register("mlp")
 class SemanticMlp(SemanticNetwork):
     """The paper's network: a residual trunk into CLIP space, and a head from there to the text condition."""
 
@@ -101,19 +102,13 @@ class SemanticMlp(SemanticNetwork):
         self.head = nn.Sequential(*layers)
         xavier(self)
 
+    @classmethod
+    def method(cls, config: Any) -> str:
+        return (
+            f"The semantic decoder is a residual network {PAPER} trained on the squared errors of "
+            f"{cls.targets}, and a contrastive loss with CLIP text and image vectors."
+        )
+
     def forward(self, responses: Tensor) -> tuple[Tensor, Tensor]:
         vectors = self.trunk(responses)
         return vectors, self.head(vectors)
-
-
-class SemanticRidge(Semantic):
-    """The linear baseline: one ridge regression per target."""
-
-    def __init__(self, shapes: Shapes, *, ranks: Mapping[str, int | None] | None = None) -> None:
-        super().__init__(shapes)
-        ranks = ranks or {}
-        self.clip_map = LinearMap(shapes.features, shapes.clip[0], ranks.get("clip"))
-        self.token_map = LinearMap(shapes.features, self.token_outputs, ranks.get("tokens"))
-
-    def decode(self, responses: Tensor) -> tuple[Tensor, Tensor]:
-        return self.clip_map(responses), self.token_map(responses)

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mindanim.decoders.base import Decoder, Responses, Shapes
+from mindanim.decoders.base import Decoder, Responses, Shapes, register
+from mindanim.decoders.batch_sharing import ShareDropout
 from mindanim.decoders.models.blockwise_linear import Linear
-from mindanim.decoders.models.layers import Residual, Scaler, xavier
-from mindanim.decoders.ridge.solver import LinearMap
-from mindanim.decoders.training.parallel import ShareDropout
+from mindanim.decoders.models.layers import PAPER, Residual, Scaler, xavier
 
 
 class Structure(Decoder):
     """What the structure decoders share: prediction."""
 
     kind = "structure"
+    targets = "the latent of the first frame"
 
     @abstractmethod
     def decode(self, responses: Tensor) -> Tensor:
@@ -51,6 +51,7 @@ class StructureNetwork(Structure):
         return self.scaler.undo(self(responses))
 
 
+@register("mlp")
 class StructureMlp(StructureNetwork):
     """The paper's network: a linear residual trunk with dropout, LayerNorm, ReLU and one linear layer."""
 
@@ -61,16 +62,12 @@ class StructureMlp(StructureNetwork):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), Linear(width, shapes.latent_size))
         xavier(self)
 
+    @classmethod
+    def method(cls, config: Any) -> str:
+        return (
+            f"The structure decoder is a residual network {PAPER} trained on the squared error of "
+            f"{cls.targets}."
+        )
+
     def forward(self, responses: Tensor) -> Tensor:
         return torch.as_tensor(self.head(self.trunk(responses)))
-
-
-class StructureRidge(Structure):
-    """The linear baseline."""
-
-    def __init__(self, shapes: Shapes, *, rank: int | None = None) -> None:
-        super().__init__(shapes)
-        self.latent_map = LinearMap(shapes.features, shapes.latent_size, rank)
-
-    def decode(self, responses: Tensor) -> Tensor:
-        return torch.as_tensor(self.latent_map(responses))

@@ -1,23 +1,31 @@
-"""Linear motion decoders: ridge on the latents themselves, and ridge on their optical flow, which carries
-the first frame along.
+"""A linear motion decoder: ridge regression of the latents' optical flow, which then moves the first frame.
 
-How a latent changes depends on where the object is, on its colour, on what lies behind it *and* on its
-motion: a product that a linear decoder cannot form. The flow depends on the motion alone, is decodable
-linearly, and gives the change back when it is applied to the first frame.
+How a latent changes depends on where the object is, its colour, its background *and* its motion: a product
+that a linear decoder cannot form. The flow depends on the motion alone, can be decoded linearly, and yields
+the change when it is applied to the first frame.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mindanim.decoders.base import Shapes
+from mindanim.config.train import TrainMotionConfig
+from mindanim.decoders.base import Shapes, register
+from mindanim.decoders.decoding_scores import pooled_correlation
+from mindanim.decoders.fit_result import ClosedForm, Fitted
 from mindanim.decoders.models.motion import Motion
+from mindanim.decoders.ridge.fit_ridge import Ridge, report_ridge
 from mindanim.decoders.ridge.solver import LinearMap
+from mindanim.decoders.ridge.targets import Target
+from mindanim.decoders.training_examples import MotionExamples
+from mindanim.decoders.validation_split import Split
 
+GAINS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Candidate factors on the decoded motion field."""
+_GAIN_CLIPS = 512
+"""Clips, evenly spread, on which the gain is chosen."""
 _CHUNK = 64
 
 
@@ -84,7 +92,8 @@ def carry(first: Tensor, field: Tensor, steps: int) -> Tensor:
     return torch.stack(moved, dim=1)
 
 
-class MotionTransport(Motion):
+@register("transport")
+class MotionTransport(Motion, ClosedForm):
     """Ridge from responses to the motion field, by which the first frame is carried along at constant
     velocity."""
 
@@ -95,6 +104,49 @@ class MotionTransport(Motion):
         self.grid, self.gain = tuple(grid), gain
         self.field_map = LinearMap(shapes.features, 2 * grid[0] * grid[1], rank)
 
+    @classmethod
+    def fit(cls, config: TrainMotionConfig, examples: MotionExamples, shapes: Shapes, split: Split) -> Fitted:
+        latents = examples.latents.reshape(-1, *shapes.latents)
+        fields = motion_field(latents, config.flow_grid, config.flow_smoothing)
+        found = Ridge(examples.responses, split, config).regress("motion_field", Target.of(fields.flatten(1)))
+        predicted = found.predicted().view_as(fields)
+
+        def follow(rows: Tensor, first: Tensor, gain: float) -> Tensor:
+            moved = carry(first.reshape(-1, *shapes.latent), gain * predicted[rows], shapes.frames - 1)
+            return moved.flatten(2)
+
+        def difference_r(gain: float) -> float:
+            rows = examples.fit[:: -(-len(examples.fit) // _GAIN_CLIPS)]
+            true, first = examples.latents[rows].float(), examples.decoded[rows]
+            return pooled_correlation(follow(rows, first, gain) - first[:, None], true[:, 1:] - true[:, :1])
+
+        gain = config.flow_gain or max(GAINS, key=difference_r)
+        spec = {
+            "decoder": config.decoder,
+            "grid": tuple(fields.shape[2:]),
+            "rank": found.components.rank,
+            "gain": gain,
+        }
+        decoder = cls.from_spec(spec, shapes)
+        found.fill(decoder.field_map)
+
+        def move(rows: Tensor, first: Tensor) -> Tensor:
+            return follow(rows, first, gain)
+
+        figures = examples.judge(move) | {"p": examples.response_p(move)}
+        figures["field_r"] = pooled_correlation(predicted[examples.validation], fields[examples.validation])
+        fitted = report_ridge(decoder, [found], found.losses, figures)
+        fitted.facts["gain"] = gain
+        return fitted
+
+    @classmethod
+    def method(cls, config: TrainMotionConfig) -> str:
+        return (
+            "Motion was decoded by ridge regression of the latents' optical flow (Lucas and Kanade 1981, all "
+            "channels and frame pairs of a clip together) on the responses; the decoded flow moves the "
+            "first frame."
+        )
+
     def field(self, responses: Tensor) -> Tensor:
         """Flattened responses to the motion field ``(clip, 2, row, column)`` in frame sizes per step, gain
         included."""
@@ -103,29 +155,3 @@ class MotionTransport(Motion):
     def follow(self, responses: Tensor, first: Tensor) -> Tensor:
         still = first.reshape(-1, *self.shapes.latent)
         return carry(still, self.field(responses), self.shapes.frames - 1).flatten(2)
-
-
-class MotionRidge(Motion):
-    """The linear baseline: ridge on the following frames, or on their differences to the first, all at
-    once."""
-
-    def __init__(
-        self,
-        shapes: Shapes,
-        *,
-        target: Literal["frame", "difference"] = "frame",
-        difference_gain: float = 1.0,
-        rank: int | None = None,
-    ) -> None:
-        super().__init__(shapes)
-        self.target, self.gain = target, difference_gain
-        self.later_map = LinearMap(shapes.features, (shapes.frames - 1) * shapes.latent_size, rank)
-
-    def place(self, decoded: Tensor, first: Tensor) -> Tensor:
-        """The regression's output ``(clip, (frame - 1) * latent)`` as frames ``(clip, frame - 1,
-        latent)``."""
-        later = decoded.reshape(len(decoded), self.shapes.frames - 1, -1)
-        return first[:, None] + self.gain * later if self.target == "difference" else later
-
-    def follow(self, responses: Tensor, first: Tensor) -> Tensor:
-        return self.place(self.later_map(responses), first)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from mindanim.decoders.ridge.targets import Components, Matrix
-from mindanim.decoders.splits import Mask
+from mindanim.decoders.validation_split import Mask
 from mindanim.errors import InputError
 
 
@@ -60,7 +60,7 @@ def relevance(x: Matrix, y: Matrix, power: float) -> Matrix:
     return np.asarray((excess / excess.mean()) ** (power / 2))
 
 
-def fit_ridge(
+def choose_penalty(
     x: ArrayLike,
     y: ArrayLike,
     segments: Sequence[str] | NDArray[np.str_],
@@ -100,7 +100,7 @@ def fit_ridge(
 
 
 def solve(x: ArrayLike, y: ArrayLike, alpha: float, relevance_power: float = 0.0) -> LinearFit:
-    """Ridge regression with a given penalty, in the units of `fit_ridge`."""
+    """Ridge regression with a given penalty, in the units of `choose_penalty`."""
     solver = _Solver(np.asarray(x, np.float64), np.asarray(y, np.float64), relevance_power)
     return LinearFit(solver.x_mean, solver.coefficients(alpha), solver.y_mean)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mindanim import console
 from mindanim.config.train import TrainConfig
-from mindanim.decoders.examples import Examples
+from mindanim.decoders.training_examples import Examples
 
 E = TypeVar("E", bound=Examples)
 

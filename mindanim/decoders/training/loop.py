@@ -26,12 +26,12 @@ from mindanim import console, runtime
 from mindanim.artifacts.files import atomic_path
 from mindanim.config.train import TrainConfig
 from mindanim.decoders.base import Decoder
-from mindanim.decoders.examples import Examples
+from mindanim.decoders.batch_sharing import agreed, part_of, sharing, summed, weighted
 from mindanim.decoders.training.feed import Feed
 from mindanim.decoders.training.optimizer_step import Stepper
-from mindanim.decoders.training.parallel import agreed, part_of, sharing, summed, weighted
 from mindanim.decoders.training.schedules import l1_penalty, learning_rate
 from mindanim.decoders.training.tensorboard import board
+from mindanim.decoders.training_examples import Examples
 from mindanim.errors import ConfigError
 
 _CHECKPOINT_SHARE = 20
@@ -55,6 +55,10 @@ class Task(nn.Module, Generic[D, X]):
         self.decoder: D = decoder
         self.examples: X = examples
         self.rows = len(examples.fit)
+
+    def fit_scalers(self) -> None:
+        """Take from the examples what is not trained: scales of targets, constants."""
+        return
 
     @abstractmethod
     def losses(self, batch: X) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mindanim.decoders.training.parallel import batch_mean
+from mindanim.decoders.batch_sharing import batch_mean
 
 _PIECE = 1 << 18
 

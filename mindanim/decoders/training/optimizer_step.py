@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from mindanim import runtime
 from mindanim.config.train import TrainConfig
+from mindanim.decoders.batch_sharing import sum_gradients
 from mindanim.decoders.models.blockwise_linear import Blockwise, cut_like, row_blocks
 from mindanim.decoders.training.losses import add_l1_gradient
-from mindanim.decoders.training.parallel import sum_gradients
 
 
 class Stepper:

@@ -7,15 +7,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
-from mindanim.decoders.examples import BATCH, MotionExamples, SemanticExamples, StructureExamples
+from mindanim.decoders.batch_sharing import drawn, gathered, own_rows
 from mindanim.decoders.models.masks import causal, sparse_causal
 from mindanim.decoders.models.motion import MotionNetwork
 from mindanim.decoders.models.semantic import SemanticNetwork
 from mindanim.decoders.models.structure import StructureNetwork
-from mindanim.decoders.splits import draw_views, zero_entries
 from mindanim.decoders.training.loop import Task
 from mindanim.decoders.training.losses import info_nce, initial_logit_scale, moving_mse
-from mindanim.decoders.training.parallel import drawn, gathered, own_rows
+from mindanim.decoders.training.random_inputs import draw_views, zero_entries
+from mindanim.decoders.training_examples import BATCH, MotionExamples, SemanticExamples, StructureExamples
 
 
 class SemanticTask(Task[SemanticNetwork, SemanticExamples]):
@@ -27,6 +27,13 @@ class SemanticTask(Task[SemanticNetwork, SemanticExamples]):
         super().__init__(decoder, examples)
         self.config, self.text_mean = config, examples.text_mean().to(decoder.device)
         self.logit_scale = initial_logit_scale(config.temperature)
+
+    def fit_scalers(self) -> None:
+        data = self.examples
+        self.decoder.first_token.copy_(data.first_token)
+        if self.config.standardise:
+            self.decoder.clip_scaler.fit(lambda columns: data.text[:, 0, columns][data.fit])
+            self.decoder.token_scaler.fit(lambda columns: data.tokens[:, columns][data.fit])
 
     def losses(self, batch: SemanticExamples) -> dict[str, Tensor]:
         return self._losses(
@@ -82,6 +89,11 @@ class StructureTask(Task[StructureNetwork, StructureExamples]):
         super().__init__(decoder, examples)
         self.config = config
 
+    def fit_scalers(self) -> None:
+        data = self.examples
+        if self.config.standardise:
+            self.decoder.scaler.fit(lambda columns: data.latents[:, columns][data.fit])
+
     def losses(self, batch: StructureExamples) -> dict[str, Tensor]:
         return {"loss": self._loss(batch, zero_entries(batch.responses, self.config.zero_fraction))}
 
@@ -103,6 +115,10 @@ class MotionTask(Task[MotionNetwork, MotionExamples]):
         super().__init__(decoder, examples)
         self.config = config
         self.model_size, self.noam_factor = decoder.shapes.latent_size, config.noam_factor
+
+    def fit_scalers(self) -> None:
+        if self.config.standardise or self.config.target == "difference":
+            self.decoder.fit_scalers(self.examples.latents, self.examples.fit)
 
     def losses(self, batch: MotionExamples) -> dict[str, Tensor]:
         visible = sparse_causal(self.decoder.shapes.frames - 1, self.config.keep_visible)

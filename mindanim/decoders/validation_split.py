@@ -1,4 +1,4 @@
-"""Training data: which clips train, which choose, and what is drawn afresh in every batch."""
+"""Which training clips fit a decoder, and which are held out to validate it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from mindanim.decoders.training.parallel import drawn
 from mindanim.errors import InputError
 
 Rows = NDArray[np.int64]
@@ -25,12 +22,15 @@ def _none(held: Mask) -> Mask:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows that fit the decoder and rows that choose the epoch.
+    """Rows that fit the decoder and rows that validate it.
 
-    ``segments (clip,)`` names the block each of *all* rows belongs to, for cross-validation; ``held_out``
-    says in words what validates; ``purged`` rows lie in the gap between and are used by neither. ``near``
-    tells, for any rows ``(clip,)`` that are held out, which others lie too near to them in time to be fitted;
-    by default none.
+    Attributes:
+        fit: Rows ``(clip,)`` that fit the decoder.
+        validation: Held-out rows.
+        purged: Rows in the gap between the two, which neither uses.
+        segments: ``(clip,)``, the block of every row, for cross-validation.
+        held_out: What validates, in words.
+        near: For held-out rows ``(clip,) bool``, the other rows that are too close in time to fit.
     """
 
     fit: Rows
@@ -42,14 +42,21 @@ class Split:
 
 
 def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: int) -> Split:
-    """Hold out whole segments for validation, the same ones for every decoder and seed.
+    """Hold out whole segments for validation, spread evenly over the study.
 
-    clips: rows in array order with columns clip_id, segment, film, onset_s. fraction: share of the
-    segments, at least one of them, and two fewer than there are at most, since penalties are chosen between
-    those that fit; the held-out ones are spread evenly over the study. With one segment or
-    two the last clips validate, and the rest is cut into ``blocks`` stretches for cross-validation. Clips of
-    the same film that begin less than ``purge_s`` seconds from one that validates are used by neither.
-    Raises InputError when there are too few clips to split.
+    The split does not depend on the decoder or the seed. With one or two segments the last clips validate,
+    and the rest is cut into ``blocks`` stretches for cross-validation.
+
+    Args:
+        clips: Rows in array order with columns clip_id, segment, film, onset_s.
+        fraction: Fraction of segments to hold out: at least one, and at least two are left to choose the
+            penalty.
+        purge_s: Clips that start less than this many seconds from a validation clip of the same film are
+            not used.
+        blocks: Number of stretches.
+
+    Raises:
+        InputError: There are too few clips to split.
     """
     names = list(dict.fromkeys(clips["segment"].astype(str)))
     segment = clips["segment"].astype(str).to_numpy(dtype=np.str_)
@@ -90,7 +97,7 @@ def blocked_split(clips: pd.DataFrame, fraction: float, purge_s: float, blocks: 
 
 
 def _near(clips: pd.DataFrame, purge_s: float, held: Mask) -> Mask:
-    """Which of the other clips begin less than ``purge_s`` seconds from a held-out one of the same film."""
+    """Which of the other clips start less than ``purge_s`` seconds from a held-out one of the same film."""
     near, onsets = np.zeros(len(clips), np.bool_), clips["onset_s"].to_numpy(np.float64)
     for film in clips.loc[held, "film"].unique():
         rows = np.flatnonzero((clips["film"] == film).to_numpy())
@@ -99,31 +106,5 @@ def _near(clips: pd.DataFrame, purge_s: float, held: Mask) -> Mask:
     return near & ~held
 
 
-def _rows(chosen: NDArray[np.bool_]) -> Rows:
+def _rows(chosen: Mask) -> Rows:
     return np.flatnonzero(chosen).astype(np.int64)
-
-
-def zero_entries(responses: Tensor, fraction: float) -> Tensor:
-    """A copy of ``(clip, feature)`` in which each entry is 0 with probability ``fraction``, drawn now; the
-    input stays."""
-    if fraction == 0:
-        return responses
-    chances = drawn(
-        len(responses), lambda clips: responses.new_empty((clips, *responses.shape[1:])).uniform_()
-    )
-    return responses * (chances >= fraction)
-
-
-def draw_views(bank: Tensor, augment: bool) -> Tensor:
-    """One view of each clip from ``bank (clip, view, feature)``: a random one, or view 0, the un-augmented
-    one."""
-    if not augment:
-        return bank[:, 0]
-    views = drawn(len(bank), lambda clips: torch.randint(bank.shape[1], (clips,), device=bank.device))
-    return bank[torch.arange(len(bank), device=bank.device), views]
-
-
-def caption_labels(captions: pd.Series) -> Tensor:
-    """A number per caption ``(clip,) int64``, equal for captions that differ only in case and spaces."""
-    plain = captions.astype(str).str.lower().str.split().str.join(" ")
-    return torch.from_numpy(pd.factorize(plain)[0].astype(np.int64))

@@ -29,6 +29,7 @@ class Examples:
     files that are larger than the memory.
     """
 
+    kind: ClassVar[str]
     shared: ClassVar[tuple[str, ...]] = ("fit", "validation")
 
     responses: Tensor
@@ -80,6 +81,7 @@ class SemanticExamples(Examples):
     captions.
     """
 
+    kind = "semantic"
     shared = (*Examples.shared, "first_token")
 
     image: Tensor
@@ -121,6 +123,8 @@ class SemanticExamples(Examples):
 class StructureExamples(Examples):
     """Targets of the structure decoder: latents ``(clip, latent)`` of the first frames."""
 
+    kind = "structure"
+
     latents: Tensor
 
     def judge(self, latents: Tensor) -> dict[str, float]:
@@ -145,6 +149,8 @@ class MotionExamples(Examples):
     by ridge without the clip's own segment, as unlike the true ones as those a structure decoder gives for
     new clips.
     """
+
+    kind = "motion"
 
     latents: Tensor
     decoded: Tensor
