@@ -1,6 +1,6 @@
 """Reconstruct videos from human brain activity.
 
-The seven stages as functions, the same ones the command line runs::
+The seven stages as functions, the same as on the command line::
 
     import mindanim
 

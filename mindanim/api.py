@@ -33,16 +33,24 @@ class StageFunction(Protocol[R_co]):
 
 _DOC = """{summary}
 
-dataset, subject, data, work, label, recipe, config: as on the command line; None leaves them to the
-environment, the recipe and the defaults. options: any other option of the stage or of the run, by name.
+The same as `mindanim {name}` on the command line.
 
-Returns {result}. Raises mindanim.MindanimError. Does what `mindanim {name}` does.
+Args:
+    dataset, subject, data, work, label, recipe, config: As on the command line; None uses the environment,
+        the recipe and the defaults.
+    options: Any other option of the stage or of the run, by name.
+
+Returns:
+    {result}.
+
+Raises:
+    mindanim.MindanimError: With exit code and hint, as on the command line.
 """
 
 
 def _stage_function(name: str) -> StageFunction[Any]:
     stage, function = STAGES[name], name.replace("-", "_")
-    result = "the study's folder" if stage.data == "writes" else "the finished Artifact"
+    result = "The study's folder" if stage.data == "writes" else "The finished Artifact"
 
     def call(
         *,

@@ -1,4 +1,4 @@
-"""``mindanim demo``: the simulated study and every stage on it, told step by step."""
+"""``mindanim demo``: the simulated study and every stage on it, with a comment on each step."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ STUDY = "simulated-study"
 ABLATIONS = ("semantic", "structure", "motion")
 HALVES = ("odd", "even")
 _ADDED = {"no-brain", *(f"{half} repeats" for half in HALVES)}
-"""Inputs of an evaluation that come with `ablations`."""
+"""Inputs that `ablations` adds to an evaluation."""
 
 _STEPS: dict[str, str] = {
-    "simulate": "Writing a study whose truth is known: films, and BOLD runs of simulated viewers",
+    "simulate": "Writing a study with known ground truth: films, and BOLD runs of simulated viewers",
     "preprocess": "From BOLD runs to one response per clip",
-    "encode-stimuli": "From films to what the decoders shall find: latents, CLIP embeddings, text conditions",
-    "train-semantic": "Learning to tell what was seen",
-    "train-structure": "Learning how the first frame was laid out",
-    "train-motion": "Learning how it moved",
-    "generate": "From decoded features to video, by a diffusion model that has never seen one",
-    "evaluate": "Scoring the videos, each score beside its floor, its chance level and its ceiling",
+    "encode-stimuli": "From films to the decoders' targets: latents, CLIP embeddings, text conditions",
+    "train-semantic": "Learning to decode what was seen",
+    "train-structure": "Learning to decode the layout of the first frame",
+    "train-motion": "Learning to decode how it moved",
+    "generate": "From decoded features to video, by a diffusion model that has never seen a video",
+    "evaluate": "Scoring the videos, each score with its floors, chance level and ceiling",
 }
 
 
 def demo(config: DemoConfig, run: RunOptions) -> Artifact:
-    """Run everything for subject 1 and return the evaluation.
+    """Run everything for subject 1; finished stages are skipped.
 
-    The study lies in ``<work>/simulated-study``, the artifacts in ``<work>/simulated``; ``quick`` uses
-    ``<work>/quick`` in the place of ``<work>``, so that the two never meet. What is there is not made again.
+    The study is in ``<work>/simulated-study`` and the artifacts in ``<work>/simulated``. ``quick`` uses
+    ``<work>/quick`` instead of ``<work>``, so that the two never mix.
+
+    Returns:
+        The evaluation.
     """
     work = run.work / "quick" if config.quick else run.work
     shared = {
@@ -67,9 +70,15 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
         why="with the true features: the ceiling of any decoder",
     )
     if config.ablations:
-        call("generate", subject=1, label="nobrain", no_brain=True, why="from noise: a floor without a brain")
+        call(
+            "generate",
+            subject=1,
+            label="nobrain",
+            no_brain=True,
+            why="from noise instead of responses: the floor without a brain",
+        )
         for half in HALVES:
-            why = f"from the {half} repeats: with the other half, a ceiling by repetition"
+            why = f"from the {half} repeats: half of the repeat ceiling"
             call("generate", subject=1, label=half, sets=(f"repeats={half}",), why=why)
         for feature in ABLATIONS:
             label, why = f"no{feature}", f"without {feature}"
@@ -82,13 +91,13 @@ def demo(config: DemoConfig, run: RunOptions) -> Artifact:
 
 
 def _is_older(work: Path, label: str) -> bool:
-    """Whether there is an evaluation from before the floor and the ceilings that `--ablations` adds."""
+    """Whether an evaluation exists that lacks the floor and the ceilings added by `--ablations`."""
     place = Workspace(work, "simulated").stage(1, "evaluation", label)
     return (place / MANIFEST).exists() and bool(_ADDED - set(Artifact.load(place).manifest["inputs"]))
 
 
 def _caller(recipe: str, shared: dict[str, Any]) -> Callable[..., Any]:
-    """A function that announces a stage, runs it with the demo's recipe and tells what came out."""
+    """A function that announces a stage, runs it with the demo's recipe and prints its result."""
 
     def call(
         stage: str,
@@ -113,13 +122,11 @@ def _caller(recipe: str, shared: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _study(folder: Path) -> None:
-    console.say(
-        f"  {folder}: the files of a real study, in the layout of CC2017; the truth is in {folder / 'truth'}"
-    )
+    console.say(f"  {folder}: files in the layout of CC2017; the ground truth is in {folder / 'truth'}")
 
 
 def _found(artifact: Artifact) -> None:
-    """The artifact's own facts, on a line each, and what it warns about."""
+    """Print the artifact's facts, one per line, and its warnings."""
     for name, value in artifact.facts.items():
         if isinstance(value, (str, int, float)):
             console.say(

@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: a line per artifact, and the software that made them."""
+"""Provenance of a report's numbers: a line per artifact, and the software that made them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from mindanim.config.invocation import command
 
 @dataclass(frozen=True)
 class Origin:
-    """How one artifact came about.
+    """How one artifact was made.
 
-    record: its line in the provenance. environment: the record of its manifest.
+    Attributes:
+        record: Its line in the provenance.
+        environment: The environment recorded in its manifest.
     """
 
     record: Mapping[str, str]
@@ -25,7 +27,7 @@ class Origin:
 
     @classmethod
     def of(cls, artifact: Artifact) -> Self:
-        """That of a finished artifact."""
+        """The origin of a finished artifact."""
         manifest = artifact.manifest
         record = {
             "artifact": artifact.path.name,
@@ -40,7 +42,7 @@ class Origin:
 
     @classmethod
     def of_this_call(cls, place: Path, seed: int) -> Self:
-        """That of the artifact being made for `place`; its manifest, with its identity, comes last."""
+        """The origin of the artifact being made for `place`; its identity is not known yet."""
         record = {
             "artifact": place.name,
             "identity": "",
@@ -54,7 +56,7 @@ class Origin:
 
 
 def software(origins: Sequence[Origin]) -> list[str]:
-    """A sentence per environment that the artifacts were made in, and by which of them."""
+    """One sentence per environment, naming the artifacts that were made in it."""
     made: dict[str, list[str]] = {}
     for origin in origins:
         made.setdefault(_described(origin.environment), []).append(origin.record["artifact"])

@@ -1,4 +1,4 @@
-"""``mindanim show``: what an artifact is, what it was made from, and whether that still holds."""
+"""``mindanim show``: what an artifact is, what it was made from, and whether it is still up to date."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _MADE = ("command", "version", "commit", "started", "finished", "sessions", "see
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Everything `mindanim show` says about the artifact in the folder `path`, as plain data.
+    """Everything `mindanim show` prints about the artifact in the folder `path`, as plain data.
 
-    Raises InputError when there is none.
+    Raises:
+        InputError: There is no artifact.
     """
     artifact = Artifact.load(path)
     return {
@@ -37,12 +38,12 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def state(artifact: Artifact) -> str:
-    """ "ready", "stale" (an input has changed since) or "damaged" (a file is gone or has another size)."""
+    """ "ready", "stale" (an input has changed since) or "damaged" (a file is missing or has another size)."""
     return "damaged" if artifact.problems() else "stale" if staleness(artifact) else "ready"
 
 
 def lineage(artifact: Artifact) -> list[dict[str, Any]]:
-    """The inputs, and theirs in turn: name, identity, place, what has changed, and their own inputs."""
+    """The inputs, recursively: name, identity, path, what has changed, and their inputs."""
     return [
         {
             "name": ancestor.name,
@@ -65,7 +66,7 @@ def _place(ancestor: Ancestor) -> str:
 
 
 def overview(run: RunOptions) -> list[dict[str, Any]]:
-    """One row for every artifact in the work folder, finished or not; of run.dataset and run.subject only."""
+    """One row per artifact, finished or not; only those of run.dataset and run.subject if given."""
     rows = []
     for dataset in [run.dataset] if run.dataset else datasets(run.work):
         workspace = Workspace(run.work, dataset)
@@ -108,11 +109,11 @@ def _unfinished(dataset: str, root: Path) -> Iterator[dict[str, Any]]:
 
 
 def find(path: Path) -> Path:
-    """The artifact folder that `path` means: itself, or the folder a file of the artifact lies in."""
+    """The artifact folder that `path` refers to: itself, or the folder that contains the given file."""
     for folder in (path, *path.parents):
         if (folder / MANIFEST).exists():
             return folder
     raise InputError(
-        f"{path} is no artifact and lies in none." if path.exists() else f"{path} does not exist.",
-        hint="List what there is: mindanim show",
+        f"{path} is not an artifact, nor part of one." if path.exists() else f"{path} does not exist.",
+        hint="mindanim show",
     )

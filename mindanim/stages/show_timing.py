@@ -11,16 +11,24 @@ from mindanim.errors import UsageError
 
 
 def draw_timing(path: Path, wanted: str, run: RunOptions) -> str:
-    """Draw the timing of the run called ``wanted`` (its first one if empty) of ``run.subject`` into ``path``.
+    """Draw the timing of a run of ``run.subject``.
 
-    Runs are named ``SEGMENT`` or ``SEGMENT:REPEAT``. Returns the title of the figure. Raises UsageError where
-    the path is no PNG or no run has that name; InputError where the study is not there.
+    Args:
+        path: The PNG file to write.
+        wanted: The run's name, ``SEGMENT`` or ``SEGMENT:REPEAT``; the first run if empty.
+
+    Returns:
+        The title of the figure.
+
+    Raises:
+        UsageError: The path is not a PNG, or no run has that name.
+        InputError: The study is missing.
     """
     from mindanim.report import timing_figure
     from mindanim.studies import open_study
 
     if path.suffix.lower() != ".png":
-        raise UsageError(f"--timing {path} is not a .png file.", hint="Give a name such as timing.png.")
+        raise UsageError(f"--timing {path} is not a .png file.", hint="Use a name such as timing.png.")
     run = with_data(run)
     study = open_study(run.need_dataset(), run.need_data(), True, run.study)
     subject = run.subject or study.facts.subjects[0]
@@ -34,7 +42,7 @@ def draw_timing(path: Path, wanted: str, run: RunOptions) -> str:
         raise UsageError(
             f"Subject {subject} has no run '{wanted}'.",
             f"The segments are: {names}.",
-            "Name one with --run SEGMENT or --run SEGMENT:REPEAT.",
+            "Select one with --run SEGMENT or --run SEGMENT:REPEAT.",
         )
     one = found[0]
     here = [other for other in runs if other.path == one.path and other.volumes == one.volumes]

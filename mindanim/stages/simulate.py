@@ -1,4 +1,4 @@
-"""``mindanim simulate``: a study with known truth is written as raw data, in the layout of a real one."""
+"""``mindanim simulate``: write a study with known ground truth as raw data, in the layout of a real study."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ _KIND = "simulated study"
 
 
 def simulate(config: SimulateConfig, run: RunOptions) -> Path:
-    """Write a simulated study into the folder ``run.data`` and return the folder.
+    """Write a simulated study into the folder ``run.data``.
 
     The study is raw data for the other stages (``--dataset simulated --data FOLDER``), not an artifact. It is
-    built in a hidden folder beside its place and renamed at the end: the folder holds nothing or a whole
-    study. The same study is not written twice; whatever else is in the folder is refused or, with
+    built in a hidden folder next to its place and renamed at the end, so the folder is either empty or
+    complete. The same study is not written twice; anything else in the folder is refused or, with
     ``run.force``, set aside.
 
-    Raises UsageError where no folder is given, InputError where something is in the way, :class:`Planned` in
-    a dry run.
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: No folder is given.
+        InputError: Something else is in the folder.
+        Planned: In a dry run.
     """
     if run.data is None:
         raise UsageError("No folder was given for the study.", hint="mindanim simulate --out FOLDER")
@@ -40,10 +45,10 @@ def simulate(config: SimulateConfig, run: RunOptions) -> Path:
     plan = _plan(root, config, identity, run.force)
     if run.dry_run:
         raise Planned(plan)
-    runtime.wait_for_all()  # every process has decided before the first one writes
+    runtime.wait_for_all()  # every process decides before the first one writes
     if plan.action == "build" and runtime.rank() == 0:
         with locked(root.with_name(f".{root.name}.lock")):
-            plan = _plan(root, config, identity, run.force)  # another writer may have finished meanwhile
+            plan = _plan(root, config, identity, run.force)  # another process may have finished meanwhile
             if plan.action == "build":
                 _build(plan, config)
     runtime.wait_for_all()
@@ -59,18 +64,18 @@ def _plan(root: Path, config: SimulateConfig, identity: str, force: bool) -> Pla
         facts = _facts(root)
         if facts.get("identity") != identity:
             raise InputError(
-                f"{root} holds something else.",
+                f"{root} contains something else.",
                 _differences(facts, config),
-                "Choose another folder with --out, or add --force to set aside what is there.",
+                "Choose another folder with --out, or add --force to set its content aside.",
             )
-        reason = f"the folder holds this study already (seed {config.seed})"
+        reason = f"the folder already contains this study (seed {config.seed})"
         return Plan("skip", _KIND, root, identity, partial, reason, existing=None, replaces=False)
     reason = "forced" if occupied else "not there yet"
     return Plan("build", _KIND, root, identity, partial, reason, existing=None, replaces=occupied)
 
 
 def _facts(root: Path) -> dict[str, Any]:
-    """The facts of the study in the folder; empty where it holds none."""
+    """The facts of the study in the folder; empty if there is none."""
     try:
         facts = json.loads((root / FACTS_FILE).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
@@ -80,26 +85,26 @@ def _facts(root: Path) -> dict[str, Any]:
 
 def _differences(facts: dict[str, Any], config: SimulateConfig) -> str:
     if not facts:
-        return f"There is no {FACTS_FILE} in it, so it is no simulated study."
+        return f"It has no {FACTS_FILE}, so it is not a simulated study."
     before, now = facts.get("options", {}), options_of(config)
     changed = [
         f"option {name}: {before.get(name)!r} -> {now.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
-    return "\n".join(changed) or "It was written by another version of the simulation."
+    return "\n".join(changed) or "Another version of the simulation wrote it."
 
 
 def _build(plan: Plan, config: SimulateConfig) -> None:
     shutil.rmtree(
         plan.partial, ignore_errors=True
-    )  # what a killed run left is quicker to write again than to check
+    )  # writing a killed run's part again is faster than checking it
     plan.partial.mkdir(parents=True)
     write_study(plan.partial, config, plan.identity)
     if plan.replaces:
         aside = plan.path.with_name(f"{plan.path.name}-replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
         os.rename(plan.path, aside)
-        console.say(f"simulate: what was there is now in {aside}")
+        console.say(f"simulate: moved the previous content to {aside}")
     elif plan.path.exists():
         plan.path.rmdir()
     os.rename(plan.partial, plan.path)

@@ -251,7 +251,7 @@ class TestStage:
 
     def test_a_folder_with_other_things_is_left_alone(self, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")
-        with pytest.raises(InputError, match="holds something else"):
+        with pytest.raises(InputError, match="contains something else"):
             simulate(SimulateConfig(**TINY), RunOptions(data=tmp_path))
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
