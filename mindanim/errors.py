@@ -46,12 +46,6 @@ class MissingError(MindanimError):
     exit_code = 5
 
 
-class PartialError(MindanimError):
-    """The command did part of its work; what it did is kept (exit code 6)."""
-
-    exit_code = 6
-
-
 INTERRUPTED = 130
 
 

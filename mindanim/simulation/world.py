@@ -101,10 +101,6 @@ class Scene:
         article = "a" if ground in ("cloudy sky", "green field") else "the"
         return f"a {SIZES[self.size]} {COLOURS[self.colour]} {OBJECTS[self.object]} over {article} {ground}"
 
-    def joint_class(self) -> int:
-        """Object and background as one label, ``object * 6 + background`` in 0..59."""
-        return self.object * len(BACKGROUNDS) + self.background
-
 
 @dataclass(frozen=True)
 class Rendered:

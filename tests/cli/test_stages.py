@@ -13,7 +13,7 @@ import torch
 
 from mindanim import console
 from mindanim.artifacts import Artifact
-from mindanim.errors import ConfigError, MissingError, PartialError
+from mindanim.errors import ConfigError, MissingError
 from tests.cli.conftest import Call
 
 pytestmark = pytest.mark.usefixtures("toy_stage")
@@ -134,7 +134,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         ("error", "code"),
-        [(ConfigError("c"), 3), (MissingError("m"), 5), (PartialError("p"), 6), (KeyboardInterrupt(), 130)],
+        [(ConfigError("c"), 3), (MissingError("m"), 5), (KeyboardInterrupt(), 130)],
     )
     def test_exit_codes(
         self, call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mindanim.artifacts import lock as module
-from mindanim.artifacts.lock import SILENT_S, locked
+from mindanim.artifacts.lock import SILENT_S, BusyError, locked, refuse_held
 from mindanim.errors import InputError
 from tests.ground.toy import make
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from mindanim.artifacts.lock import locked\n"
+    "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+)
 
 
 def write(path: Path, **holder: Any) -> None:
     path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": "then"} | holder))
 
 
-@pytest.fixture
-def dead() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+@contextmanager
+def held_by_another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    try:
+        yield holder
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 def test_it_names_its_holder_and_goes_away(tmp_path: Path) -> None:
@@ -50,16 +63,30 @@ def test_a_live_holder_is_named(tmp_path: Path) -> None:
     assert "x.lock" in caught.value.hint
 
 
-def test_a_dead_holder_is_taken_over(tmp_path: Path, dead: int) -> None:
-    write(tmp_path / "x.lock", pid=dead)
-    with locked(tmp_path / "x.lock"):
-        assert json.loads((tmp_path / "x.lock").read_text())["pid"] == os.getpid()
+def test_the_lock_of_another_process_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with held_by_another_process(path) as holder:
+        for attempt in (lambda: locked(path).__enter__(), lambda: refuse_held(path)):
+            with pytest.raises(BusyError, match=f"Process {holder.pid} on {socket.gethostname()}"):
+                attempt()
+            assert json.loads(path.read_text())["pid"] == holder.pid
 
 
-def test_a_reused_process_number_is_a_dead_holder(tmp_path: Path) -> None:
-    write(tmp_path / "x.lock", process_start="1")
-    with locked(tmp_path / "x.lock"):
-        pass
+def test_the_lock_of_a_killed_holder_is_free_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with held_by_another_process(path) as holder:
+        holder.kill()
+        holder.wait()
+        assert json.loads(path.read_text())["pid"] == holder.pid, "it left its file behind"
+        with locked(path):
+            assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_that_nobody_holds_is_not_refused(tmp_path: Path) -> None:
+    refuse_held(tmp_path / "x.lock")
+    write(tmp_path / "x.lock")
+    refuse_held(tmp_path / "x.lock")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_host_is_believed_as_long_as_it_touches_its_lock(tmp_path: Path) -> None:
@@ -81,20 +108,31 @@ def test_the_holder_touches_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert touched.wait(30)
 
 
-def test_a_lock_without_content_is_not_taken_over(tmp_path: Path) -> None:
-    (tmp_path / "x.lock").write_text("")
-    with pytest.raises(InputError, match="remove"), locked(tmp_path / "x.lock"):
-        raise AssertionError("two writers")
+@pytest.mark.parametrize("content", ["", '{"pid": 12', '{"pid": 12, "host":'])
+def test_a_holder_that_has_not_written_its_name_yet(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.lock"
+    with held_by_another_process(path):
+        path.write_text(content)
+        with pytest.raises(BusyError, match=r"Process \? on \?"), locked(path):
+            raise AssertionError("two writers")
+    path.write_text(content)  # killed in the middle of writing it
+    with locked(path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(source: Path, target: Path) -> None:
-        raise PermissionError("not here")
+def test_a_file_system_without_kernel_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(module.os, "link", no_links)
-    with locked(tmp_path / "x.lock"), pytest.raises(InputError), locked(tmp_path / "x.lock"):
-        raise AssertionError("two writers")
-    assert list(tmp_path.iterdir()) == []
+    path = tmp_path / "x.lock"
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    for _ in range(2):
+        with warnings.catch_warnings(action="ignore", category=UserWarning), locked(path):
+            with pytest.raises(BusyError, match=f"Process {os.getpid()} on "), locked(path):
+                raise AssertionError("two writers")
+            with pytest.raises(BusyError):
+                refuse_held(path)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_two_writers_of_one_artifact(tmp_path: Path) -> None:
