@@ -8,7 +8,7 @@ from typing import Any
 
 from mindanim.config.option import Options
 from mindanim.config.run_options import RunOptions
-from mindanim.config.variants import circumstance, conditions, example, with_value
+from mindanim.config.variants import circumstance, example, wanted_of, with_value
 from mindanim.errors import ConfigError, MindanimError, UsageError
 from mindanim.vocabulary.words import names_and_more, unknown
 
@@ -61,7 +61,7 @@ def without_effect(
     own = layer.origin("a") != layer.origin("b")  # a flag or a variable, where a file has one for all
     what = names_and_more(written if own else names)
     found = "" if own else f"Set in {written[0]}. "
-    wanted = _wanted(model, names[0], other)
+    wanted = wanted_of(model, names[0], other)
     verb, whose = ("does", "It has") if len(names) == 1 else ("do", "They have")
     choice = example(model, other, wanted)
     return layer.error(
@@ -69,12 +69,6 @@ def without_effect(
         why=f"{found}{whose} an effect only {circumstance(model, other, wanted)}.",
         hint=f"Leave {'it' if len(names) == 1 else 'them'} out{f', or add {choice}' if choice else ''}.",
     )
-
-
-def _wanted(model: type[Options], name: str, other: str) -> tuple[Any, ...]:
-    """The values of `other` that give `name` an effect, by its own condition or one further up."""
-    depends = conditions(model, name)
-    return depends[other] if other in depends else next(_wanted(model, up, other) for up in depends)
 
 
 def invalid_option(

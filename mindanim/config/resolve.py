@@ -15,7 +15,7 @@ from mindanim.config.parse import NONE, parse
 from mindanim.config.problems import Layer, invalid_option, unknown_option, without_effect
 from mindanim.config.recipes import Recipe, default_recipe, load_config_file, load_recipe
 from mindanim.config.run_options import RunOptions
-from mindanim.config.variants import settle, unmet, with_value
+from mindanim.config.variants import deciding, settle, unmet, wanted_of, with_value
 from mindanim.errors import MindanimError, UsageError, raise_together
 from mindanim.vocabulary.words import unknown
 
@@ -223,13 +223,15 @@ def _drop_without_effect(
 ) -> list[MindanimError]:
     """Remove from `values` the options that do nothing given the others; a problem for those typed."""
     settled = settle(model, values)
+    invalid = values.keys() & deciding(model) - settled.keys()  # reported as such, and decides nothing
     given = [name for name in model.model_fields if name in values]
-    idle = {name: other for name in given if (other := unmet(model, settled, name)) is not None}
-    groups: dict[tuple[str, int], list[str]] = {}
+    found = {name: unmet(model, settled, name) for name in given}
+    idle = {name: other for name, other in found.items() if other is not None and other not in invalid}
+    groups: dict[tuple[str, int, tuple[Any, ...]], list[str]] = {}
     for name, other in idle.items():
         del values[name]
         if sources[name].typed:
-            groups.setdefault((other, id(sources[name])), []).append(name)
+            groups.setdefault((other, id(sources[name]), wanted_of(model, name, other)), []).append(name)
     return [
         without_effect(
             stage,
@@ -239,7 +241,7 @@ def _drop_without_effect(
             sources[names[0]],
             model,
         )
-        for (other, _), names in groups.items()
+        for (other, _, _), names in groups.items()
     ]
 
 

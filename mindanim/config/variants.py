@@ -45,10 +45,23 @@ def conditions(model: type[Options], name: str) -> Mapping[str, tuple[Any, ...]]
     return {} if name in model.regardless else only
 
 
+def wanted_of(model: type[Options], name: str, other: str) -> tuple[Any, ...]:
+    """The values of `other` that give `name` an effect, by its own condition or one further up."""
+    depends = conditions(model, name)
+    if other in depends:
+        return depends[other]
+    return next((found for up in depends if (found := wanted_of(model, up, other))), ())
+
+
 def in_use(config: Options) -> list[str]:
     """The options that have an effect in this configuration, in the order of their declaration."""
     values = {name: getattr(config, name) for name in type(config).model_fields}
     return [name for name in values if unmet(type(config), values, name) is None]
+
+
+def deciding(model: type[Options]) -> set[str]:
+    """The options that others depend on."""
+    return {other for option in model.model_fields for other in conditions(model, option)}
 
 
 def settle(model: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +70,7 @@ def settle(model: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
     An invalid one is left out: it is reported when all are validated.
     """
     settled: dict[str, Any] = {}
-    deciding = {other for option in model.model_fields for other in conditions(model, option)}
-    for name in deciding & values.keys():
+    for name in deciding(model) & values.keys():
         field = model.model_fields[name]
         try:
             settled[name] = TypeAdapter(field.rebuild_annotation()).validate_python(values[name])

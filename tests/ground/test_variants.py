@@ -63,10 +63,10 @@ class TestRefusals:
             ),
             (
                 "preprocess",
-                {"flags": {"selection": "none", "alpha": "0.1", "voxels": "100"}},
-                "preprocess: --alpha, --voxels do nothing with selection none.",
-                "They have an effect only with selection reliability.",
-                "Leave them out, or add --selection reliability.",
+                {"flags": {"selection": "none", "alpha": "0.1"}},
+                "preprocess: --alpha does nothing with selection none.",
+                "It has an effect only with selection reliability.",
+                "Leave it out, or add --selection reliability.",
             ),
             (
                 "evaluate",
@@ -109,11 +109,12 @@ class TestRefusals:
 
     def test_files_and_the_environment_are_named(self, tmp_path: Path) -> None:
         file = tmp_path / "mine.toml"
-        file.write_text('[train-motion]\ndecoder = "ridge"\nepochs = 5\nheads = 2\n')
+        file.write_text('[train-motion]\ndecoder = "ridge"\nbetas = [0.5, 0.9]\nepochs = 5\n')
         with pytest.raises(ConfigError) as caught:
             ask("train-motion", config_file=file)
-        assert caught.value.what == "train-motion: epochs, heads do nothing with decoder ridge."
-        assert caught.value.why.startswith(f"Set in {file}. They have an effect only with decoder ")
+        assert caught.value.what == "train-motion: epochs, betas do nothing with decoder ridge."
+        wanted = "decoder mlp, cmg, cmg-patches or a plug-in"
+        assert caught.value.why == f"Set in {file}. They have an effect only with {wanted}."
         with pytest.raises(
             ConfigError, match="MINDANIM_GENERATE_RELEASED_STEPS does nothing with sampler sdedit"
         ):
@@ -136,6 +137,12 @@ class TestRefusals:
             == 4
         )
 
+    def test_options_of_different_variants_are_different_problems(self) -> None:
+        with pytest.raises(UsageError, match="2 problems") as caught:
+            ask("preprocess", flags={"selection": "none", "alpha": "0.1", "voxels": "100"})
+        assert "--voxels does nothing" in caught.value.why and "--alpha does nothing" in caught.value.why
+        assert "only with selection reliability or variance" in caught.value.why
+
     def test_python_arguments_are_refused_alike(self) -> None:
         with pytest.raises(UsageError, match="argument epochs does nothing with decoder ridge"):
             ask(
@@ -146,9 +153,9 @@ class TestRefusals:
 
     def test_a_wrong_decider_is_the_only_problem(self) -> None:
         with pytest.raises(UsageError) as caught:
-            ask("train-motion", flags={"decoder": "rigde", "epochs": "5"})
+            ask("train-motion", flags={"decoder": "rigde", "ridge_refit": "no"})
         assert "unknown decoder 'rigde': did you mean 'ridge'?" in caught.value.what
-        assert "epochs" not in str(caught.value)
+        assert "ridge_refit" not in str(caught.value)
 
     def test_on_the_command_line_it_ends_with_2(self, call: Call) -> None:  # noqa: F811
         words = ("--dataset", "simulated", "--subject", "1", "--decoder", "ridge", "--epochs", "5")
