@@ -41,16 +41,21 @@ class Variants:
     Args:
         thing: What is picked, "decoder"; other packages bring theirs by entry points (mindanim.decoders).
         own: The names of this package's variants.
+        kind: What such a variant is for, where one registry serves several purposes; entry points are then
+            called "kind.name", and users type the name.
         paths: Whether a class may also be given by its import path, module:Class.
     """
 
     thing: str
     own: tuple[str, ...]
+    kind: str = ""
     paths: bool = False
 
     def check(self, value: str) -> str:
         """The name itself; ValueError with the likely name when there is no such variant."""
-        names = [*self.own, *(point.name for point in entry_points(group=f"mindanim.{self.thing}s"))]
+        start = f"{self.kind}." if self.kind else ""
+        foreign = (point.name for point in entry_points(group=f"mindanim.{self.thing}s"))
+        names = [*self.own, *(name.removeprefix(start) for name in foreign if name.startswith(start))]
         if value in names or (self.paths and re.fullmatch(IMPORT_PATH, value)):
             return value
         sentence = unknown(self.thing, value, names)

@@ -25,7 +25,7 @@ class TrainSemanticConfig(TrainConfig):
     stage_version = 1  # as first released
     arguments_of = {"mlp": ("width", "blocks", "dropout", "block_dropout", "head_widths")}
 
-    decoder: Annotated[str, Variants("decoder", ("mlp", "ridge"), paths=True)] = opt(
+    decoder: Annotated[str, Variants("decoder", ("mlp", "ridge"), "semantic", paths=True)] = opt(
         "mlp", "The paper's network, the linear baseline, or your own.", flag=True
     )
     width: int | None = opt(None, "Width of the trunk; none is the width of CLIP.", ge=1, only=_MLP)
@@ -64,7 +64,7 @@ class TrainStructureConfig(TrainConfig):
     stage_version = 1  # as first released
     arguments_of = {"mlp": ("width", "blocks", "dropout")}
 
-    decoder: Annotated[str, Variants("decoder", ("mlp", "ridge"), paths=True)] = opt(
+    decoder: Annotated[str, Variants("decoder", ("mlp", "ridge"), "structure", paths=True)] = opt(
         "mlp", "The paper's network, the linear baseline, or your own.", flag=True
     )
     learning_rate: float = opt(
@@ -104,7 +104,7 @@ class TrainMotionConfig(TrainConfig):
     }
 
     decoder: Annotated[
-        str, Variants("decoder", ("cmg", "cmg-patches", "mlp", "ridge", "transport"), paths=True)
+        str, Variants("decoder", ("cmg", "cmg-patches", "mlp", "ridge", "transport"), "motion", paths=True)
     ] = opt(
         "cmg",
         "cmg: the paper's consistency motion generator, cmg-patches: with patches as tokens, mlp: each frame "

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from mindanim.config.option import StageConfig, opt
-from mindanim.config.variants import PLUGIN
+from mindanim.config.variants import PLUGIN, variants_of
 
 Schedule = Literal["constant", "exponential", "cosine", "noam"]
 
@@ -145,7 +145,8 @@ class TrainConfig(StageConfig):
 
     def spec(self) -> dict[str, Any]:
         """The decoder's name and the arguments of its constructor."""
-        if ":" in self.decoder:
+        variants = variants_of(type(self).model_fields["decoder"])
+        if variants is not None and self.decoder not in variants.own:
             return {"decoder": self.decoder, **self.decoder_arguments}
         named = self.arguments_of.get(self.decoder, ())
         return {"decoder": self.decoder, **{name: getattr(self, name) for name in named}}

@@ -243,6 +243,21 @@ class TestPlugins:
         ):
             Variants("decoder", ("mlp", "ridge"), paths=True).check("zzz")
 
+    def test_decoders_of_other_packages_go_by_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        points = [EntryPoint("motion.tracks", "theirs:Tracks", "mindanim.decoders")]
+        monkeypatch.setattr(options_module, "entry_points", lambda group: points)
+        found = ask("train-motion", flags={"decoder": "tracks", "decoder_arguments": {"width": 3}}).config
+        assert found.spec() == {"decoder": "tracks", "width": 3}
+        with pytest.raises(UsageError, match="unknown decoder 'tracks': known: mlp, ridge"):
+            ask("train-structure", flags={"decoder": "tracks"})
+
+    @pytest.mark.parametrize("kind", ["semantic", "structure", "motion"])
+    def test_the_names_of_our_own_are_those_that_are_registered(self, kind: str) -> None:
+        from mindanim.decoders.build import names
+
+        own = variants_of(CONFIGS[f"train-{kind}"].model_fields["decoder"])
+        assert own is not None and set(own.own) == set(names(kind))
+
     def test_a_class_by_its_path_is_trained_like_a_network(self) -> None:
         used = in_use(ask("train-structure", flags={"decoder": "my.module:Mine"}).config)
         assert {"epochs", "decoder_arguments"} <= set(used) and "width" not in used
