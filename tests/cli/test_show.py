@@ -80,7 +80,7 @@ def test_damage_is_shown(study: Call) -> None:
     assert json.loads(study("show", str(WORK / "toy/sub-02/fmri"), "--json").out)["state"] == "damaged"
 
 
-@pytest.mark.parametrize(("path", "says"), [("nowhere", "does not exist"), (".", "no artifact")])
+@pytest.mark.parametrize(("path", "says"), [("nowhere", "does not exist"), (".", "not an artifact")])
 def test_what_is_no_artifact(study: Call, path: str, says: str) -> None:
     result = study("show", path)
     assert result.code == 4 and says in result.err
