@@ -125,7 +125,6 @@ class Artifact:
             dtype={"clip_id": str},
             keep_default_na=False,
             na_values=["n/a"],
-            float_precision="round_trip",
         )
 
     def json(self, name: str) -> Any:
