@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mindanim.config.train import TrainConfig
-from mindanim.decoders.fit_result import Fitted
+from mindanim.decoders.fit_result import ClosedForm, Fitted
 from mindanim.decoders.validation_split import Split
 
 CHANCE = 0.05
@@ -14,6 +14,8 @@ def methods(config: TrainConfig, fitted: Fitted, split: Split) -> list[str]:
     """How the decoder was fitted, in sentences for a methods section."""
     clips = f"{len(split.fit)} clips fitted the decoder and {len(split.validation)} ({split.held_out}) "
     method = fitted.decoder.method(config)
+    if isinstance(fitted.decoder, ClosedForm) and fitted.penalties is None:
+        return [method, f"{clips}validated it."]
     if fitted.penalties is not None:
         refit = ", after which it was refitted to all of them" if config.ridge_refit else ""
         return [method, _penalty(config), f"{clips}validated it{refit}."]
