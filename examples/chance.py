@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mindanim.metrics.families import motion, pixel
+from mindanim.metrics.families.base import METRICS
 from mindanim.metrics.families.nway_classification import class_hits, drawn_hits
 from mindanim.simulation import world
 
@@ -60,16 +60,17 @@ def smooth_wins(path: Path) -> None:
         "gray": [np.full_like(film, 128) for film in truths],
         "mean image": [np.broadcast_to(mean, film.shape).copy() for film in truths],
     }
-    names = {"ssim.rgb7": "SSIM", "psnr.db": "PSNR, dB", "epe": "end-point error, px\n(lower is better)"}
+    names = {
+        "ssim.rgb7": "SSIM",
+        "psnr.db": "PSNR, dB",
+        "epe.farneback<size>": "end-point error, px\n(lower is better)",
+    }
     rows = {}
     for name, films in made.items():
-        pairs = list(zip(truths, films, strict=True))
-        found = [
-            pixel.score(pixel.describe(one), pixel.describe(other), ["ssim.rgb7", "psnr.db"])
-            | motion.score(motion.describe(one), motion.describe(other), ["epe"])
-            for one, other in pairs
-        ]
-        rows[name] = [float(np.mean([scores[metric] for scores in found])) for metric in names]
+        rows[name] = []
+        for metric in (METRICS[identifier] for identifier in names):
+            described = ([metric.describe(film) for film in some] for some in (truths, films))
+            rows[name].append(float(np.mean([metric.score(*pair) for pair in zip(*described, strict=True)])))
     figure, panels = plt.subplots(1, 3, figsize=(8.8, 2.9), layout="constrained")
     for number, (axes, title) in enumerate(zip(panels, names.values(), strict=True)):
         values = [row[number] for row in rows.values()]

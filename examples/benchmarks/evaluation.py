@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from mindanim.metrics import frame_order
+from mindanim.metrics.families.base import Setting
+from mindanim.metrics.families.catalogue import catalogue
 from mindanim.metrics.families.nway_classification import class_hits
-from mindanim.metrics.families.registry import Setting, catalogue
-from mindanim.metrics.families.semantic import Networks
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY
-from mindanim.metrics.pair_scorer import Judge
-from mindanim.metrics.with_floors import score_clips
+from mindanim.metrics.pair_scorer import PairScorer
+from mindanim.metrics.with_floors import score_with_floors
 from mindanim.simulation import world
 
 Films = list[NDArray[np.uint8]]
@@ -126,7 +126,7 @@ def main() -> None:
     given = options.parse_args()
     looped = min(given.loop or given.clips, given.clips)
     truths, recons = (films(seed, given.clips, given.frames, given.size) for seed in (0, 1))
-    setting = Setting(given.clips, given.frames, given.size, given.size)
+    setting = Setting(given.clips, truths[0].shape)
     own = np.stack([np.arange(given.clips)] * 2, axis=1)
     rows: list[tuple[str, NDArray[np.float64], NDArray[np.float64]]] = []
 
@@ -135,8 +135,8 @@ def main() -> None:
         ("motion", loop_motion, (f"epe.farneback{given.size}", f"ae.farneback{given.size}")),
     ):
         metrics = [metric for metric in catalogue(setting, (group,))[0] if metric.id in ids]
-        judge = Judge(truths, Networks(), metrics, threads=given.threads)
-        seconds, scores = timed(lambda judge=judge: judge.score(recons, own, judge.ask(recons)))
+        scorer = PairScorer(truths, {}, metrics, threads=given.threads)
+        seconds, scores = timed(lambda scorer=scorer: scorer.score(recons, own, {}))
         slow, expected = timed(lambda loop=loop: loop(truths[:looped], recons[:looped]))
         found = np.stack([scores[name][:looped] for name in ids], axis=1)
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
@@ -145,10 +145,10 @@ def main() -> None:
 
     metrics = [metric for group in ("pixel", "motion") for metric in catalogue(setting, (group,))[0]]
     metrics = [metric for metric in metrics if metric.id in released(given.size)]
-    judge = Judge(truths, Networks(), metrics, threads=given.threads)
+    scorer = PairScorer(truths, {}, metrics, threads=given.threads)
     plan = plan_shuffles(["test"] * given.clips, [str(clip) for clip in range(given.clips)], SHUFFLES)
     single = {"gray": gray_clip(truths[0].shape), "mean-image": truths[0]}
-    seconds, _ = timed(lambda: score_clips(judge, recons, None, plan, single, {}, None))
+    seconds, _ = timed(lambda: score_with_floors(scorer, recons, None, plan, single, {}))
     seconds_all = seconds
     sets = [recons, Frozen(recons), *([clip] * given.clips for clip in single.values())]
     pairs = plan.pairs()
@@ -157,8 +157,8 @@ def main() -> None:
     per_clip = seconds / given.clips
     half = given.clips // 2
     part = plan_shuffles(["test"] * half, [str(clip) for clip in range(half)], SHUFFLES)
-    smaller = Judge(truths[:half], Networks(), metrics, threads=given.threads)
-    of_half, _ = timed(lambda: score_clips(smaller, recons[:half], None, part, single, {}, None))
+    smaller = PairScorer(truths[:half], {}, metrics, threads=given.threads)
+    of_half, _ = timed(lambda: score_with_floors(smaller, recons[:half], None, part, single, {}))
 
     few = min(4, given.clips)
     names = [str(clip) for clip in range(few)]

@@ -11,8 +11,8 @@ from mindanim.bold.response_plan import Plan
 from mindanim.bold.survey import Selection, Survey
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.config.preprocess import PreprocessConfig
+from mindanim.vocabulary.limits import SIGNIFICANT
 
-SIGNIFICANT = 0.05
 _CORRECTIONS = {
     "fdr": "Benjamini-Hochberg false discovery rate",
     "bonferroni": "Bonferroni-corrected",

@@ -62,6 +62,7 @@ class EvaluateConfig(StageConfig):
     groups: tuple[Group, ...] = opt(
         ("semantic", "pixel", "motion", "feature"), "Groups of metrics to compute.", flag=True, min_length=1
     )
+    metrics: tuple[str, ...] = opt((), "Compute only these metrics of the groups, by identifier.")
     ceiling: str = opt(
         "oracle", "Label of the videos from true features, the ceiling; or none.", only=_SUBJECT
     )
@@ -102,6 +103,9 @@ class EvaluateConfig(StageConfig):
     )
     vifi: Path | None = opt(None, "Checkpoint of ViFi-CLIP (ViT-B/16), for VIFI; or none.")
     raft: Path | None = opt(None, "Checkpoint of torchvision's RAFT, small or large; or none.")
+    weights: dict[str, Path] = opt(
+        {}, "Weights of the networks of further metrics, NAME=PATH,...", identity=False
+    )
     fvd: bool = opt(
         False,
         "Also compute the Frechet distance of the video classifier's features.",

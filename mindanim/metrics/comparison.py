@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, UsageError, raise_together
-from mindanim.metrics.evaluation import SCHEMA_VERSION
 from mindanim.metrics.inference.intervals import Bounds, Resampling, block_interval, make_blocks, numbered
 from mindanim.metrics.inference.significance import effect_size, holm, p_of_null, paired_test
+from mindanim.vocabulary.limits import METRICS_SCHEMA
 
 _SHARED = {
     "dataset": "dataset",
@@ -41,9 +41,9 @@ class Evaluated:
     def of(cls, artifact: Artifact) -> Evaluated:
         """A finished evaluation, named by its subject and label; InputError for another schema."""
         data = artifact.json("metrics.json")
-        if data["schema_version"] != SCHEMA_VERSION:
+        if data["schema_version"] != METRICS_SCHEMA:
             raise InputError(
-                f"The metrics in {artifact.path} have schema {data['schema_version']}, not {SCHEMA_VERSION}.",
+                f"The metrics in {artifact.path} have schema {data['schema_version']}, not {METRICS_SCHEMA}.",
                 why="They were written by another version of mindanim.",
                 hint=f"Evaluate again: {artifact.command}",
             )

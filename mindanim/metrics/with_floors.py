@@ -1,4 +1,4 @@
-"""All scores of a test set: the reconstructions' own, their floors' and their ceiling's, clip by clip."""
+"""All scores of a test set: those of the reconstructions, their floors and their ceilings, clip by clip."""
 
 from __future__ import annotations
 
@@ -9,90 +9,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim import console
-from mindanim.metrics.families.feature import FeatureScorer
+from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.families.semantic import Answers, recognised
 from mindanim.metrics.floors import Frozen, Shuffles
-from mindanim.metrics.pair_scorer import Judge, Scores
+from mindanim.metrics.pair_scorer import PairScorer, Scores
+from mindanim.vocabulary.arrays import Float, Frames
 from mindanim.vocabulary.clips import Clips
+
+ORACLE, REPEAT = CEILINGS = ("oracle", "repeat")
+HALVES = ("odd repeats", "even repeats")
 
 
 class OneClip:
-    """A set of a single clip, which stands for all: the training mean, or gray."""
+    """A set of a single clip that stands for all: the training mean, or gray."""
 
-    def __init__(self, frames: NDArray[np.uint8]) -> None:
+    def __init__(self, frames: Frames) -> None:
         self.frames = frames
 
     def __len__(self) -> int:
         return 1
 
-    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+    def __getitem__(self, index: int, /) -> Frames:
         return self.frames
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Videos of the same clips by other means (an oracle, a generator without brain), in the same order."""
+    """Other videos of the same clips (an oracle, a generator without a brain), in the same order."""
 
     clips: Clips
-    features: FeatureScorer | None
-
-
-@dataclass(frozen=True)
-class Places:
-    """Numbers of the pairs in the two tables of `Shuffles`, (clip, shift) each, -1 where there is none."""
-
-    shifted: NDArray[np.intp]
-    partners: NDArray[np.intp]
+    features: DecodedFeatures | None
 
 
 @dataclass(frozen=True)
 class Shuffled:
     """Scores of one metric with reconstructions of other clips; rows are truths.
 
-    scores: (pair,). places: where in it the pairs of `Shuffles` are. sources: (clip, shift), the
-    reconstructions in `partners`.
+    Attributes:
+        scores: (pair,).
+        shifted_at: (clip, shift), the pair of each entry of `Shuffles.shifted`; -1 where there is none.
+        partners_at: The same for `Shuffles.partners`.
+        sources: (clip, shift), `Shuffles.partners`.
     """
 
-    scores: NDArray[np.float64]
-    places: Places
+    scores: Float
+    shifted_at: NDArray[np.intp]
+    partners_at: NDArray[np.intp]
     sources: NDArray[np.intp]
 
     @property
-    def shifted(self) -> NDArray[np.float64]:
+    def shifted(self) -> Float:
         """(clip, shift) as `Shuffles.shifted`, NaN where there is none."""
-        return _at(self.scores, self.places.shifted)
+        return self._table(self.shifted_at)
 
     @property
-    def partners(self) -> NDArray[np.float64]:
+    def partners(self) -> Float:
         """(clip, shift) as `Shuffles.partners`, NaN where there is none."""
-        return _at(self.scores, self.places.partners)
+        return self._table(self.partners_at)
+
+    def _table(self, places: NDArray[np.intp]) -> Float:
+        table: Float = np.full(places.shape, np.nan)
+        there = places >= 0
+        table[there] = self.scores[places[there]]
+        return table
 
     @property
-    def floor(self) -> NDArray[np.float64]:
+    def floor(self) -> Float:
         """The floor of each ground truth, (clip,): the mean over its partners; NaN where undefined."""
         partners = self.partners
         kept = ~np.isnan(partners)
         count = kept.sum(axis=1)
         total = np.where(kept, partners, 0).sum(axis=1)
-        floor: NDArray[np.float64] = np.full(len(count), np.nan)
+        floor: Float = np.full(len(count), np.nan)
         np.divide(total, count, out=floor, where=count > 0)
         return floor
 
-    def differences(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+    def differences(self, own: Float) -> Float:
         """What each clip contributes to the mean difference between `own` (clip,) and the floor; (clip,).
 
         The floor is a mean over pairs, in which a clip takes part as a truth and as a reconstruction. Both
-        parts are taken out: own score, less the row's mean, less the column's, plus the overall mean. This is
-        the influence of the clip on the difference (Hoeffding's projection of a two-sample statistic); taking
-        out the rows only would leave the reconstructions' general quality in, and with it its variance.
+        parts are subtracted: own score, less the row's mean, less the column's, plus the overall mean. This
+        is the influence of the clip on the difference (Hoeffding's projection of a two-sample statistic);
+        subtracting the rows only would leave in the reconstructions' general quality, and its variance.
         """
         partners = self.partners
         kept = ~np.isnan(partners)
         overall = partners[kept].mean() if kept.any() else np.nan
-        columns: NDArray[np.float64] = np.zeros(len(own))
+        columns: Float = np.zeros(len(own))
         np.add.at(columns, self.sources[kept], partners[kept] - overall)
         per_truth = kept.sum() / max(1, kept.any(axis=1).sum())
-        influence: NDArray[np.float64] = own - self.floor - columns / max(1.0, per_truth)
+        influence: Float = own - self.floor - columns / max(1.0, per_truth)
         return influence
 
 
@@ -100,9 +106,13 @@ class Shuffled:
 class Scored:
     """Every score of a test set.
 
-    own and each of floors and ceilings: metric -> (clip,). shuffled: metric -> its scores with other clips. A
-    floor or ceiling lacks the metrics that do not apply to it. recognised: (clip,) bool, or None. answers:
-    what the networks say of the reconstructions.
+    Attributes:
+        own: Metric -> (clip,), of the reconstructions.
+        shuffled: Metric -> its scores with other clips.
+        floors: Floor -> metric -> (clip,); without the metrics that do not apply to it.
+        ceilings: The same for ceilings.
+        recognised: (clip,) bool, see `recognised`.
+        answers: Of the networks to the reconstructions.
     """
 
     own: Scores
@@ -113,71 +123,63 @@ class Scored:
     answers: Answers
 
 
-def score_clips(
-    judge: Judge,
+def score_with_floors(
+    scorer: PairScorer,
     clips: Clips,
-    features: FeatureScorer | None,
+    features: DecodedFeatures | None,
     shuffles: Shuffles,
-    single: Mapping[str, NDArray[np.uint8]],
-    others: Mapping[str, Contender],
-    ceiling: Contender | None,
-    halves: tuple[Clips, Clips] | None = None,
+    single: Mapping[str, Frames],
+    contenders: Mapping[str, Contender],
 ) -> Scored:
-    """Score reconstructions and everything that stands beside them.
+    """Score reconstructions and everything they are compared with.
 
-    clips: the reconstructions, in the order of the judge's truths. features: their decoded features. single:
-    floors that are one clip for all, (frame, height, width, rgb) uint8. others: floors with videos of their
-    own. ceiling: the oracle's videos, if there are any. halves: videos made from either half of the repeats;
-    the second, scored as if the first were the truth, says how far two readings of one brain agree.
+    Args:
+        scorer: Has the ground truths.
+        clips: The reconstructions, in the order of the truths.
+        features: Their decoded features.
+        shuffles: Which reconstructions of other clips each truth is compared with.
+        single: Floors that are one clip for all, each (frame, height, width, rgb) uint8.
+        contenders: Other videos by name. `ORACLE` is a ceiling; the two `HALVES`, the second scored as if the
+            first were the truth, are another; all others are floors.
     """
-    count = len(judge.truth)
+    count = len(scorer.truth)
     same = np.arange(count)
     diagonal = np.stack([same, same], axis=1)
-    answers = judge.ask(clips)
+    answers = scorer.ask(clips)
     pairs = np.concatenate([diagonal, shuffles.pairs()])
-    values = judge.score(clips, pairs, answers, features, "own and shuffled pairs")
+    values = scorer.score(clips, pairs, answers, features, "own and shuffled pairs")
     own = {name: scores[:count] for name, scores in values.items()}
     console.detail(f"{len(pairs)} pairs scored")
-    places = _places(pairs[count:], shuffles)
-    shuffled = {name: Shuffled(scores[count:], places, shuffles.partners) for name, scores in values.items()}
+    at = [_places(pairs[count:], table) for table in (shuffles.shifted, shuffles.partners)]
+    shuffled = {
+        name: Shuffled(scores[count:], at[0], at[1], shuffles.partners) for name, scores in values.items()
+    }
+
+    def score(other: Contender, title: str, by: PairScorer = scorer) -> Scores:
+        return by.score(other.clips, diagonal, by.ask(other.clips), other.features, title)
 
     floors: dict[str, Scores] = {}
     for name, frames in single.items():
         one = OneClip(frames)
         at_first = np.stack([same, np.zeros_like(same)], axis=1)
-        floors[name] = judge.score(one, at_first, judge.ask(one), None, name)
+        floors[name] = scorer.score(one, at_first, scorer.ask(one), None, name)
     frozen = Frozen(clips)
-    floors["frozen"] = judge.score(frozen, diagonal, judge.ask_frozen(answers, frozen), None, "frozen")
-    for name, other in others.items():
-        floors[name] = _score_contender(judge, other, diagonal, name)
+    floors["frozen"] = scorer.score(frozen, diagonal, scorer.ask_frozen(answers, frozen), None, "frozen")
     ceilings: dict[str, Scores] = {}
-    if ceiling is not None:
-        ceilings["oracle"] = _score_contender(judge, ceiling, diagonal, "oracle")
-    if halves is not None:
-        first = judge.of(halves[0])
-        asked = first.ask(halves[1])
-        ceilings["repeat"] = first.score(halves[1], diagonal, asked, None, "halves of the repeats")
-    return Scored(own, shuffled, floors, ceilings, recognised(judge.answers, answers), answers)
+    for name, other in contenders.items():
+        if name == ORACLE:
+            ceilings[name] = score(other, name)
+        elif name not in HALVES:
+            floors[name] = score(other, name)
+    if all(name in contenders for name in HALVES):
+        first, second = (contenders[name].clips for name in HALVES)
+        ceilings[REPEAT] = score(Contender(second, None), "halves of the repeats", scorer.of(first))
+    return Scored(own, shuffled, floors, ceilings, recognised(scorer.answers, answers), answers)
 
 
-def _score_contender(judge: Judge, other: Contender, pairs: NDArray[np.intp], title: str) -> Scores:
-    return judge.score(other.clips, pairs, judge.ask(other.clips), other.features, title)
-
-
-def _places(pairs: NDArray[np.intp], plan: Shuffles) -> Places:
-    """pairs: (pair, 2) in ascending order, as `Shuffles.pairs` gives them."""
-    clips = len(plan.shifted)
+def _places(pairs: NDArray[np.intp], recons: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where in `pairs`, (pair, 2) in ascending order, each truth's `recons`, (clip, shift), are."""
+    clips = len(recons)
     keys = pairs[:, 0] * clips + pairs[:, 1]
-
-    def of(recons: NDArray[np.intp]) -> NDArray[np.intp]:
-        wanted = np.arange(clips)[:, None] * clips + recons
-        return np.where(recons < 0, -1, np.searchsorted(keys, wanted))
-
-    return Places(of(plan.shifted), of(plan.partners))
-
-
-def _at(scores: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.float64]:
-    table: NDArray[np.float64] = np.full(places.shape, np.nan)
-    there = places >= 0
-    table[there] = scores[places[there]]
-    return table
+    wanted = np.arange(clips)[:, None] * clips + recons
+    return np.where(recons < 0, -1, np.searchsorted(keys, wanted))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindanim.errors import InputError
+from mindanim.vocabulary.limits import METRICS_SCHEMA
 
-SCHEMA_VERSION = 3
 GROUPS = {
     "semantic": "What was seen",
     "pixel": "How it looked",
@@ -50,9 +50,9 @@ class Line:
 
 def check_version(metrics: dict[str, Any]) -> None:
     """InputError when metrics.json is of a schema that this report does not know."""
-    if metrics["schema_version"] != SCHEMA_VERSION:
+    if metrics["schema_version"] != METRICS_SCHEMA:
         raise InputError(
-            f"These metrics have schema {metrics['schema_version']}; the report reads {SCHEMA_VERSION}.",
+            f"These metrics have schema {metrics['schema_version']}; the report reads {METRICS_SCHEMA}.",
             why="They were written by another version of mindanim.",
             hint="Evaluate again: mindanim evaluate --force",
         )

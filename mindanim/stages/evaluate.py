@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim import console, runtime
-from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce
-from mindanim.backbones import (
-    Weights,
-    load_clip,
-    load_diffusion,
-    load_image_classifier,
-    load_video_classifier,
-    locate,
-)
+from mindanim.artifacts import Artifact, Draft, Workspace, produce
+from mindanim.backbones import Weights, load_diffusion, locate
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, MissingError, raise_together
@@ -25,25 +17,25 @@ from mindanim.stages.evaluation_folders import FolderScene
 from mindanim.stages.evaluation_inputs import FOREIGN, SubjectScene, lineage_of, scene_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mindanim.backbones import Kind
-    from mindanim.metrics.evaluation import Assessment
-    from mindanim.metrics.families.semantic import Networks
+    from mindanim.metrics.evaluation import Assessment, Material
+    from mindanim.metrics.inputs.networks import FoundNetwork
+    from mindanim.metrics.inputs.scratch import Scratch
     from mindanim.metrics.with_floors import Contender
-
-_CLASSIFIERS: tuple[Kind, ...] = ("image_classifier", "video_classifier", "clip")
-NEAREST = "nearest-train"
 
 
 def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
     """Write the ``evaluation`` artifact of ``run.subject``, or of ``config.videos``.
 
-    Raises InputError when reconstructions are missing, do not belong to the test clips or differ in size from
-    the ground truth, or when an evaluation to compare with is not there; MissingError without a network's
-    weights.
+    Raises:
+        ConfigError: A metric is unknown.
+        InputError: Reconstructions are missing, are not of the test clips or differ in size from the ground
+            truth, or an evaluation to compare with does not exist.
+        MissingError: The weights of a network are missing.
     """
+    from mindanim.metrics.families.catalogue import chosen
+    from mindanim.metrics.inputs.networks import find_networks
+
+    metrics = chosen(config.groups, config.metrics)
     scene = scene_of(config, run)
     problems: list[MindanimError] = []
     for look in (lambda: scene.test, lambda: scene.clips):  # refuse what is missing or does not fit
@@ -52,54 +44,32 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
         except MindanimError as error:
             problems.append(error)
             break
-    if config.compare:  # the table comes last, a label that is not there is told first
+    if config.compare:  # the table comes last; a label that does not exist is reported first
         from mindanim.stages.comparison import compared_with
 
         try:
             compared_with(_place(config, run), config.compare)
         except MindanimError as error:
             problems.append(error)
-    weights = _locate(config, run, scene, problems)
+    networks: dict[str, FoundNetwork] = {}
+    diffusion = None
+    try:
+        networks = find_networks(metrics, config, run.offline)
+    except MindanimError as error:
+        problems.append(error)
+    if isinstance(scene, SubjectScene) and config.diffusion:
+        try:
+            diffusion = locate(config.diffusion, "diffusion", run.offline)
+        except MissingError as error:
+            without = "Or go without the floor that needs it: --set diffusion=none"
+            problems.append(MissingError(error.what, why=error.why, hint=f"{error.hint}\n{without}"))
     raise_together(problems)
-    work = _Work(config, run, scene, weights)
-    inputs = scene.inputs | {kind: found.source for kind, found in weights.items()}
-    inputs |= {name: _path_source(name, path) for name, path in work.checkpoints.items()}
+    inputs = scene.inputs | {name: found.source for name, found in networks.items()}
+    inputs |= {"diffusion": diffusion.source} if diffusion else {}
     return produce(
         "evaluation", _place(config, run), config=config, inputs=inputs, run=run, seed=config.seed,
-        build=work.build,
+        build=_Work(config, run, scene, networks, diffusion).build,
     )  # fmt: skip
-
-
-def _locate(
-    config: EvaluateConfig,
-    run: RunOptions,
-    scene: SubjectScene | FolderScene,
-    problems: list[MindanimError],
-) -> dict[str, Weights]:
-    """The networks that the chosen groups of metrics look through."""
-    wanted: list[Kind] = []
-    if "semantic" in config.groups:
-        wanted += ["image_classifier", "video_classifier"]
-    if "semantic" in config.groups or "motion" in config.groups:
-        wanted.append("clip")
-    if isinstance(scene, SubjectScene):
-        wanted.append("diffusion")
-    weights = {}
-    for kind in wanted:
-        name = getattr(config, kind)
-        if not name:
-            continue
-        try:
-            weights[kind] = locate(name, kind, run.offline)
-        except MissingError as error:
-            without = f"Or go without it: --set {kind}=none. What is left out is then named in every table."
-            problems.append(MissingError(error.what, why=error.why, hint=f"{error.hint}\n{without}"))
-    return {str(kind): found for kind, found in weights.items()}
-
-
-def _path_source(name: str, path: Path) -> Source:
-    """A checkpoint file as an input."""
-    return Source.of_files(name, [path], path.parent)
 
 
 def _place(config: EvaluateConfig, run: RunOptions) -> Path:
@@ -116,121 +86,90 @@ class _Work:
     config: EvaluateConfig
     run: RunOptions
     scene: SubjectScene | FolderScene
-    weights: Mapping[str, Weights]
-
-    @property
-    def checkpoints(self) -> dict[str, Path]:
-        """Weights that are single files of the user's own."""
-        given = {"vifi": self.config.vifi, "raft": self.config.raft}
-        return {name: path for name, path in given.items() if path is not None}
+    networks: Mapping[str, FoundNetwork]
+    diffusion: Weights | None
 
     def build(self, draft: Draft) -> None:
         """Assess, then write tables, figures and report."""
         if not draft.main:
             return
         from mindanim.metrics.evaluation import Material, assess
+        from mindanim.metrics.inputs.nearest_training import NEAREST
         from mindanim.metrics.inputs.scratch import Scratch
-        from mindanim.metrics.published_results import quoted
 
-        scene, dataset = self.scene, self.run.dataset or FOREIGN
+        scene, scratch = self.scene, Scratch(draft.path)
         material = Material(
             test=scene.test,
             clips=scene.clips,
             features=scene.features,
             networks=self._load(scene.test.shape[0]),
-            clip_name=self.config.clip or "",
-            backbones=self._backbones(),
+            backbones={name: found.backbone for name, found in self.networks.items()},
             mean_frames=scene.mean_frames,
-            contenders={**scene.contenders, NEAREST: self._nearest(draft)},
+            contenders={**scene.contenders, NEAREST: self._nearest(scratch)},
         )
         batch = self.run.batch or max(1, self.config.batch_frames // scene.test.shape[0])
-        found = assess(self.config, material, batch, runtime.threads(), Scratch(draft.path))
-        lineage = lineage_of(*scene.lineage)
-        data = {
+        found = assess(self.config, material, batch, runtime.threads(), scratch)
+        self._write(draft, self._data(found), found, material)
+
+    def _data(self, found: Assessment) -> dict[str, Any]:
+        """The content of metrics.json."""
+        from mindanim.metrics.published_results import quoted
+
+        dataset = self.run.dataset or FOREIGN
+        lineage = lineage_of(*self.scene.lineage)
+        audit = [
+            finding | {"artifact": artifact.path.name}
+            for artifact in lineage
+            for finding in artifact.findings
+        ]
+        for code, artifact, notes in (
+            ("clips", "videos", self.scene.notes),
+            ("coarse-p", "evaluation", found.notes),
+        ):
+            audit += [{"code": code, "text": note, "data": {}, "artifact": artifact} for note in notes]
+        for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
+            console.warn(f"Audit: {text}")
+        return {
             "dataset": dataset,
             "subject": self.run.subject,
             "label": self.run.label,
-            "source": scene.source,
+            "source": self.scene.source,
             **found.data,
             "quoted": quoted(dataset),
-            "audit": [
-                *(
-                    finding | {"artifact": artifact.path.name}
-                    for artifact in lineage
-                    for finding in artifact.findings
-                ),
-                *({"code": "clips", "text": note, "data": {}, "artifact": "videos"} for note in scene.notes),
-                *(
-                    {"code": "coarse-p", "text": note, "data": {}, "artifact": "evaluation"}
-                    for note in found.notes
-                ),
-            ],
-        }
-        for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
-            console.warn(f"Audit: {text}")
-        self._write(draft, data, found, material)
-
-    def _backbones(self) -> dict[str, dict[str, str]]:
-        found = {kind: {"name": w.name, "sha256": w.identity} for kind, w in self.weights.items()}
-        from mindanim.artifacts.files import sha256_of
-
-        return found | {
-            name: {"name": path.name, "sha256": sha256_of(path)} for name, path in self.checkpoints.items()
+            "audit": audit,
         }
 
-    def _load(self, frames: int) -> Networks:
-        from mindanim.backbones import load_raft, load_vifi
-        from mindanim.metrics.families.semantic import Networks
+    def _load(self, frames: int) -> dict[str, Any]:
+        from mindanim.metrics.families.base import Loading
+        from mindanim.metrics.inputs.networks import load_networks
 
         device = runtime.pick_device(self.run.device)
-        # Scores shall not depend on the machine: full precision unless another one is asked for.
+        # Scores must not depend on the machine: full precision unless another one is asked for.
         precision = "fp32" if self.run.precision == "auto" else self.run.precision
         dtype = runtime.pick_dtype(precision, device)
-        video = partial(load_video_classifier, frames=frames)
-        loaders: tuple[Callable[..., Any], ...] = (load_image_classifier, video, load_clip)
-        loaded: dict[str, Any] = {
-            kind: load(self.weights[kind].name, device, dtype, self.run.offline)
-            for kind, load in zip(_CLASSIFIERS, loaders, strict=True)
-            if kind in self.weights
-        }
-        special = {"vifi": load_vifi, "raft": load_raft}
-        loaded |= {name: special[name](path, device) for name, path in self.checkpoints.items()}
-        return Networks(**loaded)
+        return load_networks(self.networks, Loading(device, dtype, self.run.offline, frames))
 
-    def _nearest(self, draft: Draft) -> Contender | str:
-        """The training clips with the features nearest to the decoded ones, as the autoencoder shows them."""
-        from mindanim.metrics.inputs.scratch import Scratch
-        from mindanim.metrics.inputs.test_set import ArrayClips, nearest_training_clips
-        from mindanim.metrics.with_floors import Contender
+    def _nearest(self, scratch: Scratch) -> Contender | str:
+        """The floor of the nearest training clips, or why it is missing."""
+        from mindanim.metrics.inputs.nearest_training import nearest_training_floor
 
         if not isinstance(self.scene, SubjectScene):
             return "the training clips are not known."
-        if "diffusion" not in self.weights:
+        if self.diffusion is None:
             return "training clips are kept as latents; name their model with --set diffusion=NAME."
-        stimuli, test = self.scene.artifacts["stimuli"], self.scene.test
+        stimuli = self.scene.artifacts["stimuli"]
         encoder = stimuli.manifest["inputs"].get("diffusion", {}).get("identity")
-        if encoder not in (None, self.weights["diffusion"].identity):
+        if encoder not in (None, self.diffusion.identity):
             return f"the stimuli were encoded by another diffusion model than {self.config.diffusion}."
-        rows = nearest_training_clips(self.scene.artifacts["videos"], stimuli, test, Scratch(draft.path))
-        unique, place = _unique(rows)
         device = runtime.pick_device(self.run.device)
-        backbone = load_diffusion(self.weights["diffusion"].name, device, None, self.run.offline)
-        latents = stimuli.array("latents.npy")
-        if latents.shape[2:] != backbone.latent_shape:
-            return "the autoencoder does not fit the latents of the stimuli."
-        frames = _scratch(draft, (len(unique), *test.shape))
-        with console.progress(len(unique), "nearest training clips") as follow:
-            for number, row in enumerate(unique):
-                shown = _decoded(backbone, latents[row])
-                if shown.shape != test.shape:
-                    return f"the autoencoder shows {shown.shape}, the clips are {test.shape}."
-                frames[number] = shown
-                follow.advance()
-        return Contender(ArrayClips(frames, place), None)
+        backbone = load_diffusion(self.diffusion.name, device, None, self.run.offline)
+        videos = self.scene.artifacts["videos"]
+        return nearest_training_floor(videos, stimuli, self.scene.test, backbone, scratch)
 
-    def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Any) -> None:
+    def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Material) -> None:
         from mindanim.metrics.evaluation_text import methods
         from mindanim.metrics.figures import draw_differences, draw_motion_test
+        from mindanim.metrics.inputs.nearest_training import NEAREST
         from mindanim.report.film_strips import encode_strip
         from mindanim.report.latex import table_latex
         from mindanim.report.markdown import table_markdown
@@ -276,29 +215,3 @@ class _Work:
                 null=found.null,
                 siblings=siblings_of(_place(self.config, self.run)),
             )
-
-
-def _unique(rows: NDArray[np.intp]) -> tuple[list[int], list[int]]:
-    import numpy as np
-
-    unique, place = np.unique(rows, return_inverse=True)
-    return [int(row) for row in unique], [int(number) for number in place]
-
-
-def _scratch(draft: Draft, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Room on disk for frames, so that memory does not grow with the number of clips."""
-    import numpy as np
-
-    array: NDArray[np.uint8] = np.lib.format.open_memmap(
-        draft.scratch("nearest.npy"), mode="w+", dtype=np.uint8, shape=shape
-    )
-    return array
-
-
-def _decoded(backbone: Any, latents: NDArray[np.floating]) -> NDArray[np.uint8]:
-    import numpy as np
-    import torch
-
-    frames = backbone.decode_latents(torch.from_numpy(np.asarray(latents, np.float32)))
-    shown: NDArray[np.uint8] = (frames * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return shown

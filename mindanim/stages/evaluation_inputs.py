@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mindanim.metrics.families.feature import FeatureScorer
+    from mindanim.metrics.families.feature import DecodedFeatures
     from mindanim.metrics.inputs.test_set import TestSet
     from mindanim.metrics.with_floors import Contender
     from mindanim.vocabulary.clips import Clips
@@ -60,7 +60,7 @@ class Scene(Protocol):
         """The reconstructions, in the order of `test`."""
 
     @property
-    def features(self) -> FeatureScorer | None:
+    def features(self) -> DecodedFeatures | None:
         """What they were decoded from."""
 
     @property
@@ -148,7 +148,7 @@ class SubjectScene:
         return read_videos(self.artifacts["videos"], self.test)
 
     @cached_property
-    def features(self) -> FeatureScorer:
+    def features(self) -> DecodedFeatures:
         from mindanim.metrics.inputs.scratch import Scratch
         from mindanim.metrics.inputs.test_set import read_features
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.metrics.families.base import FrameMetric, Setting
+from mindanim.metrics.families.catalogue import catalogue
+
 Frames = NDArray[np.uint8]
 
 
@@ -31,3 +34,15 @@ def panned(
 def noise(rng: np.random.Generator, *shape: int) -> Frames:
     """Independent uniform bytes."""
     return rng.integers(0, 256, shape, dtype=np.uint8)
+
+
+def scores_of(truth: Frames, recon: Frames, *groups: str) -> dict[str, float]:
+    """All scores and further columns of one pair that need no network; errors without their resolution."""
+    found: dict[str, float] = {}
+    for metric in catalogue(Setting(1, truth.shape), groups)[0]:
+        if isinstance(metric, FrameMetric):
+            described = metric.describe(truth), metric.describe(recon)
+            found |= {
+                one.id.partition(".farneback")[0]: one.score(*described) for one in (metric, *metric.columns)
+            }
+    return found

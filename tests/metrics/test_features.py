@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.families.feature import FeatureScorer, Latents, mean_first_latent, retrieval_hits
+from mindanim.metrics.families.base import METRICS
+from mindanim.metrics.families.feature import DecodedFeatures, Latents, mean_first_latent, retrieval_hits
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
 
@@ -16,10 +17,14 @@ def own(count=CLIPS):
     return np.stack([np.arange(count)] * 2, axis=1)
 
 
-def scorer(decoded, targets, captions, latents=None):
+def scored(features, names, count=CLIPS):
+    return {name: METRICS[name].score(features, own(count)) for name in names}
+
+
+def features_of(decoded, targets, captions, latents=None):
     similarity = clip_correlations(decoded, targets, targets.mean(axis=0))
     both = {"clip_image": similarity, "clip_text": similarity}
-    return FeatureScorer(both, numbered(captions), latents)
+    return DecodedFeatures(both, numbered(captions), latents)
 
 
 def unit(rng, *shape):
@@ -32,15 +37,15 @@ IDS = ("feature.clip_text.r", "feature.clip_text.2way", "feature.clip_image.50wa
 
 def test_perfect_decoding_reaches_the_bounds_and_scale_does_not_matter():
     targets = unit(np.random.default_rng(0), CLIPS, 16)
-    scores = scorer(3.0 * targets, targets, [str(clip) for clip in range(CLIPS)]).score(own(), IDS)
+    scores = scored(features_of(3.0 * targets, targets, [str(clip) for clip in range(CLIPS)]), IDS)
     assert all(np.allclose(values, 1) for values in scores.values())
 
 
 def test_unrelated_vectors_score_chance():
     rng = np.random.default_rng(1)
     sets = [
-        scorer(unit(rng, CLIPS, 16), unit(rng, CLIPS, 16), [str(clip // 2) for clip in range(CLIPS)]).score(
-            own(), IDS
+        scored(
+            features_of(unit(rng, CLIPS, 16), unit(rng, CLIPS, 16), [str(i // 2) for i in range(CLIPS)]), IDS
         )
         for _ in range(60)
     ]
@@ -82,7 +87,7 @@ def test_retrieval_shares_the_odds_among_equals():
 
 def test_median_rank_is_one_for_perfect_decoding():
     targets = unit(np.random.default_rng(5), CLIPS, 16)
-    assert scorer(targets, targets, [str(clip) for clip in range(CLIPS)]).median_rank() == 1
+    assert features_of(targets, targets, [str(clip) for clip in range(CLIPS)]).median_rank() == 1
 
 
 def test_latent_scores_see_first_frames_and_differences_apart():
@@ -95,13 +100,13 @@ def test_latent_scores_see_first_frames_and_differences_apart():
     assert mean == pytest.approx(true[:, 0].astype(float).mean(axis=0))
     names = ("feature.latent.r", "feature.latent_diff.r")
 
-    def scored(decoded):
-        found = FeatureScorer({}, np.arange(3), Latents(decoded, true, mean)).score(own(3), names)
+    def means(decoded):
+        found = scored(DecodedFeatures({}, np.arange(3), Latents(decoded, true, mean)), names, 3)
         return [found[name].mean() for name in names]
 
-    assert scored(true) == pytest.approx([1, 1])
-    assert scored(frozen) == pytest.approx([1, 0])
-    first, difference = scored(wrong_first)
+    assert means(true) == pytest.approx([1, 1])
+    assert means(frozen) == pytest.approx([1, 0])
+    first, difference = means(wrong_first)
     assert first < 0.7 and difference == pytest.approx(1, abs=1e-4)
 
 
@@ -110,16 +115,17 @@ def test_latents_are_identified_among_those_of_other_captions():
     count = 70  # more than are looked at together
     true = rng.standard_normal((count, 3, 2, 4, 4)).astype(np.float16)
     true[5, 1:] = true[5, 0]  # this clip stands still
-    pairs, captions = own(count), np.arange(count) // 2
+    captions = np.arange(count) // 2
     names = [f"feature.{kind}.{ways}way" for kind in ("latent", "latent_diff") for ways in (2, 50)]
 
-    def scored(decoded):
-        found = FeatureScorer({}, captions, Latents(decoded, true, np.zeros((2, 4, 4)))).score(pairs, names)
+    def means(decoded):
+        features = DecodedFeatures({}, captions, Latents(decoded, true, np.zeros((2, 4, 4))))
+        found = scored(features, names, count)
         assert all(np.isnan(found[name][5]) == ("diff" in name) for name in names)
         return [float(np.nanmean(found[name])) for name in names]
 
-    assert scored(true) == pytest.approx([1, 1, 1, 1])
+    assert means(true) == pytest.approx([1, 1, 1, 1])
     unrelated = rng.standard_normal(true.shape)
-    assert scored(unrelated) == pytest.approx([0.5, 0.02, 0.5, 0.02], abs=0.12)
+    assert means(unrelated) == pytest.approx([0.5, 0.02, 0.5, 0.02], abs=0.12)
     frozen = np.broadcast_to(true[:, :1], true.shape)
-    assert scored(frozen) == pytest.approx([1, 1, 0.5, 0.02]), "no difference is as near to all"
+    assert means(frozen) == pytest.approx([1, 1, 0.5, 0.02]), "no difference is as near to all"

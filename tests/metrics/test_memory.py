@@ -12,8 +12,7 @@ import torch
 
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.evaluation import Material, assess
-from mindanim.metrics.families.feature import FeatureScorer, Latents
-from mindanim.metrics.families.semantic import Networks
+from mindanim.metrics.families.feature import DecodedFeatures, Latents
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs import test_set as material
 from mindanim.metrics.inputs.correlations import clip_correlations
@@ -59,16 +58,16 @@ def networks():
     def embed(frames):
         return torch.nn.functional.normalize(look(frames)[..., :FEATURES], dim=-1)
 
-    return Networks(
-        image_classifier=SimpleNamespace(labels=range(CLASSES), logits=look),
-        video_classifier=SimpleNamespace(
+    return {
+        "image_classifier": SimpleNamespace(labels=range(CLASSES), logits=look),
+        "video_classifier": SimpleNamespace(
             labels=range(400),
             frames=FRAMES,
             trained_frames=FRAMES,
             logits_and_features=lambda clips: (look(clips).mean(dim=1)[:, :400], look(clips).mean(dim=1)),
         ),
-        clip=SimpleNamespace(embed_images=embed),
-    )
+        "clip": SimpleNamespace(embed_images=embed),
+    }
 
 
 def evaluated(count):
@@ -89,12 +88,12 @@ def evaluated(count):
     decoded = Vectors(count, FEATURES)
     similarity = clip_correlations(decoded, decoded, np.zeros(FEATURES))
     latents = Vectors(count, FRAMES, 2, 4, 4)
-    features = FeatureScorer(
+    features = DecodedFeatures(
         {"clip_text": similarity, "clip_image": similarity},
         numbered(captions),
         Latents(latents, latents, np.zeros((2, 4, 4))),
     )
-    what = Material(test, Films(count, 1), features, networks(), "tiny", {}, np.full(SHAPE, 99, np.uint8), {})
+    what = Material(test, Films(count, 1), features, networks(), {}, np.full(SHAPE, 99, np.uint8), {})
     found = assess(config, what, 16, 2)
     peak, end = tracemalloc.get_traced_memory()[1], tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

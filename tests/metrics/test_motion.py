@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mindanim.metrics.families import motion
-from tests.metrics.films import panned, texture
+from tests.metrics.films import panned, scores_of, texture
 
 
 def released_flows(frames):
@@ -29,7 +29,7 @@ def released_scores(truth, recon):
 
 
 def scored(truth, recon):
-    return motion.score(motion.describe(truth), motion.describe(recon))
+    return scores_of(truth, recon, "motion")
 
 
 def test_end_point_and_angular_error_equal_the_released_calls():

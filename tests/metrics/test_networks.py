@@ -10,10 +10,11 @@ from scipy.linalg import sqrtm
 from mindanim.backbones import load_raft, load_vifi
 from mindanim.errors import InputError
 from mindanim.metrics.families.frechet import describe_distance, frechet_distance
-from mindanim.metrics.families.metric import Metric
+from mindanim.metrics.families.motion import raft_end_point_error
 from mindanim.metrics.families.nway_classification import class_hits, drawn_hits
-from mindanim.metrics.families.semantic import VIFI_GATE, Answers, Networks, score
-from mindanim.metrics.pair_scorer import Judge
+from mindanim.metrics.families.semantic import VIFI_GATE, consistency, gated_consistency, vifi
+from mindanim.metrics.pair_scorer import PairScorer
+from mindanim.vocabulary.arrays import to_tensor
 from tests.metrics.films import panned, texture
 
 
@@ -81,11 +82,9 @@ def test_gated_consistency_is_zero_for_clips_that_vifi_does_not_recognise():
     embeddings /= np.linalg.norm(embeddings, axis=-1, keepdims=True)
     truth = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
     recon = np.array([[VIFI_GATE + 0.01, 0.7], [VIFI_GATE - 0.01, 0.8]], np.float32)
-    own = np.array([[0, 0], [1, 1]])
-    given = Answers(vifi=truth), Answers(embeddings=embeddings, vifi=recon)
-    found = score(*given, own, ["vifi", "clip_pcc.adjacent", "clip_pcc.gated"])
-    assert found["vifi"] == pytest.approx(recon[:, 0])
-    assert found["clip_pcc.gated"].tolist() == [found["clip_pcc.adjacent"][0], 0.0]
+    given = {"vifi": truth}, {"embeddings": embeddings, "vifi": recon}
+    assert vifi.score(*given) == pytest.approx(recon[:, 0])
+    assert gated_consistency.score(*given).tolist() == [consistency.score(*given)[0], 0.0]
 
 
 def test_raft_scores_pairs_and_a_truth_against_itself_is_zero(tmp_path):
@@ -97,10 +96,11 @@ def test_raft_scores_pairs_and_a_truth_against_itself_is_zero(tmp_path):
     films = [panned(texture(np.random.default_rng(seed), 132, 10), (2, 1), 2, 132, 10) for seed in (0, 1)]
     flow = network.flow(torch.rand(2, 3, 132, 140))
     assert flow.shape == (1, 2, 132, 140)
-    metric = Metric(id="epe.raft", name="", group="motion", bounds=(0.0, None), needs=("raft",), note="")
-    judge = Judge(films, Networks(raft=network), [metric])
-    found = judge.score(films, np.array([[0, 0], [0, 1], [1, 1]]), judge.ask(films))["epe.raft"]
-    assert found[[0, 2]].tolist() == [0, 0] and found[1] > 0
+    scorer = PairScorer(films, {"raft": network}, [raft_end_point_error])
+    found = scorer.score(films, np.array([[0, 0], [0, 1], [1, 1]]), scorer.ask(films))["epe.raft"]
+    assert found[[0, 2]].tolist() == [0, 0]
+    across, down = np.moveaxis(np.subtract(*(network.flow(to_tensor(film)).numpy() for film in films)), 1, 0)
+    assert found[1] == pytest.approx(np.hypot(across, down).mean(), rel=1e-6) and found[1] > 0
 
 
 def test_a_hundred_thousand_drawn_trials_agree_with_the_closed_form():

@@ -11,8 +11,7 @@ import pytest
 
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.evaluation import Material, assess
-from mindanim.metrics.families.feature import FeatureScorer, Latents
-from mindanim.metrics.families.semantic import Networks
+from mindanim.metrics.families.feature import DecodedFeatures, Latents
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs import test_set as material
 from mindanim.metrics.inputs.correlations import clip_correlations
@@ -53,7 +52,7 @@ def assessed(truths, recons, decoded, true, latents):
         }
     )
     similarity = clip_correlations(decoded, true, np.zeros(DIM))
-    features = FeatureScorer(
+    features = DecodedFeatures(
         {"clip_text": similarity, "clip_image": similarity},
         numbered(captions),
         Latents(*latents, np.zeros((2, 4, 4))),
@@ -61,7 +60,7 @@ def assessed(truths, recons, decoded, true, latents):
     shape = (FRAMES, SIZE, SIZE, 3)
     test = material.TestSet(clips, truths, shape, None)
     mean = np.full(shape, 120, np.uint8)
-    what = Material(test, recons, features, Networks(), "", {}, mean, {})
+    what = Material(test, recons, features, {}, {}, mean, {})
     data = assess(CONFIG, what, 8, 1).data
     shown = {"dataset": "simulated", "subject": 1, "label": "", "quoted": [], "audit": []}
     return {"scores": {score["id"]: score for score in data["scores"]}, "data": data | shown}

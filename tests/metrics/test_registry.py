@@ -4,37 +4,47 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mindanim.metrics.families.metric import GROUPS, PoolSize, Setting, slug
-from mindanim.metrics.families.registry import catalogue
+from mindanim.errors import ConfigError
+from mindanim.metrics.families.base import GROUPS, METRICS, NETWORKS, Metric, Setting, slug
+from mindanim.metrics.families.catalogue import catalogue, chosen
+from mindanim.metrics.families.feature import DecodedFeatures, Latents
+from mindanim.metrics.inputs.retrieval_pool import Pool
 
-FULL = Setting(
-    clips=120,
-    frames=8,
-    height=64,
-    width=64,
-    image_classes=60,
-    video_classes=120,
-    video_frames=8,
-    clip_name="demo",
-    distractors=110,
-    vifi=True,
-    decoded=frozenset({"clip", "latents"}),
-    pool=PoolSize(4000, "a" * 64),
-)
+
+def setting(
+    clips=120, shape=(8, 64, 64, 3), images=60, videos=120, read=8, twins=10, pool=True, raft=False, **without
+):
+    """A test set; images, videos: classes of the classifiers. read: frames of the video classifier. twins:
+    clips of one caption. without: networks, `decoded` or `latents` that are not there."""
+    captions = np.concatenate([np.zeros(twins, int), np.arange(1, clips - twins + 1)])
+    large = Pool(np.zeros((clips, 3880)), 4000, 0, 0, 0, "a" * 64) if pool else None
+    latents = None if "latents" in without else Latents([], [], np.zeros(1))
+    features = None if "decoded" in without else DecodedFeatures({}, captions, latents, large)
+    networks = {
+        "image_classifier": SimpleNamespace(labels=range(images)),
+        "video_classifier": SimpleNamespace(labels=range(videos), frames=read, trained_frames=read),
+        **dict.fromkeys(("clip", "vifi", *(["raft"] if raft else [])), SimpleNamespace()),
+    }
+    networks = {name: network for name, network in networks.items() if name not in without}
+    return Setting(clips, shape, networks, {"clip": "demo"}, features)
+
+
+FULL = setting()
 NEVER_AT_64 = {"epe.raft", "epe.farneback512"}
 
 
 def refused(setting):
-    return {refusal.id: refusal.reason for refusal in catalogue(setting)[1]}
+    return catalogue(setting)[1]
 
 
 def test_everything_is_computed_where_everything_is_there():
     metrics, refusals = catalogue(FULL)
-    assert {refusal.id for refusal in refusals} == NEVER_AT_64
+    assert set(refusals) == NEVER_AT_64
     ids = [metric.id for metric in metrics]
     assert len(set(ids)) == len(ids)
     assert {"2way.image", "50way.video.top1", "clipvideo.demo", "ssim.rgb7", "psnr.db", "hue.cosine"} < set(
@@ -57,37 +67,37 @@ def test_chance_of_classification_is_three_in_n_plus_two():
 @pytest.mark.parametrize(
     ("change", "identifier", "reason"),
     [
-        ({"video_classes": 51}, "50way.video", "52 classes"),
-        ({"video_classes": 49}, "50way.video.top1", "50 classes"),
-        ({"image_classes": 0}, "2way.image", "no image classifier"),
-        ({"video_frames": 16}, "2way.video", "takes 16 frames, the clips have 8"),
-        ({"clip_name": ""}, "clip_pcc.adjacent", "no CLIP model"),
-        ({"frames": 1, "video_frames": 1}, "flow.corr", "needs 2 frames"),
-        ({"height": 6}, "ssim.rgb7", "7 px window"),
-        ({"height": 8}, "ssim.gaussian11", "11 px window"),
-        ({"vifi": False}, "vifi", "--set vifi=FILE"),
-        ({"vifi": False}, "clip_pcc.gated", "no ViFi-CLIP checkpoint"),
-        ({"raft": True}, "epe.raft", "RAFT needs frames of 128 px"),
+        ({"videos": 51}, "50way.video", "52 classes"),
+        ({"videos": 49}, "50way.video.top1", "50 classes"),
+        ({"image_classifier": None}, "2way.image", "no image classifier"),
+        ({"read": 16}, "2way.video", "takes 16 frames, the clips have 8"),
+        ({"clip": None}, "clip_pcc.adjacent", "no CLIP model"),
+        ({"shape": (1, 64, 64, 3), "read": 1}, "flow.corr", "needs 2 frames"),
+        ({"shape": (8, 6, 64, 3)}, "ssim.rgb7", "at least 7 px, these are 6 x 64 px"),
+        ({"shape": (8, 8, 64, 3)}, "ssim.gaussian11", "at least 11 px"),
+        ({"vifi": None}, "vifi", "--set vifi=FILE"),
+        ({"vifi": None}, "clip_pcc.gated", "no ViFi-CLIP checkpoint"),
+        ({"raft": True}, "epe.raft", "at least 128 px"),
         ({}, "epe.farneback512", "epe.farneback64 is the same on these"),
-        ({"distractors": 40}, "feature.clip_text.50way", "49 clips of another caption"),
+        ({"twins": 80}, "feature.clip_text.50way", "49 clips of another caption"),
         ({"clips": 100}, "retrieval.top100", "only 100 clips"),
-        ({"pool": None}, "retrieval.top1.large", "--set pool=FOLDER"),
-        ({"decoded": frozenset()}, "feature.latent.r", "no decoded latents"),
+        ({"pool": False}, "retrieval.top1.large", "--set pool=FOLDER"),
+        ({"latents": None}, "feature.latent.r", "no decoded latents"),
+        ({"decoded": None}, "feature.clip_text.r", "no decoded CLIP vectors"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_by_name(change, identifier, reason):
-    found = refused(replace(FULL, **change))
+    found = refused(setting(**change))
     assert reason in found[identifier]
 
 
 def test_only_the_impossible_is_refused():
-    assert set(refused(replace(FULL, video_classes=51))) == {"50way.video"} | NEVER_AT_64
+    assert set(refused(setting(videos=51))) == {"50way.video"} | NEVER_AT_64
 
 
 def test_what_needs_large_frames_is_computed_on_large_frames():
-    large = replace(FULL, height=512, width=512, raft=True, released=True)
-    metrics, refusals = catalogue(large)
-    assert refusals == []
+    metrics, refusals = catalogue(replace(setting(shape=(8, 512, 512, 3), raft=True), released=True))
+    assert refusals == {}
     ids = [metric.id for metric in metrics]
     assert len(set(ids)) == len(ids)
     assert {"epe.farneback512", "epe.raft", "50way.video.released", "vifi", "clip_pcc.gated"} < set(ids)
@@ -95,7 +105,7 @@ def test_what_needs_large_frames_is_computed_on_large_frames():
 
 
 def test_resolution_is_part_of_the_flow_errors_identifiers():
-    ids = {metric.id for metric in catalogue(replace(FULL, height=48))[0]}
+    ids = {metric.id for metric in catalogue(setting(shape=(8, 48, 64, 3)))[0]}
     assert {"epe.farneback48x64", "ae.farneback48x64"} < ids
 
 
@@ -114,7 +124,7 @@ def test_model_names_in_identifiers(name, short):
 
 def test_the_reference_page_describes_every_metric():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
-    for metric in catalogue(replace(FULL, height=128, width=128, raft=True, released=True))[0]:
+    for metric in catalogue(replace(setting(shape=(8, 128, 128, 3), raft=True), released=True))[0]:
         named = metric.id.replace("farneback128", "farneback<size>").replace(
             "clipvideo.demo", "clipvideo.<name>"
         )
@@ -134,8 +144,8 @@ FIRM = [
 
 
 def test_every_published_identifier_is_registered_with_all_that_is_to_be_known_of_it():
-    setting = replace(FULL, height=512, width=512, raft=True, clip_name="ViT-B-16")
-    found = {metric.id: metric for metric in catalogue(setting)[0]}
+    large = replace(setting(shape=(8, 512, 512, 3), raft=True), names={"clip": "ViT-B-16"})
+    found = {metric.id: metric for metric in catalogue(large)[0]}
     assert set(FIRM) <= set(found)
     gates = found["clip_pcc.gated"].backbone, found["clip_pcc.adjacent"].backbone
     assert gates == ("vifi", "clip"), "a comparison sees the hash of either"
@@ -147,3 +157,27 @@ def test_every_published_identifier_is_registered_with_all_that_is_to_be_known_o
             assert low <= metric.chance <= (np.inf if high is None else high)
         looks = metric.group != "feature"
         assert (metric.resolution == (512, 512)) == looks and (metric.frames == 8) == looks
+
+
+def test_metrics_are_chosen_by_identifier():
+    ids = [metric.id for metric in catalogue(FULL, ids=("psnr.db", "epe.farneback64", "50way.video"))[0]]
+    assert ids == ["50way.video", "psnr.db", "epe.farneback64"]
+    assert catalogue(FULL, ("motion",), ("psnr.db",)) == ([], {})
+    metrics, reasons = catalogue(FULL, ids=("epe.farneback48x64",))
+    assert metrics == [] and reasons == {"epe.farneback48x64": "on these clips it is epe.farneback64"}
+
+
+@pytest.mark.parametrize(
+    ("name", "likely"),
+    [("ssim.rgb", "ssim.rgb7"), ("50way.vido", "50way.video"), ("lpipz", "known: 2way.image")],
+)
+def test_an_unknown_metric_is_an_error_with_the_likely_one(name, likely):
+    with pytest.raises(ConfigError, match=f"unknown metric '{name}': .*{likely}"):
+        chosen(ids=(name,))
+
+
+def test_every_need_is_known():
+    for metric in (METRICS[name] for name in METRICS):
+        others = set(metric.needs) - {"frames", "decoded_clip", "decoded_latents"}
+        assert metric.needs and all(name in NETWORKS for name in others), metric.id
+        assert isinstance(metric, Metric)

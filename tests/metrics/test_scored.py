@@ -5,20 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.families import motion, pixel
-from mindanim.metrics.families.feature import FeatureScorer
-from mindanim.metrics.families.metric import Setting
-from mindanim.metrics.families.registry import catalogue
-from mindanim.metrics.families.semantic import Answers, Networks
+from mindanim.metrics.families.base import Setting
+from mindanim.metrics.families.catalogue import catalogue
+from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.intervals import Resampling, make_blocks
-from mindanim.metrics.pair_scorer import Judge
-from mindanim.metrics.with_floors import Contender, Places, Scored, Shuffled, score_clips
-from tests.metrics.films import panned, texture
+from mindanim.metrics.pair_scorer import PairScorer
+from mindanim.metrics.with_floors import Contender, Scored, Shuffled, score_with_floors
+from tests.metrics.films import panned, scores_of, texture
 
 CLIPS, FRAMES, SIZE = 8, 3, 24
-NOTHING = FeatureScorer({}, np.arange(CLIPS), None)
+NOTHING = DecodedFeatures({}, np.arange(CLIPS), None)
 
 
 def films(seed):
@@ -27,26 +25,24 @@ def films(seed):
 
 
 def metrics():
-    found, _ = catalogue(Setting(CLIPS, FRAMES, SIZE, SIZE), ("pixel", "motion"))
-    return [metric for metric in found if "frames" in metric.needs]
+    return catalogue(Setting(CLIPS, (FRAMES, SIZE, SIZE, 3)), ("pixel", "motion"))[0]
 
 
 @pytest.fixture(scope="module")
 def scored():
     truths, recons = films(0), films(1)
-    judge = Judge(truths, Networks(), metrics(), threads=2)
+    scorer = PairScorer(truths, {}, metrics(), threads=2)
     plan = plan_shuffles(["a"] * CLIPS, [str(clip // 2) for clip in range(CLIPS)], 3)
     single = {"gray": gray_clip(truths[0].shape)}
-    others = {"no-brain": Contender(films(2), None)}
-    found = score_clips(judge, recons, NOTHING, plan, single, others, Contender(truths, None))
+    contenders = {"no-brain": Contender(films(2), None), "oracle": Contender(truths, None)}
+    found = score_with_floors(scorer, recons, NOTHING, plan, single, contenders)
     return truths, recons, plan, found
 
 
 def one(truth, recon):
     """All scores of one pair, from the metrics themselves."""
-    found = motion.score(motion.describe(truth), motion.describe(recon))
-    sized = {f"{name}.farneback{SIZE}": found.pop(name) for name in ("epe", "ae")}
-    return pixel.score(pixel.describe(truth), pixel.describe(recon)) | found | sized
+    found = scores_of(truth, recon, "pixel", "motion")
+    return found | {f"{name}.farneback{SIZE}": found.pop(name) for name in ("epe", "ae")}
 
 
 def test_every_score_is_that_of_its_own_pair(scored):
@@ -108,8 +104,8 @@ def test_undefined_clips_are_counted_and_left_out():
     for name, own in names.items():
         values = np.where(np.isnan(own)[:, None], np.nan, np.full((CLIPS, 2), 0.25))
         places = np.arange(2 * CLIPS).reshape(CLIPS, 2)
-        shuffled[name] = Shuffled(values.ravel(), Places(places, places), pairs)
-    found = Scored(names, shuffled, {"gray": {"flow.corr": np.full(CLIPS, np.nan)}}, {}, None, Answers())
+        shuffled[name] = Shuffled(values.ravel(), places, places, pairs)
+    found = Scored(names, shuffled, {"gray": {"flow.corr": np.full(CLIPS, np.nan)}}, {}, None, {})
     entry = next(entry for entry in summarised(found) if entry["id"] == "flow.corr")
     assert (entry["n"], entry["undefined"]) == (6, 2)
     assert entry["value"] == pytest.approx(0.6)

@@ -24,7 +24,7 @@ from mindanim.metrics.inference.significance import (
     shift_p,
     sign_flip_p,
 )
-from mindanim.metrics.with_floors import Places, Shuffled
+from mindanim.metrics.with_floors import Shuffled
 from tests.metrics.levels import CORRELATIONS, SETS, autoregressive, simulate
 
 SEGMENTS = [f"test{segment}" for segment in (1, 2, 3) for _ in range(40)]
@@ -188,7 +188,7 @@ def test_clips_taken_as_independent_would_not_keep_it():
 def shuffled_of(scores, plan):
     """What `plan` takes of (clip, clip) scores."""
     rows = len(scores) * np.arange(len(scores))[:, None]
-    return Shuffled(scores.ravel(), Places(rows + plan.shifted, rows + plan.partners), plan.partners)
+    return Shuffled(scores.ravel(), rows + plan.shifted, rows + plan.partners, plan.partners)
 
 
 def pair_scores(rng, sims):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mindanim.errors import InputError
-from mindanim.metrics.families.registry import catalogue
+from mindanim.metrics.families.catalogue import catalogue
 from mindanim.report import words
 from mindanim.report.terminal import WIDE, fitting, score_table
-from tests.metrics.test_registry import FULL
+from tests.metrics.test_registry import setting
 from tests.report.inputs import floor, metrics, score
 
 
@@ -169,7 +169,7 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
 
 @pytest.mark.parametrize("width", [100, 80])
 def test_every_metric_there_is_has_a_name_that_stands_whole_in_the_table(width: int) -> None:
-    large = replace(FULL, height=512, width=512, raft=True, released=True)
+    large = replace(setting(shape=(8, 512, 512, 3), raft=True), released=True)
     known = catalogue(large)[0]
     scores = [score(one.id, one.name, one.group, 1234.5, -123.4, chance=-0.5, oracle=100.0) for one in known]
     for entry, one in zip(scores, known, strict=True):

@@ -12,7 +12,8 @@ import pytest
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.config.resolve import Asked, resolve
 from mindanim.errors import InputError, MissingError, UsageError
-from mindanim.metrics.inputs.test_set import nearest_training_clips, read_test_set
+from mindanim.metrics.inputs.nearest_training import nearest_training_clips
+from mindanim.metrics.inputs.test_set import read_test_set
 from mindanim.stages.evaluate import evaluate
 from tests.stages.evaluation_inputs import (
     TEST,

@@ -7,23 +7,43 @@ angular errors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.vocabulary.arrays import Frames
+from mindanim.metrics.families.base import (
+    ANIMATOR,
+    SIGNED,
+    FrameMetric,
+    Loading,
+    metric,
+    network,
+    once_per_pair,
+)
+from mindanim.vocabulary.arrays import Float, Frames, to_tensor
+
+if TYPE_CHECKING:
+    from mindanim.backbones.protocols import FlowNetwork
 
 Flow = NDArray[np.float32]
+Lengths = NDArray[np.float32]
+Bounds = tuple[float, float | None]
+
+RAFT_SIDE = 128
+"""RAFT correlates features at an eighth of the size over four levels: smaller frames leave nothing."""
+RELEASED_FLOW = "512"
 
 MOVING = 0.005
-"""A pixel of the truth moves when its flow exceeds this share of the frame height per frame step (0.32 px
-at 64)."""
+"""A pixel of the truth moves if its flow exceeds this share of the frame height per frame step (0.32 px at
+64)."""
 STILL = 0.002
-"""Below this share of the frame height a reconstruction's flow is taken for none (0.13 px at 64): between two
-equal frames of 64 px Farneback finds up to 0.1 px in all but one pixel of a thousand."""
+"""A reconstruction's flow below this share of the frame height counts as none (0.13 px at 64): between two
+equal frames of 64 px Farneback finds up to 0.1 px in all but one pixel in a thousand."""
 
 _FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
 
@@ -32,8 +52,10 @@ _FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
 class MotionDescription:
     """The flow of one clip.
 
-    flow: (step, height, width, xy) float32. speed: its length, (step, height, width) float32. moving: where
-    it is faster than `MOVING`, the same shape, bool.
+    Attributes:
+        flow: (step, height, width, xy) float32, px.
+        speed: Its length, (step, height, width) float32.
+        moving: Where it exceeds `MOVING`, (step, height, width) bool.
     """
 
     flow: Flow
@@ -63,7 +85,7 @@ def describe(frames: Frames) -> MotionDescription:
     """The description of one clip of at least two frames, (frame, height, width, rgb) uint8."""
     planes = gray(frames)
     count, height, width = planes.shape
-    # x and y lie apart in memory: everything below reads one of them at a time.
+    # x and y are separate in memory: everything below reads one of them at a time.
     apart = np.empty((count - 1, 2, height, width), np.float32)
     for step in range(count - 1):
         same = step > 0 and all(
@@ -83,52 +105,146 @@ def length(vectors: Flow) -> NDArray[np.float32]:
     return np.sqrt(_dot(vectors, vectors))
 
 
-def score(
-    truth: MotionDescription, recon: MotionDescription, ids: Collection[str] | None = None
-) -> dict[str, float]:
-    """Motion metrics of one pair, all or some: `epe` (px), `ae` (degrees), `flow.corr`, `flow.direction`.
-
-    epe: length of the difference of the flows; Baker et al. 2011, doi:10.1007/s11263-010-0390-2. ae: angle
-    between them, as released: 90 wherever either is (nearly) zero. flow.corr: see `correlation_of_sums`.
-    flow.direction: mean cosine of the angle; a pixel at which the reconstruction stands still counts as 0.
-    The last two look at pixels that move in the truth only; NaN when there are none.
-    """
-    wanted = {"epe", "ae", "flow.corr", "flow.direction"} if ids is None else set(ids)
-    scores = dict.fromkeys(wanted, float("nan"))
-    if "epe" in wanted:
-        scores["epe"] = _end_point_error(truth.flow, recon.flow)
-    if not wanted & {"ae", "flow.corr", "flow.direction"}:
-        return scores
-    dot = _dot(truth.flow, recon.flow)
-    product = truth.speed * recon.speed
-    if "ae" in wanted:
-        angle = np.arccos(np.clip(dot / (product + np.float32(1e-8)), -1.0, 1.0))
-        scores["ae"] = float(np.degrees(angle.mean(dtype=np.float64)))
-    moving = int(truth.moving.sum())
-    if moving and wanted & {"flow.corr", "flow.direction"}:
-        summed, truth_power, recon_power = (
-            np.asarray(np.sum(values, where=truth.moving, dtype=np.float64))
-            for values in (dot, truth.speed * truth.speed, recon.speed * recon.speed)
-        )
-        height = truth.flow.shape[1]
-        correlation = correlation_of_sums(summed, truth_power, recon_power, moving, height)
-        scores["flow.corr"] = float(correlation)
-        both = truth.moving & (recon.speed > STILL * height)
-        cosine = np.divide(dot, product, out=np.zeros_like(dot), where=both)
-        scores["flow.direction"] = float(cosine.sum(dtype=np.float64) / moving)
-    return scores
+@once_per_pair
+def _products(truth: MotionDescription, recon: MotionDescription) -> tuple[Lengths, Lengths]:
+    """Scalar products of the flows, and the products of their lengths; (step, height, width) each."""
+    return _dot(truth.flow, recon.flow), truth.speed * recon.speed
 
 
-def _end_point_error(first: Flow, second: Flow) -> float:
-    """Mean length of the difference of two flows."""
+def _flow_metric(**fields: Any) -> Callable[[Callable[..., float]], FrameMetric]:
+    return metric(FrameMetric, group="motion", needs=("frames",), min_frames=2, describe=describe, **fields)
+
+
+def _error(family: str, unit: Bounds, **fields: Any) -> Callable[[Callable[..., float]], FrameMetric]:
+    """An error that has the resolution in its identifier."""
+    return _flow_metric(
+        id=f"{family}.farneback<size>",
+        bounds=unit,
+        direction="lower",
+        reference=ANIMATOR,
+        details=lambda setting: {"id": f"{family}.farneback{setting.size}"},
+        **fields,
+    )
+
+
+@_error(
+    "epe",
+    (0.0, None),
+    name="End-point error",
+    note="px per frame step at the frames' own size. Rewards no motion at all: see the frozen floor.",
+)
+def end_point_error(truth: MotionDescription, recon: MotionDescription) -> float:
+    """Mean length of the difference of the flows, px; Baker et al. 2011, doi:10.1007/s11263-010-0390-2."""
     total = 0.0
-    for one, other in zip(first, second, strict=True):
+    for one, other in zip(truth.flow, recon.flow, strict=True):
         across, down = one[..., 0] - other[..., 0], one[..., 1] - other[..., 1]
         across *= across
         down *= down
         across += down
         total += float(np.sqrt(across, out=across).sum(dtype=np.float64))
-    return total / first[..., 0].size
+    return total / truth.flow[..., 0].size
+
+
+@_error(
+    "ae",
+    (0.0, 180.0),
+    name="Angular error",
+    chance=90.0,
+    chance_source="unrelated directions",
+    note="Degrees over all pixels; 90 wherever either flow is zero, so the truth itself is not at 0.",
+)
+def angular_error(truth: MotionDescription, recon: MotionDescription) -> float:
+    """Mean angle between the flows, degrees, as released: 90 wherever either is (nearly) zero."""
+    dot, product = _products(truth, recon)
+    angle = np.arccos(np.clip(dot / (product + np.float32(1e-8)), -1.0, 1.0))
+    return float(np.degrees(angle.mean(dtype=np.float64)))
+
+
+@network(name="raft", missing="no RAFT checkpoint was given; --set raft=FILE")
+def _raft(file: str | Path, on: Loading) -> Any:
+    from mindanim.backbones import load_raft
+
+    return load_raft(Path(file), on.device)
+
+
+def _describe_by_raft(frames: Frames, raft: FlowNetwork) -> Flow:
+    """The flow of one clip by RAFT, (step, xy, height, width) float32 in px."""
+    flow: Flow = raft.flow(to_tensor(frames)).cpu().numpy()
+    return flow
+
+
+@metric(
+    FrameMetric,
+    id="epe.raft",
+    name="End-point error, RAFT",
+    group="motion",
+    bounds=(0.0, None),
+    direction="lower",
+    needs=("raft",),
+    min_frames=2,
+    min_side=RAFT_SIDE,
+    describe=_describe_by_raft,
+    reference="Teed and Deng 2020, arXiv:2003.12039",
+    note="px per frame step, flow by RAFT. Rewards no motion at all: see the frozen floor.",
+)
+def raft_end_point_error(truth: Flow, recon: Flow) -> float:
+    return float(np.linalg.norm(truth - recon, axis=1).mean(dtype=np.float64))
+
+
+@_flow_metric(
+    id=f"epe.farneback{RELEASED_FLOW}",
+    name=f"End-point error at {RELEASED_FLOW} px",
+    bounds=(0.0, None),
+    direction="lower",
+    offered=lambda setting: setting.size != RELEASED_FLOW,
+    check=lambda setting: (
+        f"it is defined on frames of {RELEASED_FLOW} px; epe.farneback{setting.size} is the same on these"
+    ),
+    note="Named by papers; on frames of another size it is refused.",
+)
+def released_end_point_error(truth: MotionDescription, recon: MotionDescription) -> float:
+    return end_point_error.score(truth, recon)
+
+
+def _direction(**fields: Any) -> Callable[[Callable[..., float]], FrameMetric]:
+    """A measure of the direction of what moves in the truth."""
+    return _flow_metric(bounds=SIGNED, chance=0.0, chance_source="unrelated directions", **fields)
+
+
+@_direction(
+    id="flow.corr",
+    name="Flow correlation",
+    note="Correlation about zero of the flow vectors over pixels that move in the truth. Standing still "
+    "scores 0.",
+)
+def flow_correlation(truth: MotionDescription, recon: MotionDescription) -> float:
+    """`correlation_of_sums` over pixels that move in the truth; NaN if there are none."""
+    moving = int(truth.moving.sum())
+    if not moving:
+        return float("nan")
+    summed, truth_power, recon_power = (
+        np.asarray(np.sum(values, where=truth.moving, dtype=np.float64))
+        for values in (_products(truth, recon)[0], truth.speed * truth.speed, recon.speed * recon.speed)
+    )
+    return float(correlation_of_sums(summed, truth_power, recon_power, moving, truth.flow.shape[1]))
+
+
+@_direction(
+    id="flow.direction",
+    name="Flow direction",
+    note="Mean cosine of the angle between the flows over pixels that move in the truth. Standing still "
+    "scores 0.",
+)
+def flow_direction(truth: MotionDescription, recon: MotionDescription) -> float:
+    """Mean cosine of the angle over pixels that move in the truth, NaN if there are none; 0 for pixels at
+    which the reconstruction stands still."""
+    moving = int(truth.moving.sum())
+    if not moving:
+        return float("nan")
+    dot, product = _products(truth, recon)
+    both = truth.moving & (recon.speed > STILL * truth.flow.shape[1])
+    cosine = np.divide(dot, product, out=np.zeros_like(dot), where=both)
+    return float(cosine.sum(dtype=np.float64) / moving)
 
 
 def _dot(first: Flow, second: Flow) -> NDArray[np.float32]:
@@ -137,18 +253,25 @@ def _dot(first: Flow, second: Flow) -> NDArray[np.float32]:
 
 
 def correlation_of_sums(
-    dot: NDArray[np.float64],
-    truth_power: NDArray[np.float64],
-    recon_power: NDArray[np.float64],
+    dot: Float,
+    truth_power: Float,
+    recon_power: Float,
     moving: int,
     height: int,
-) -> NDArray[np.float64]:
-    """Correlation of two flow fields about zero, [-1, 1], from sums over the pixels that move in the truth.
+) -> Float:
+    """Correlation of two flow fields about zero, from sums over the pixels that move in the truth.
 
-    dot: of the scalar products of the two flows; truth_power, recon_power: of their squared lengths; moving:
-    number of such pixels over all steps; height: of the frames. The mean is not subtracted: no motion is the
-    origin, and a pan in the right direction is right. 0 when the reconstruction stands still there (an rms
-    below `STILL`).
+    The mean is not subtracted: no motion is the origin, and a pan in the right direction is right.
+
+    Args:
+        dot: Sum of the scalar products of the two flows.
+        truth_power: Sum of the squared lengths of the truth's flow.
+        recon_power: Sum of the squared lengths of the reconstruction's flow.
+        moving: Number of moving pixels over all steps.
+        height: Height of the frames, px.
+
+    Returns:
+        [-1, 1]; 0 if the reconstruction stands still there (an rms below `STILL`).
     """
     still = recon_power <= moving * (STILL * height) ** 2
     return np.where(still, 0.0, dot / np.sqrt(truth_power * np.where(still, 1.0, recon_power)))
@@ -156,7 +279,7 @@ def correlation_of_sums(
 
 @contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """OpenCV without threads of its own: the clips already run in parallel."""
+    """OpenCV on a single thread: clips already run in parallel."""
     import cv2
 
     before = cv2.getNumThreads()

@@ -1,28 +1,26 @@
-"""Pixel metrics: SSIM, PSNR and hue, frame by frame, mean over the frames of a clip.
-
-A clip is (frame, height, width, rgb) uint8. What a clip contributes to every pair it takes part in (hue
-planes) is computed once, by `describe`.
-"""
+"""Pixel metrics: SSIM, PSNR and hue, frame by frame, mean over the frames of a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.families import ssim
-from mindanim.metrics.families.ssim import WINDOW
-from mindanim.vocabulary.arrays import Frames
+from mindanim.metrics.families.base import ANIMATOR, SIGNED, UNIT, Column, FrameMetric, Setting, metric
+from mindanim.vocabulary.arrays import Float, Frames
 
 Plane = NDArray[np.uint8]
 
 IDENTICAL_DB = 100.0
 """PSNR of identical frames, as released; the true value is infinite."""
 GRAY_TRUTH, GRAY_RECON = "no_hue:truth", "no_hue:reconstruction"
-"""Shares of pixels without a hue; not metrics, but what the hue metrics must be read with."""
+"""Columns with the share of pixels without a hue, which the hue metrics must be read with."""
+_WANG = "Wang et al. 2004, doi:10.1109/TIP.2003.819861"
 
 _COSINES = np.cos(np.arange(256) * (2 * np.pi / 180))
 """Cosine of a hue difference; OpenCV stores the hue of 8-bit images in steps of 2 degrees."""
@@ -30,9 +28,12 @@ _COSINES = np.cos(np.arange(256) * (2 * np.pi / 180))
 
 @dataclass(frozen=True)
 class PixelDescription:
-    """What the pixel metrics need to know of one clip.
+    """What the pixel metrics need of one clip.
 
-    hue: (frame, height, width) uint8 in steps of 2 degrees. colourless: share of the pixels that have no hue.
+    Attributes:
+        frames: (frame, height, width, rgb) uint8.
+        hue: (frame, height, width) uint8 in steps of 2 degrees.
+        colourless: Share of pixels without a hue.
     """
 
     frames: Frames
@@ -41,8 +42,7 @@ class PixelDescription:
 
     @cached_property
     def chroma(self) -> NDArray[np.uint8]:
-        """Largest minus smallest of each pixel's three values, the shape of `hue`; 0 where that is
-        undefined."""
+        """Largest minus smallest of each pixel's three values, in the shape of `hue`; 0 without a hue."""
         import cv2
 
         chroma = np.empty_like(self.hue)
@@ -57,9 +57,9 @@ def describe(frames: Frames) -> PixelDescription:
     """The description of one clip, (frame, height, width, rgb) uint8."""
     import cv2
 
-    # The released code hands RGB arrays to OpenCV's BGR conversion. That mirrors and shifts every hue,
-    # which the cosine and the correlation of hue planes feel and the circular measure does not: kept, to
-    # stay comparable.
+    # The released code passes RGB arrays to OpenCV's BGR conversion. That mirrors and shifts every hue, which
+    # changes the cosine and the correlation of hue planes but not the circular measure. Kept, to stay
+    # comparable.
     hue, coloured = np.empty(frames.shape[:3], np.uint8), 0
     converted = np.empty(frames.shape[1:], np.uint8)
     for plane, frame in zip(hue, frames, strict=True):
@@ -70,37 +70,55 @@ def describe(frames: Frames) -> PixelDescription:
     return PixelDescription(frames, hue, 1 - coloured / hue.size)
 
 
-def score(
-    truth: PixelDescription, recon: PixelDescription, ids: Collection[str] | None = None
-) -> dict[str, float]:
-    """Pixel metrics of one pair; NaN where one is undefined.
-
-    ids: which ones, of those in `METRICS`, `GRAY_TRUTH` and `GRAY_RECON`; None for all that the frames are
-    large enough for.
-    """
-    side = min(truth.frames.shape[1:3])
-    wanted = [name for name in METRICS if side >= SMALLEST.get(name, 1)] if ids is None else ids
-    scores = {
-        name: _mean_defined([METRICS[name](truth, recon, frame) for frame in range(len(truth.frames))])
-        for name in wanted
-        if name in METRICS
-    }
-    for name, clip in ((GRAY_TRUTH, truth), (GRAY_RECON, recon)):
-        if ids is None or name in ids:
-            scores[name] = clip.colourless
-    return scores
+Score = Callable[[PixelDescription, PixelDescription, int], float]
 
 
-def _ssim(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
-    return ssim.uniform(truth.frames[frame], recon.frames[frame])
+def _frame_by_frame(score: Score, **fields: Any) -> FrameMetric:
+    """Register a metric by its score of frame number `frame`; a clip scores the mean over defined frames."""
+
+    def mean(truth: PixelDescription, recon: PixelDescription) -> float:
+        values = [score(truth, recon, frame) for frame in range(len(truth.frames))]
+        defined = [value for value in values if value == value]
+        return sum(defined) / len(defined) if defined else float("nan")
+
+    return metric(FrameMetric, group="pixel", needs=("frames",), describe=describe, **fields)(mean)
 
 
-def _ssim_gaussian(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
-    return ssim.gaussian(truth.frames[frame], recon.frames[frame])
+def _ssim(similarity: Callable[[Frames, Frames], float], **fields: Any) -> FrameMetric:
+    return _frame_by_frame(
+        lambda truth, recon, frame: similarity(truth.frames[frame], recon.frames[frame]),
+        bounds=SIGNED,
+        **fields,
+    )
 
 
-def _ssim_gray_columns(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
-    return ssim.gray_columns(truth.frames[frame], recon.frames[frame])
+_ssim(
+    ssim.uniform,
+    id="ssim.rgb7",
+    name="SSIM",
+    min_side=ssim.WINDOW,
+    rank=5,
+    reference=f"{_WANG}, as released by MinD-Video and Mind-Animator",
+    note="7 x 7 uniform window on RGB at the frames' own size. Smooth images score high: a gray image can "
+    "win.",
+)
+_ssim(
+    ssim.gaussian,
+    id="ssim.gaussian11",
+    name="SSIM, Gaussian window",
+    min_side=ssim.GAUSSIAN,
+    reference=_WANG,
+    note="11 x 11 Gaussian window on RGB. For papers that used it.",
+)
+_ssim(
+    ssim.gray_columns,
+    id="ssim.graycol",
+    name="SSIM, gray columns",
+    min_side=ssim.GAUSSIAN,
+    reference="Scotti et al. 2023, arXiv:2305.18274 (MindEye), its code",
+    note="Gray frames whose columns count as images of their own, at the frames' own size. For papers that "
+    "used it.",
+)
 
 
 def _psnr(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
@@ -123,9 +141,9 @@ def _hue_pearson(truth: PixelDescription, recon: PixelDescription, frame: int) -
 def _hue_circular(truth: PixelDescription, recon: PixelDescription, frame: int) -> float:
     """Mean cosine of the hue difference, each pixel weighted by the truth's chroma; [-1, 1].
 
-    A gray pixel of the reconstruction has no hue and counts as 0 (a quarter turn away). A frame of the
-    truth without any colour is undefined: NaN. The weighting is why near-gray pixels, whose hue is noise,
-    hardly count.
+    A gray pixel of the reconstruction has no hue and counts as 0 (a quarter turn away). A frame of the truth
+    without any colour is undefined: NaN. Because of the weights, near-gray pixels, whose hue is noise, hardly
+    count.
     """
     import cv2
 
@@ -138,17 +156,58 @@ def _hue_circular(truth: PixelDescription, recon: PixelDescription, frame: int) 
     return float(np.dot(_COSINES[turn].ravel(), weight.ravel())) / total
 
 
-METRICS: dict[str, Callable[[PixelDescription, PixelDescription, int], float]] = {
-    "ssim.rgb7": _ssim,
-    "ssim.gaussian11": _ssim_gaussian,
-    "ssim.graycol": _ssim_gray_columns,
-    "psnr.db": _psnr,
-    "hue.cosine": _hue_cosine,
-    "hue.pearson": _hue_pearson,
-    "hue.circular": _hue_circular,
-}
-SMALLEST = {"ssim.rgb7": WINDOW, "ssim.gaussian11": ssim.GAUSSIAN, "ssim.graycol": ssim.GAUSSIAN}
-"""Side, in pixels, below which a metric's window does not fit."""
+def _without_hue(setting: Setting, own: Mapping[str, Float]) -> str:
+    shares = [100 * float(np.mean(own[name])) for name in (GRAY_TRUTH, GRAY_RECON)]
+    return f"No hue: {shares[0]:.1f} % of the truth's pixels, {shares[1]:.1f} % of the reconstruction's."
+
+
+_SHARES = (
+    Column(GRAY_TRUTH, "share of the truth's pixels that have no hue", lambda truth, recon: truth.colourless),
+    Column(
+        GRAY_RECON,
+        "share of the reconstruction's pixels that have no hue",
+        lambda truth, recon: recon.colourless,
+    ),
+)
+
+_frame_by_frame(
+    _psnr,
+    id="psnr.db",
+    name="PSNR",
+    bounds=(0.0, IDENTICAL_DB),
+    reference=ANIMATOR,
+    note="dB with peak 255; 100 for identical frames. Rewards the mean image.",
+)
+_frame_by_frame(
+    _hue_cosine,
+    id="hue.cosine",
+    name="Hue, cosine",
+    bounds=UNIT,
+    reference=ANIMATOR,
+    note="Cosine of OpenCV hue planes, published as Hue-pcc. No hue is negative: any two agree.",
+    columns=_SHARES,
+    remark=_without_hue,
+)
+_frame_by_frame(
+    _hue_pearson,
+    id="hue.pearson",
+    name="Hue, correlation",
+    bounds=SIGNED,
+    chance=0.0,
+    chance_source="unrelated planes",
+    note="Correlation of the same planes: what the name Hue-pcc says.",
+    columns=_SHARES,
+    remark=_without_hue,
+)
+_frame_by_frame(
+    _hue_circular,
+    id="hue.circular",
+    name="Hue agreement",
+    bounds=SIGNED,
+    note="Mean cosine of the hue difference, weighted by the truth's chroma. Gray scores 0.",
+    columns=_SHARES,
+    remark=_without_hue,
+)
 
 
 def _plane_cosine(truth: Plane, recon: Plane, centred: bool) -> float:
@@ -168,8 +227,3 @@ def _plane_cosine(truth: Plane, recon: Plane, centred: bool) -> float:
     if powers[0] <= 0:
         return float("nan")
     return float(product / np.sqrt(powers[0] * powers[1])) if powers[1] > 0 else 0.0
-
-
-def _mean_defined(values: list[float]) -> float:
-    defined = [value for value in values if value == value]
-    return sum(defined) / len(defined) if defined else float("nan")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.metric import Metric
+from mindanim.metrics.families.base import Metric
 from mindanim.metrics.inference.intervals import Resampling, block_interval
 from mindanim.metrics.inference.significance import (
     SHIFTS,
@@ -19,9 +18,7 @@ from mindanim.metrics.inference.significance import (
     paired_test,
     shift_null,
 )
-from mindanim.metrics.with_floors import Scored, Shuffled
-
-CEILINGS = ("oracle", "repeat")
+from mindanim.metrics.with_floors import CEILINGS, Scored, Shuffled
 
 
 def summarise(
@@ -31,13 +28,19 @@ def summarise(
     backbones: Mapping[str, dict[str, str]],
     notes: Mapping[str, str],
 ) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
-    """The scores as published, and what chance pairings of each would have given.
+    """The scores as published, and what chance pairings would have given.
 
-    The first has one entry of `scores` in metrics.json for each metric; see docs/reference/metrics.md.
+    Args:
+        metrics: What was scored.
+        scored: The scores of all clips.
+        resampling: Blocks, runs and seeds.
+        backbones: Network -> name and sha256.
+        notes: Metric -> what to add to its note.
 
-    The second is (metric, 1 + permutation): the mean in the true pairing, then in each permuted one, all
-    shifts drawn alike for every metric and subject; NaN where there are none.
-    backbones: configuration field -> name and sha256. notes: metric -> something to add to its note.
+    Returns:
+        One entry of `scores` in metrics.json per metric (see docs/reference/metrics.md), and (metric, 1 +
+        permutation): the mean in the true pairing, then in each permuted one, NaN where there are none. The
+        shifts are the same for all metrics and subjects.
     """
     nulls = [
         shift_null(
@@ -97,7 +100,7 @@ def _entry(
         "undefined": len(own) - interval.n,
         "resolution": list(metric.resolution),
         "frames": metric.frames,
-        "pool": None if metric.pool is None else asdict(metric.pool),
+        "pool": metric.pool and {"clips": metric.pool.clips, "sha256": metric.pool.sha256},
         "chance": metric.chance,
         "chance_source": metric.chance_source,
         "floors": floors,
@@ -166,7 +169,7 @@ def _compared(
     )
     ends = None
     if interval.low is not None and interval.high is not None:
-        # The contributions say how far the ends are from the middle; that is the difference itself.
+        # The contributions give the distance of the ends from the middle, which is the difference itself.
         ends = [difference + end - interval.value for end in (interval.low, interval.high)]
     return {
         "value": _mean(floor),

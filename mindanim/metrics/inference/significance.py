@@ -1,4 +1,4 @@
-"""Tests: of a paired difference over blocks, of the pairing by circular shifts, and of many at a time."""
+"""Tests of a paired difference over blocks and of the pairing by circular shifts; correction for many."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mindanim.metrics.inference.dependence import dependence
 from mindanim.metrics.inference.intervals import block_totals, mean_and_error, skew_shift
 
 FLIPPED_BLOCKS = 8
-"""From so many blocks on, signs are flipped. Fewer have too few sign patterns: with five, the only p value
-up to .05 is 1/32 (two-sided none), so that the test errs in 3.1 % (never). Student's t takes its place."""
+"""Fewest blocks for sign flips. Fewer have too few sign patterns: with five, the only p value up to .05 is
+1/32 (two-sided none), so that the test errs in 3.1 % (never). Student's t is used instead."""
 SHIFTS, FLIPS, STUDENT = "circular shifts", "sign flips", "Student's t"
 
 
 @dataclass(frozen=True)
 class Significance:
-    """A p value and the test that gave it: SHIFTS, FLIPS or STUDENT. Both None where nothing is defined."""
+    """A p value and the test it comes from: SHIFTS, FLIPS or STUDENT. Both None where nothing is defined."""
 
     p: float | None
     by: str | None
@@ -35,9 +35,9 @@ def paired_test(
 ) -> Significance:
     """Whether the mean of (clip,) differences is positive (or, two-sided, not zero), blocks being the unit.
 
-    By sign flips from FLIPPED_BLOCKS blocks on. With fewer by Student's t over blocks, which keeps its level
-    however few they are and, two-sided at 5 %, does not exceed it where their variances differ (Ibragimov
-    and Müller 2010, doi:10.1198/jbes.2009.08046); by sign flips all the same where blocks do not differ.
+    Sign flips with FLIPPED_BLOCKS blocks or more. With fewer, Student's t over blocks, which keeps its level
+    however few they are and, two-sided at 5 %, does not exceed it where their variances differ (Ibragimov and
+    Müller 2010, doi:10.1198/jbes.2009.08046); sign flips after all where blocks do not differ.
     """
     if len(np.unique(blocks[~np.isnan(differences)])) < FLIPPED_BLOCKS:
         p = student_p(differences, blocks, two_sided, segments)

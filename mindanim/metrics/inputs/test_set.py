@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.families.feature import FeatureScorer, Latents, mean_first_latent
+from mindanim.metrics.families.feature import DecodedFeatures, Latents, mean_first_latent
 from mindanim.metrics.inference.intervals import numbered
-from mindanim.metrics.inputs.correlations import clip_correlations, correlations
+from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.folders import Folders
 from mindanim.metrics.inputs.retrieval_pool import read_pool
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
@@ -224,39 +224,13 @@ def read_contender(
     return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch, others))
 
 
-def nearest_training_clips(
-    videos: Artifact, stimuli: Artifact, test: TestSet, scratch: Scratch = IN_TEMPORARY
-) -> NDArray[np.intp]:
-    """Row in the stimuli of the training clip whose features lie nearest to those decoded for each clip.
-
-    Nearest: the largest correlation with the decoded CLIP vector among the training clips' captions; among
-    clips of one caption, the first frame whose latent correlates most with the decoded one.
-    """
-    order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
-    rows = [order[clip] for clip in test.clip_ids]
-    train = np.flatnonzero(stimuli.table("clips.tsv")["split"] == "train")
-    targets = Vectors(stimuli.array("clip_text.npy"), train)
-    similarity = clip_correlations(
-        Vectors(videos.array("decoded_clip.npy"), rows), targets, targets.mean(), scratch
-    )
-    latents, decoded = stimuli.array("latents.npy"), videos.array("decoded_latents.npy")
-    mean = mean_first_latent(latents, train).ravel()
-    nearest = np.empty(len(rows), np.intp)
-    for place, row in enumerate(rows):
-        tied = train[similarity[place] >= np.nanmax(similarity[place])]
-        first = decoded[row, 0].astype(np.float64).reshape(1, -1) - mean
-        firsts = latents[tied, 0].astype(np.float64).reshape(len(tied), -1) - mean
-        nearest[place] = tied[int(np.nanargmax(correlations(first, firsts)[0]))]
-    return nearest
-
-
 def read_features(
     videos: Artifact,
     test: TestSet,
     stimuli: Artifact,
     scratch: Scratch = IN_TEMPORARY,
     others: Sequence[Artifact] = (),
-) -> FeatureScorer:
+) -> DecodedFeatures:
     """The scorer of the features that `videos` was made from, against the true ones.
 
     others: stimuli of other studies, which make the large retrieval pool.
@@ -282,7 +256,7 @@ def read_features(
         mean_first_latent(true, train),
         scratch,
     )
-    return FeatureScorer(similarities, numbered(test.captions), latents, pool)
+    return DecodedFeatures(similarities, numbered(test.captions), latents, pool)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""Which metrics can be computed on a test set, and why not the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from mindanim.config.evaluate import Group
+from mindanim.errors import ConfigError
+from mindanim.metrics.families.base import GROUPS, METRICS, Metric, Setting
+from mindanim.vocabulary.words import unknown
+
+
+def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> list[Metric]:
+    """The registered metrics of some groups, in the order of the tables.
+
+    Args:
+        groups: Their groups.
+        ids: Their identifiers; empty for all.
+
+    Raises:
+        ConfigError: An identifier is unknown.
+    """
+    known = sorted((METRICS[name] for name in METRICS), key=lambda metric: GROUPS.index(metric.group))
+    for name in ids:
+        if not any(_fits(metric, name) for metric in known):
+            raise ConfigError(f"{unknown('metric', name, (metric.id for metric in known))}.")
+    wanted = [metric for metric in known if not ids or any(_fits(metric, name) for name in ids)]
+    return [metric for metric in wanted if metric.group in groups]
+
+
+def _fits(metric: Metric, name: str) -> bool:
+    """Whether `name` is the metric's identifier or completes its pattern."""
+    parts = re.split(r"(<\w+>)", metric.id)
+    pattern = "".join(r"[^.]+" if part.startswith("<") else re.escape(part) for part in parts)
+    return name == metric.id or re.fullmatch(pattern, name) is not None
+
+
+def catalogue(
+    setting: Setting, groups: Collection[Group] = GROUPS, ids: Collection[str] = ()
+) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics that can be computed, and identifier -> reason for those that cannot.
+
+    Args:
+        setting: What there is to score.
+        groups: See `chosen`.
+        ids: See `chosen`.
+
+    Raises:
+        ConfigError: An identifier is unknown.
+    """
+    metrics: list[Metric] = []
+    refused: dict[str, str] = {}
+    for known in chosen(groups, ids):
+        if not known.offered(setting):
+            continue
+        metric = known.of(setting)
+        if ids and not {known.id, metric.id} & set(ids):
+            refused |= {name: f"on these clips it is {metric.id}" for name in ids if _fits(known, name)}
+        elif reason := known.refused(setting):
+            refused[metric.id] = reason
+        else:
+            metrics.append(metric)
+    return metrics, refused
