@@ -22,6 +22,7 @@ NOUNS: dict[Kind, str] = {
 UNKNOWN = "n/a"
 NO_INDEX = -1
 _AFFINE_TOLERANCE_MM = 1e-3
+_MNI_CODE = 4  # of NIfTI's sform and qform
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,13 @@ class Grid:
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     mni: bool = False
+
+    @classmethod
+    def of(cls, image: Any) -> Grid:
+        """The grid of a NIfTI image."""
+        codes = {int(image.header["sform_code"]), int(image.header["qform_code"])}
+        i, j, k = (int(size) for size in image.shape[:3])
+        return cls((i, j, k), np.asarray(image.affine, float), _MNI_CODE in codes)
 
     def same_as(self, other: Grid) -> bool:
         """Whether both have equally many voxels at the same places."""

@@ -17,7 +17,7 @@ from mindanim.bold.atlas import read_regions
 from mindanim.bold.formats.run_reader import RunReader
 from mindanim.bold.formats.surfaces import MESH_VERTICES, atlas_file, flat_mesh
 from mindanim.bold.maps.cortex_figure import draw_map
-from mindanim.bold.voxels import Voxels
+from mindanim.bold.voxels import Grid, Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, MissingError
@@ -42,7 +42,7 @@ def made(study: Ready, work: Path, monkeypatch: pytest.MonkeyPatch, **config: ob
 def test_volumes_from_masks_to_maps(study: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = made(study, tmp_path, monkeypatch, confounds=("motion",), confounds_motion="basic")
     voxels = artifact.table("voxels.tsv")
-    assert voxels[["vertex", "region"]].isna().all(None)
+    assert voxels[["vertex", "region"]].isna().all(axis=None)
     np.testing.assert_allclose(voxels[["x_mm", "y_mm", "z_mm"]], voxels[["i", "j", "k"]] * 2 + AFFINE[:3, 3])
     assert voxels[voxels.selected == 1].j.mean() < voxels.j.mean() - 1  # the back of the brain was planted
     image = nib.load(artifact.file("reliability.nii.gz"))
@@ -162,3 +162,44 @@ def test_maps_of_every_kind(surfaces: Path, study: Ready, tmp_path: Path) -> Non
     columns = Voxels.unplaced("columns", 100)
     assert panels(columns, np.arange(100.0), regions) == ["Correlation by region, median, the best 40 of 50"]
     assert "no regions and no places" in panels(columns, np.arange(100.0), np.full(100, "n/a"))[0]
+
+
+def drawn(voxels: Voxels, values: np.ndarray, regions: np.ndarray, signed: bool) -> Any:
+    """The first artist with colours of a map, or the heights of its bars."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    draw_map(figure.subfigures(), voxels, values, regions, "Weight", signed)
+    axes = figure.axes[0]
+    return axes.images[0] if axes.images else axes.collections[1] if axes.collections else axes.patches
+
+
+@pytest.mark.parametrize("kind", ["volume", "cortex"])
+def test_signed_maps_have_a_symmetric_scale(surfaces: Path, study: Ready, tmp_path: Path, kind: str) -> None:
+    run = study.found[0]
+    voxels = RunReader().open(run.path, mask=run.mask).voxels if kind == "volume" else standard(tmp_path)
+    values = np.linspace(-3, 1, len(voxels))
+    nowhere = np.full(len(voxels), "n/a")
+    signed, plain = (drawn(voxels, values, nowhere, sign) for sign in (True, False))
+    assert signed.get_clim() == pytest.approx((-3, 3), abs=0.05) and signed.get_cmap().name == "RdBu_r"
+    assert plain.get_clim() == pytest.approx((0, 1), abs=0.05) and plain.get_cmap().name == "viridis"
+    assert np.nanmin(np.ma.filled(signed.get_array(), np.nan)) < -2
+
+
+def test_along_the_line_of_sight_the_largest_magnitude_is_seen() -> None:
+    ijk = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    voxels = Voxels.in_volume(ijk, Grid((2, 2, 1), np.eye(4)))
+    values = np.array([-3.0, 2.0, np.nan, 0.5])
+    nowhere = np.full(4, "n/a")
+    assert drawn(voxels, values, nowhere, True).get_array().ravel().tolist() == [-3.0, 0.5]
+    assert drawn(voxels, values, nowhere, False).get_array().ravel().tolist() == [2.0, 0.5]
+
+
+def test_signed_bars_keep_the_strongest_of_either_sign() -> None:
+    regions = np.array([f"r{number}" for number in range(50)])
+    values = np.linspace(-2, 1, 50)
+    columns = Voxels.unplaced("columns", 50)
+    heights = [bar.get_height() for bar in drawn(columns, values, regions, True)]
+    assert len(heights) == 40 and heights[-1] == -2 and heights[0] == 1
+    assert heights == sorted(heights, reverse=True)
+    assert min(bar.get_height() for bar in drawn(columns, values, regions, False)) > -1.5

@@ -32,8 +32,8 @@ _MODELS, _PARCELS = b"CIFTI_INDEX_TYPE_BRAIN_MODELS", b"CIFTI_INDEX_TYPE_PARCELS
 
 
 @dataclass(frozen=True, eq=False)
-class _Places:
-    """What a header's space axis says: all of its voxels that are wanted, and their columns."""
+class Places:
+    """What a CIFTI file's space axis says: the voxels that are wanted, and their columns in the file."""
 
     voxels: Voxels
     columns: NDArray[np.intp]
@@ -48,7 +48,7 @@ class CiftiReader:
 
     def __init__(self, structures: Sequence[str] = ("cortex",)) -> None:
         self._structures = tuple(structures)
-        self._places: dict[bytes, _Places] = {}
+        self._places: dict[bytes, Places] = {}
         self._unpacked = Unpacked()
 
     def open(self, path: Path) -> Series:
@@ -96,9 +96,8 @@ class CiftiReader:
             0.0 if intercept is None else float(intercept),
         )
 
-    def _space(self, path: Path, space: bytes, xml: bytes) -> _Places:
+    def _space(self, path: Path, space: bytes, xml: bytes) -> Places:
         """What a space axis says, parsed once for all runs that have it."""
-        from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis
         from nibabel.cifti2.parse_cifti2 import Cifti2Parser
 
         key = hashlib.blake2b(space).digest()
@@ -109,16 +108,27 @@ class CiftiReader:
                 axis = parser.header.get_axis(1)
             except Exception as error:  # nibabel raises whatever its parser meets in a malformed header
                 raise broken(path, _FORMAT, f"its CIFTI header cannot be read ({error})") from error
-            if isinstance(axis, ParcelsAxis):
-                self._places[key] = _parcels(axis)
-            elif isinstance(axis, BrainModelAxis):
-                self._places[key] = _grayordinates(path, axis, self._structures)
-            else:
-                raise broken(path, _FORMAT, "its second axis holds neither brain models nor parcels")
+            self._places[key] = places_of(path, axis, self._structures)
         return self._places[key]
 
 
-def _grayordinates(path: Path, axis: BrainModelAxis, structures: Sequence[str]) -> _Places:
+def places_of(path: Path, axis: object, structures: Sequence[str] = ("all",)) -> Places:
+    """What the space axis of a CIFTI file says of its voxels; of dense files, those of some structures.
+
+    Raises:
+        InputError: The axis holds neither brain models nor parcels, or lacks the cortex.
+        ConfigError: The file has no structure of a wanted name.
+    """
+    from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis
+
+    if isinstance(axis, ParcelsAxis):
+        return _parcels(axis)
+    if isinstance(axis, BrainModelAxis):
+        return _grayordinates(path, axis, structures)
+    raise broken(path, _FORMAT, "its second axis holds neither brain models nor parcels")
+
+
+def _grayordinates(path: Path, axis: BrainModelAxis, structures: Sequence[str]) -> Places:
     columns = np.flatnonzero(_wanted(path, axis, structures))
     models: Any = axis[columns]
     surface = np.asarray(models.surface_mask)
@@ -136,7 +146,7 @@ def _grayordinates(path: Path, axis: BrainModelAxis, structures: Sequence[str]) 
         None,
         models,
     )
-    return _Places(voxels, columns)
+    return Places(voxels, columns)
 
 
 def _wanted(path: Path, axis: BrainModelAxis, structures: Sequence[str]) -> NDArray[np.bool_]:
@@ -172,7 +182,7 @@ def _wanted(path: Path, axis: BrainModelAxis, structures: Sequence[str]) -> NDAr
     return wanted
 
 
-def _parcels(axis: ParcelsAxis) -> _Places:
+def _parcels(axis: ParcelsAxis) -> Places:
     parcels: Any = axis
     names = np.asarray(parcels.name).astype(str)
     columns = np.arange(len(names))
@@ -182,7 +192,7 @@ def _parcels(axis: ParcelsAxis) -> _Places:
         home[0] if len(home) == 1 and not len(cells) else UNKNOWN
         for home, cells in zip(homes, parcels.voxels, strict=True)
     ]
-    return _Places(
+    return Places(
         Voxels("parcels", np.array(structure), voxels.vertex, voxels.ijk, voxels.mm, names, axis), columns
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +18,6 @@ from mindanim.errors import InputError
 
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _FORMAT = "NIfTI run"
-_MNI_CODE = 4
 
 
 class NiftiReader:
@@ -136,10 +136,8 @@ def _load(path: Path, format: str) -> Any:
 
 
 def _grid(path: Path, image: Any) -> Grid:
-    codes = {int(image.header["sform_code"]), int(image.header["qform_code"])}
-    mni = _MNI_CODE in codes or "space-MNI" in path.name
-    i, j, k = (int(size) for size in image.shape[:3])
-    return Grid((i, j, k), np.asarray(image.affine, float), mni)
+    grid = Grid.of(image)
+    return replace(grid, mni=grid.mni or "space-MNI" in path.name)
 
 
 def _words(grid: Grid) -> str:
