@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _RECORDED = (
     ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "scipy")
-    + ("pandas", "nibabel", "nilearn", "scikit-learn", "scikit-image", "opencv-python-headless")
+    + ("pandas", "nibabel", "nilearn", "opencv-python-headless")
     + ("av", "decord")
 )
 

@@ -30,8 +30,8 @@ from diffusers.models.attention import Attention, BasicTransformerBlock
 from torch import Tensor, nn
 
 from mindanim.config.generate import GenerateConfig
-from mindanim.generation.generation_text import evaluations
 from mindanim.generation.inflate import sparse_causal
+from mindanim.generation.samplers import SAMPLERS
 
 TOKENS, TEXT_WIDTH = 20, 768
 
@@ -180,8 +180,8 @@ def main() -> None:
                 if turn:  # the first turn warms up
                     seconds[name].append(spent / 2)
     counts = {
-        "published": evaluations(GenerateConfig(sampler="released")),
-        "mindanim": evaluations(GenerateConfig()),
+        "published": SAMPLERS["released"].evaluations(GenerateConfig(sampler="released")),
+        "mindanim": SAMPLERS["sdedit"].evaluations(GenerateConfig()),
     }
     millions = sum(parameter.numel() for parameter in unet.parameters()) / 1e6
     size = f"{given.frames} frames of {given.latent} x {given.latent}"

@@ -41,14 +41,14 @@ from mindanim import runtime
 from mindanim.backbones import load_diffusion
 from mindanim.config.generate import GenerateConfig
 from mindanim.generation.features import Features
-from mindanim.generation.generation_text import evaluations
 from mindanim.generation.generator import Generator
 from mindanim.generation.inflate import sparse_causal
+from mindanim.generation.samplers import SAMPLERS
 
 FRAMES, TOKENS = 8, 20
 DEMO = Path(sys.modules["mindanim"].__path__[0]) / "backbones" / "demo" / "diffusion"
 WAYS = {"ordinary": {}, "--low-memory": {}, "8 frames": {"frames_at_once": FRAMES}}
-SAMPLERS = {"released": {"sampler": "released"}, "sdedit": {"steps": 20, "strength": 0.75}}
+COMPARED = {"released": {"sampler": "released"}, "sdedit": {"steps": 20, "strength": 0.75}}
 
 
 def make_model(folder: Path, width: int, latent: int) -> None:
@@ -213,12 +213,13 @@ def sweep(given: argparse.Namespace, folder: Path) -> None:
     for precision in given.precision:
         dtype = runtime.pick_dtype(precision, device)
         rate = matrix_rate(device, dtype)
-        for name, options in SAMPLERS.items():
+        for name, options in COMPARED.items():
             backbone = load_diffusion(str(folder), device, dtype)  # each sampler inflates it differently
             config = GenerateConfig.model_validate(options | {"compile": given.compile})
             empty = backbone.encode_text([""], TOKENS)[0].numpy()
             generator = Generator.of(config, backbone, FRAMES, empty)
-            floor = (evaluations(config) * network + decoding) / rate
+            evaluations = SAMPLERS[config.sampler].evaluations(config)
+            floor = (evaluations * network + decoding) / rate
             for batch in given.batches:
                 features = given_features(batch, backbone.latent_shape, backbone.text_width)
                 names = [f"clip {number}" for number in range(batch)]
@@ -228,7 +229,7 @@ def sweep(given: argparse.Namespace, folder: Path) -> None:
                     generator.frames(features, names)
                 spent = peaks.phases["frames"]["seconds"] / batch
                 print(
-                    f"{precision + ', ' + name:24}{batch:6}{evaluations(config):12}{spent:10.2f}{floor:9.2f}"
+                    f"{precision + ', ' + name:24}{batch:6}{evaluations:12}{spent:10.2f}{floor:9.2f}"
                     f"{floor / spent:7.0%}{peaks.phases['frames']['gb'] + peaks.imports / 1e9:9.2f}",
                     flush=True,
                 )

@@ -73,6 +73,8 @@ def _run_names(stage: Stage) -> list[str]:
 def type_name(field: FieldInfo) -> str:
     """An option's type as help texts and the reference show it."""
     if variants := variants_of(field):
+        if not variants.listed:
+            return "name"
         return "|".join(variants.own) + (" or module:Class" if variants.paths else " or plug-in")
     return _type_name(field.annotation)
 

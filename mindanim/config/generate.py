@@ -7,15 +7,18 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import field_validator, model_validator
 
 from mindanim.config.names import NAME
-from mindanim.config.option import StageConfig, Variants, opt, spelled
+from mindanim.config.option import StageConfig, Variants, modules_of, opt, spelled
 from mindanim.config.variants import PLUGIN
 
 Feature = Literal["semantic", "structure", "motion"]
 
 _VIDEOS = "name a folder of the subject's finished videos: videos, or videos-LABEL"
 _NAMED_NOISE = {"shared": 1.0, "independent": 0.0}
-_SDEDIT = {"sampler": ("sdedit",)}
-_RELEASED = {"sampler": ("released",)}
+_DEFAULT, _PUBLISHED = "sdedit", "released"
+_SAMPLERS = tuple(sorted(modules_of("generation/samplers"), key=lambda name: name != _DEFAULT))
+# What samplers share; the published procedure has options of its own.
+_SHARED = {"sampler": (*(name for name in _SAMPLERS if name != _PUBLISHED), PLUGIN)}
+_RELEASED = {"sampler": (_PUBLISHED,)}
 
 
 class GenerateConfig(StageConfig):
@@ -23,35 +26,34 @@ class GenerateConfig(StageConfig):
 
     stage_version = 1  # as first released
 
-    sampler: Annotated[str, Variants("sampler", ("sdedit", "released"))] = opt(
-        "sdedit",
-        "sdedit adds noise to the decoded latents and denoises them; released is the published procedure.",
+    sampler: Annotated[str, Variants("sampler", _SAMPLERS, listed=False)] = opt(
+        _DEFAULT,
+        "sdedit adds noise to the decoded latents and denoises them; released is the published procedure; "
+        "others: docs/reference/samplers.md.",
         flag=True,
     )
-    sampler_arguments: dict[str, Any] = opt(
-        {}, "Arguments of a sampler from another package; set them in a recipe.", only={"sampler": (PLUGIN,)}
-    )
+    sampler_arguments: dict[str, Any] = opt({}, "Arguments that only this sampler has; set them in a recipe.")
     steps: int = opt(
         20,
-        "Steps of sdedit's full schedule; the fraction `strength` of them is run.",
+        "Steps of the full schedule; the fraction `strength` of them is run.",
         flag=True,
         ge=1,
-        only=_SDEDIT,
+        only=_SHARED,
     )
     strength: float = opt(
         0.75,
-        "Fraction of the schedule that sdedit runs: 1 ignores the decoded latents, near 0 keeps them.",
+        "Fraction of the schedule that is run: 1 ignores the decoded latents, near 0 keeps them.",
         flag=True,
         gt=0,
         le=1,
-        only=_SDEDIT,
+        only=_SHARED,
     )
     guidance: float = opt(
         7.5,
         "Classifier-free guidance towards the decoded text condition; 1 skips the second evaluation.",
         flag=True,
         ge=0,
-        only=_SDEDIT,
+        only=_SHARED,
     )
     without: tuple[Feature, ...] = opt(
         (),

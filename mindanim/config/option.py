@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -34,6 +36,12 @@ def spelled(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def modules_of(folder: str) -> tuple[str, ...]:
+    """Names of the modules in a folder of this package, one per variant; nothing is imported."""
+    found = iter_modules([str(Path(__file__).parents[1] / folder)])
+    return tuple(sorted(module.name for module in found if module.name != "base"))
+
+
 @dataclass(frozen=True)
 class Variants:
     """The type of an option that picks a variant by name: one of ours, or one from another package.
@@ -44,12 +52,14 @@ class Variants:
         kind: What such a variant is for, where one registry serves several purposes; entry points are then
             called "kind.name", and users type the name.
         paths: Whether a class may also be given by its import path, module:Class.
+        listed: Whether the help lists the names; otherwise its text mentions the important ones.
     """
 
     thing: str
     own: tuple[str, ...]
     kind: str = ""
     paths: bool = False
+    listed: bool = True
 
     def check(self, value: str) -> str:
         """The name itself; ValueError with the likely name when there is no such variant."""

@@ -1,8 +1,8 @@
-"""The generator: features of some clips in, frames out, as many clips at a time as fit."""
+"""The generator: from the features of clips to their frames, as many clips at a time as fit in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from mindanim.errors import MindanimError
 from mindanim.generation.features import Features
 from mindanim.generation.inflate import SparseCausalUNet, sparse_causal
 from mindanim.generation.memory import clips_at_once
-from mindanim.generation.sampling import clip_noise, released, sdedit
+from mindanim.generation.samplers import SAMPLERS, Batch, Sampler, clip_noise
 from mindanim.runtime import clip_generator
 
 if TYPE_CHECKING:
@@ -26,20 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Generator:
-    """A diffusion model inflated to clips, with its sampler and its prompts.
+    """A diffusion model inflated to clips, with its sampler and prompts.
 
-    empty: (token, feature), the empty prompt at the condition's length.
-    negative, inversion: (token, feature), the prompts of the released sampler; None for sdedit.
-    frames_at_once: frames the autoencoder decodes together.
-    low_memory: one clip and one of the two prompts at a time.
+    Attributes:
+        config: The options of the stage.
+        backbone: The diffusion model.
+        network: Its UNet, inflated.
+        sampler: The sampler.
+        prompts: Name -> (token, feature); "empty" is the empty prompt at the length of the condition.
+        frames_at_once: Frames that the autoencoder decodes together.
+        low_memory: Whether to sample one clip, and evaluate one of its two prompts, at a time.
     """
 
     config: GenerateConfig
     backbone: DiffusionBackbone
     network: SparseCausalUNet
-    empty: Tensor
-    negative: Tensor | None
-    inversion: Tensor | None
+    sampler: Sampler
+    prompts: Mapping[str, Tensor]
     frames_at_once: int
     low_memory: bool = False
 
@@ -53,31 +56,33 @@ class Generator:
         *,
         low_memory: bool = False,
     ) -> Generator:
-        """Inflate the backbone's network to `frames` frames; the backbone is this generator's from now on.
+        """Inflate the backbone's network; do not use the backbone for anything else afterwards.
 
-        empty: (token, feature), the empty prompt at the length of the decoded conditions.
-        low_memory: also one frame of the autoencoder at a time.
+        Args:
+            config: The options of the stage.
+            backbone: The diffusion model.
+            frames: Frames per clip.
+            empty: (token, feature), the empty prompt at the length of the decoded conditions.
+            low_memory: As in the attributes; it also decodes one frame at a time.
         """
-        prompt = torch.from_numpy(np.array(empty, np.float32))
-        published = config.sampler == "released"
-        network = sparse_causal(backbone.unet, frames, "pooled" if published else "frame")
+        sampler = SAMPLERS[config.sampler]
+        network = sparse_causal(backbone.unet, frames, sampler.group_norm)
         if backbone.device.type == "cuda":
             network.unet.to(memory_format=torch.channels_last)
         if config.compile:
             network.unet.compile()
-        negative = inversion = None
-        if published:
-            (negative,) = backbone.encode_text([config.released_negative_prompt], len(prompt))
-            (inversion,) = backbone.encode_text([""], backbone.max_tokens)
-        # Asked before the network runs: a GPU's allocator keeps for itself what has been used.
+        prompts = {"empty": torch.from_numpy(np.array(empty, np.float32))}
+        for name, (text, whole) in sampler.prompts(config).items():
+            (prompts[name],) = backbone.encode_text([text], backbone.max_tokens if whole else len(empty))
+        # Asked before the network runs, because a GPU's allocator does not return what it has used.
         torch.cuda.empty_cache()
         at_once = 1 if low_memory else config.frames_at_once or backbone.frames_at_once
-        return cls(config, backbone, network, prompt, negative, inversion, at_once, low_memory)
+        return cls(config, backbone, network, sampler, prompts, at_once, low_memory)
 
-    def batch(self, wished: int | None) -> int:
-        """Clips computed at a time: the number wished for, or what the memory model allows."""
-        if wished is not None or self.low_memory:
-            return wished or 1
+    def batch(self, asked: int | None) -> int:
+        """Clips to sample at a time: the number asked for, or what the memory model allows."""
+        if asked is not None or self.low_memory:
+            return asked or 1
         unet = self.network.unet
         width = unet.config.block_out_channels[0]
         return clips_at_once(
@@ -87,24 +92,28 @@ class Generator:
     def frames(self, given: Features, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
         """Generate clips: (clip, frame, height, width, rgb) uint8.
 
-        The noise of a clip depends on the seed and its id alone. Its frames depend on what else is in the
-        batch only through the rounding of floating-point sums (about 1e-6 of a grey level's range in
-        float32), which can turn a value that lies between two grey levels.
+        The noise of a clip depends only on the seed and the clip's id. The other clips of the batch change
+        its frames only by the rounding of floating-point sums, at most by one grey level. If the memory of
+        the device is too small, half as many clips are tried at a time, with a warning.
 
-        Where the device's memory is exceeded, the clips are halved and tried again, and the user is told.
-        Raises MindanimError when a single clip does not fit, or when frames are not finite.
+        Args:
+            given: The features of the clips.
+            clip_ids: Their names.
+
+        Raises:
+            MindanimError: A single clip does not fit in memory, or frames are not finite.
         """
         try:
             return self.decode(self.sample(given, clip_ids), clip_ids)
         except torch.OutOfMemoryError as error:
             if len(clip_ids) == 1:
                 raise MindanimError(
-                    f"Clip {clip_ids[0]} does not fit into the memory of {self.backbone.device}.",
+                    f"Clip {clip_ids[0]} does not fit in the memory of {self.backbone.device}.",
                     why=str(error).splitlines()[0],
                     hint="Try --low-memory, --precision bf16, or --device cpu.",
                 ) from error
         half = len(clip_ids) // 2
-        console.warn(f"{len(clip_ids)} clips at a time exceed the memory; going on with {half}")
+        console.warn(f"{len(clip_ids)} clips at a time exceed the memory; continuing with {half}")
         torch.cuda.empty_cache()
         parts = [slice(0, half), slice(half, None)]
         halves = [
@@ -115,44 +124,29 @@ class Generator:
 
     def sample(self, given: Features, clip_ids: Sequence[str]) -> Tensor:
         """The clean latents of some clips: (clip, frame, channel, height, width) float32 on the device."""
-        config, backbone = self.config, self.backbone
-        generators = [clip_generator(config.seed, name, "sampler") for name in clip_ids]
+        generators = [clip_generator(self.config.seed, name, "sampler") for name in clip_ids]
         frames, channels, height, width = given.latents.shape[1:]
-        noise = clip_noise(generators, (frames, channels, height, width), config.noise)
-        latents = given.latents.to(backbone.device)
-        if self.negative is not None and self.inversion is not None:
-            return released(
-                self.network,
-                backbone.scheduler_config,
-                latents,
-                given.tokens,
-                self.negative,
-                self.inversion,
-                noise,
-                steps=config.released_steps,
-                noise_timestep=config.released_noise_timestep,
-                guidance=config.released_guidance,
-                together=not self.low_memory,
-            )
-        return sdedit(
-            self.network,
-            backbone.scheduler_config,
-            latents,
+        batch = Batch(
+            given.latents.to(self.backbone.device),
             given.tokens,
-            self.empty,
-            noise,
-            steps=config.steps,
-            strength=config.strength,
-            guidance=config.guidance,
+            clip_noise(generators, (frames, channels, height, width), self.config.noise),
+            self.prompts,
             together=not self.low_memory,
         )
+        with torch.no_grad():
+            return self.sampler.sample(self.network, self.backbone.scheduler_config, batch, self.config)
 
     def decode(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
-        """Latents to pixels, a few frames at a time: (clip, frame, height, width, rgb) uint8.
+        """Decode latents, some frames at a time: (clip, frame, height, width, rgb) uint8.
 
-        Fewer at a time where the device's memory is exceeded; the user is told.
+        If the memory of the device is too small, fewer frames are decoded at a time, with a warning.
 
-        Raises MindanimError naming the clips whose pixels are not finite.
+        Args:
+            latents: (clip, frame, channel, height, width), clean.
+            clip_ids: Names of the clips.
+
+        Raises:
+            MindanimError: Names the clips whose pixels are not finite.
         """
         pixels = self._pixels(latents.flatten(0, 1), self.frames_at_once)
         pixels = pixels.reshape(*latents.shape[:2], *pixels.shape[1:])
@@ -161,13 +155,13 @@ class Generator:
             raise MindanimError(
                 f"The generated frames of {', '.join(broken)} are not finite.",
                 why="The decoded features are not finite, or the precision is too low for this model.",
-                hint="Try --precision fp32 (or bf16 in the place of fp16).",
+                hint="Try --precision fp32 (or bf16 instead of fp16).",
             )
         rgb: NDArray[np.uint8] = (255 * pixels).round().byte().permute(0, 1, 3, 4, 2).numpy()
         return rgb
 
     def _pixels(self, latents: Tensor, at_once: int) -> Tensor:
-        """(frame, channel, height, width) latents to (frame, rgb, height, width) in [0, 1] on the CPU."""
+        """(frame, channel, height, width) latents -> (frame, rgb, height, width) in [0, 1] on the CPU."""
         parts = torch.split(latents, at_once)
         try:
             return torch.cat([self.backbone.decode_latents(part, self.config.tile).cpu() for part in parts])

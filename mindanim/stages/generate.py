@@ -157,7 +157,8 @@ class _Work:
         return int(note.read_text())
 
     def _finish(self, draft: Draft) -> None:
-        from mindanim.generation.generation_text import evaluations, methods
+        from mindanim.generation.generation_text import methods
+        from mindanim.generation.samplers import SAMPLERS
         from mindanim.generation.store import ClipStore
 
         config, chosen, total = self.config, self.given.chosen, len(self.given.clips)
@@ -179,7 +180,7 @@ class _Work:
             frames=self.given.shape[0],
             fps=float(self.given.fps),
             sampler=config.sampler,
-            evaluations_per_clip=evaluations(config),
+            evaluations_per_clip=SAMPLERS[config.sampler].evaluations(config),
             decoded=list(self.given.decoded),
             no_brain=config.no_brain,
             clips_at_a_time=max(int(note.read_text()) for note in notes),

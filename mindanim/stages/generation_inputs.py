@@ -89,6 +89,8 @@ class GenerationInputs:
 
     def check(self) -> None:
         """Raise InputError for everything that does not belong together."""
+        from mindanim.generation.samplers import SAMPLERS
+
         problems: list[MindanimError] = []
         stimuli, backbone = self.stimuli, self.backbone
         for name in self.decoded:
@@ -113,6 +115,7 @@ class GenerationInputs:
         if self.config.tile is not None:
             backbone.check_tile(self.config.tile)
         raise_together(problems)
+        SAMPLERS[self.config.sampler].check(self.config)
         self.chosen  # noqa: B018 - refuses clips that do not exist
 
     def features(self, groups: Iterable[pd.DataFrame]) -> Iterator[tuple[list[str], Features]]:

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,6 +28,7 @@ from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError, MindanimError, UsageError
 from mindanim.generation import generator as generator_module
 from mindanim.generation.features import Features
+from mindanim.generation.samplers import SAMPLERS, Batch
 from mindanim.stages.generate import generate
 from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
 from tests.stages.test_launch import LAUNCH
@@ -267,24 +270,22 @@ def test_another_diffusion_model_than_the_encoders_is_refused(work: Path, tmp_pa
 def test_too_little_memory_halves_the_batch_and_tells(
     work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = generator_module.sdedit
+    whole = SAMPLERS["sdedit"]
 
-    def small(
-        network: object, schedule: object, latents: torch.Tensor, *rest: object, **named: object
-    ) -> object:
-        if len(latents) > 2:
+    def small(network: Any, schedule: Any, batch: Batch, options: GenerateConfig) -> torch.Tensor:
+        if len(batch.latents) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return whole(network, schedule, latents, *rest, **named)  # type: ignore[arg-type]
+        return whole.sample(network, schedule, batch, options)
 
-    monkeypatch.setattr(generator_module, "sdedit", small)
+    monkeypatch.setitem(SAMPLERS._own, "sdedit", replace(whole, sample=small))
     halved = run_stage(work, "halved", run={"batch": TEST})
     assert np.abs(frames_of(videos).astype(int) - frames_of(halved)).max() <= 1
     assert "exceed the memory" in capsys.readouterr().err
-    monkeypatch.setattr(
-        generator_module,
-        "sdedit",
-        lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("none left")),
-    )
+
+    def never(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("none left")
+
+    monkeypatch.setitem(SAMPLERS._own, "sdedit", replace(whole, sample=never))
     with pytest.raises(MindanimError, match="test1-0001 does not fit"):
         run_stage(work, "none", run={"batch": 2})
 
@@ -293,7 +294,7 @@ def test_too_little_memory_for_the_autoencoder_does_not_sample_again(
     work: Path, videos: Artifact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, sampled, sizes = StableDiffusion.decode_latents, [], []
-    sample = generator_module.sdedit
+    sampler = SAMPLERS["sdedit"]
 
     def small(self: StableDiffusion, latents: torch.Tensor, tile: int | None) -> torch.Tensor:
         sizes.append(len(latents))
@@ -301,12 +302,12 @@ def test_too_little_memory_for_the_autoencoder_does_not_sample_again(
             raise torch.OutOfMemoryError("out of memory")
         return whole(self, latents, tile)
 
-    def counted(*given: object, **named: object) -> object:
+    def counted(*given: Any) -> torch.Tensor:
         sampled.append(1)
-        return sample(*given, **named)  # type: ignore[arg-type]
+        return sampler.sample(*given)
 
     monkeypatch.setattr(StableDiffusion, "decode_latents", small)
-    monkeypatch.setattr(generator_module, "sdedit", counted)
+    monkeypatch.setitem(SAMPLERS._own, "sdedit", replace(sampler, sample=counted))
     halved = run_stage(work, "fewer", run={"batch": 2}, frames_at_once=8, limit=2)
     assert np.abs(frames_of(videos)[:2].astype(int) - frames_of(halved)).max() <= 1
     assert sampled == [1] and sizes == [6, 4, 2, 2, 2]
@@ -314,12 +315,12 @@ def test_too_little_memory_for_the_autoencoder_does_not_sample_again(
 
 
 def test_frames_that_are_not_finite_are_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: object, __: object, latents: torch.Tensor, *___: object, **____: object) -> torch.Tensor:
-        broken = latents.clone()
+    def broken(_: object, __: object, batch: Batch, ___: object) -> torch.Tensor:
+        broken = batch.latents.clone()
         broken[1] = torch.nan
         return broken
 
-    monkeypatch.setattr(generator_module, "sdedit", broken)
+    monkeypatch.setitem(SAMPLERS._own, "sdedit", replace(SAMPLERS["sdedit"], sample=broken))
     with pytest.raises(MindanimError, match="test1-0002 are not finite"):
         run_stage(work, "nan", run={"batch": 3})
 
@@ -454,9 +455,9 @@ def test_the_prompts_of_the_released_sampler(work: Path) -> None:
     generator = generator_module.Generator.of(settings, backbone, FRAMES, empty.numpy())
     assert settings.released_negative_prompt.startswith("Not like the real scene")
     (expected,) = backbone.encode_text([settings.released_negative_prompt], TOKENS)
-    torch.testing.assert_close(generator.negative, expected)
+    torch.testing.assert_close(generator.prompts["negative"], expected)
     (full,) = backbone.encode_text([""], 20)
-    torch.testing.assert_close(generator.inversion, full)
+    torch.testing.assert_close(generator.prompts["inversion"], full)
     assert backbone.max_tokens == 20 != TOKENS
 
 

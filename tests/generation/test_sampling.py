@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from mindanim.generation.sampling import clip_noise, karras_schedule, released, sdedit, sdedit_start
+from mindanim.config.generate import _SAMPLERS, GenerateConfig
+from mindanim.errors import ConfigError
+from mindanim.generation.samplers import SAMPLERS, Batch, clip_noise
+from mindanim.generation.samplers.base import Denoiser, steps_run
+from mindanim.generation.samplers.sdedit import Start, karras_schedule, start_of
 from mindanim.runtime import clip_generator
 
 CONFIG: dict[str, Any] = {
@@ -53,6 +59,53 @@ class GaussianNetwork:
         return self.mean + self.spread * (noisy - signal * self.mean) / spread
 
 
+def sampled(
+    sampler: str,
+    network: Denoiser,
+    config: dict[str, Any],
+    latents: Tensor,
+    text: Tensor,
+    noise: Tensor,
+    prompts: dict[str, Tensor],
+    **options: object,
+) -> Tensor:
+    settings = GenerateConfig.model_validate({"sampler": sampler, **options})
+    batch = Batch(latents, text, noise, prompts)
+    return SAMPLERS[sampler].sample(network, config, batch, settings)
+
+
+def sdedit(
+    network: Denoiser,
+    config: dict[str, Any],
+    latents: Tensor,
+    text: Tensor,
+    empty: Tensor,
+    noise: Tensor,
+    **options: object,
+) -> Tensor:
+    return sampled("sdedit", network, config, latents, text, noise, {"empty": empty}, **options)
+
+
+def released(
+    network: Denoiser,
+    config: dict[str, Any],
+    latents: Tensor,
+    text: Tensor,
+    negative: Tensor,
+    inversion: Tensor,
+    noise: Tensor,
+    **options: object,
+) -> Tensor:
+    prompts = {"negative": negative, "inversion": inversion}
+    own = {f"released_{name}": value for name, value in options.items()}
+    return sampled("released", network, config, latents, text, noise, prompts, **own)
+
+
+def start_at(config: dict[str, Any], steps: int, strength: float) -> Start:
+    run = steps_run(GenerateConfig(steps=steps, strength=strength))
+    return start_of(karras_schedule(config, steps), run)
+
+
 def draw(seed: int) -> Tensor:
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
 
@@ -64,7 +117,7 @@ def test_sdedit_on_karras_levels_follows_the_ode_from_its_own_start(kind: str, s
     config = CONFIG | {"prediction_type": kind}
     latents, noise = 2 * draw(1), draw(2)
     result = sdedit(network, config, latents, TEXT, EMPTY, noise, steps=40, strength=strength, guidance=1.0)
-    _, start = sdedit_start(karras_schedule(config, 40), strength)
+    start = start_at(config, 40, strength)
     noisy = start.signal * latents + start.noise * noise
     expected = network.exact(noisy, start.signal, start.noise)
     error = float((result - expected).abs().max() / expected.std())
@@ -77,7 +130,7 @@ def test_a_start_at_another_level_would_be_noticed() -> None:
     latents, noise = 2 * draw(1), draw(2)
     result = sdedit(network, CONFIG, latents, TEXT, EMPTY, noise, steps=40, strength=0.5, guidance=1.0)
     for strength in (0.475, 0.525):
-        _, start = sdedit_start(karras_schedule(CONFIG, 40), strength)
+        start = start_at(CONFIG, 40, strength)
         expected = network.exact(start.signal * latents + start.noise * noise, start.signal, start.noise)
         assert (result - expected).abs().max() / expected.std() > 0.1
 
@@ -88,7 +141,7 @@ def test_the_solver_is_of_second_order() -> None:
     def error(steps: int) -> float:
         network, latents, noise = GaussianNetwork(), 2 * draw(1), draw(2)
         result = sdedit(network, CONFIG, latents, TEXT, EMPTY, noise, steps=steps, strength=1.0, guidance=1.0)
-        _, start = sdedit_start(karras_schedule(CONFIG, steps), 1.0)
+        start = start_at(CONFIG, steps, 1.0)
         expected = network.exact(start.signal * latents + start.noise * noise, start.signal, start.noise)
         return float((result - expected).pow(2).mean().sqrt())
 
@@ -262,3 +315,23 @@ def test_the_schedule_of_stable_diffusion_is_read_without_a_warning(
     assert not caplog.records
     expected = released(GaussianNetwork(), CONFIG, *rest, steps=5, guidance=1.0)
     assert torch.equal(found, expected) and torch.equal(steps, karras_schedule(CONFIG, 10).timesteps)
+
+
+def test_the_options_can_name_every_sampler_of_this_package() -> None:
+    assert set(SAMPLERS) - set(SAMPLERS.foreign()) == set(_SAMPLERS)
+
+
+def test_an_unknown_sampler_is_refused_with_the_likely_name() -> None:
+    with pytest.raises(ValidationError, match="did you mean 'sdedit'"):
+        GenerateConfig(sampler="sdedti")
+    with pytest.raises(ConfigError, match="did you mean 'sdedit'"):
+        SAMPLERS["sdedti"]
+
+
+def test_arguments_that_a_sampler_does_not_know_are_refused() -> None:
+    given = GenerateConfig(sampler_arguments={"eat": 0.5})
+    with pytest.raises(ConfigError, match="sampler sdedit.*eat"):
+        SAMPLERS["sdedit"].check(given)
+    with pytest.raises(ConfigError, match="did you mean 'eta'"):
+        replace(SAMPLERS["sdedit"], arguments=("eta",)).check(given)
+    replace(SAMPLERS["sdedit"], arguments=("eat",)).check(given)

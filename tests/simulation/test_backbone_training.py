@@ -1,4 +1,4 @@
-"""The command that trains the shipped backbones again, rehearsed from start to end."""
+"""A trial run of the command that trains the shipped backbones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from examples.demo_backbones.__main__ import main
+from examples.demo_backbones.quality import REQUIRED
 from mindanim.backbones import load_clip, load_diffusion, load_image_classifier, load_video_classifier
-from mindanim.simulation.backbones.__main__ import main
-from mindanim.simulation.backbones.quality import REQUIRED
 
 
 @pytest.fixture

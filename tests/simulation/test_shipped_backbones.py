@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from examples.demo_backbones import quality
 from mindanim.backbones import load_clip, load_diffusion, load_image_classifier, load_video_classifier
 from mindanim.backbones.weights.find import DEMO
 from mindanim.simulation import world
-from mindanim.simulation.backbones import quality
 
 CLIPS = 60
 MARGINS = {"vae_psnr_db": 1.0, "vae_ssim": 0.02}
-"""How far a small sample may fall short of the card: about three standard errors."""
+"""How far a small sample may be below the card: about three standard errors."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The model card and the training record that travel with a set of backbones."""
+"""The model card and training record of a set of backbones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mindanim.simulation.backbones.loop import Record
-from mindanim.simulation.backbones.quality import REQUIRED
+from examples.demo_backbones.loop import Record
+from examples.demo_backbones.quality import REQUIRED
 
 NETWORKS = {
     "diffusion": "text-to-image diffusion model: autoencoder (64 px to 8 latent channels on an 8 x 8 grid), "
-    "text encoder with a vocabulary of its own (20 tokens), UNet (diffusers)",
+    "text encoder with its own vocabulary (20 tokens), UNet (diffusers)",
     "clip": "CLIP: image and text tower, 128 features (open_clip)",
     "image_classifier": "ViT, 60 classes: object over background (transformers)",
     "video_classifier": "VideoMAE, 8 frames, 120 classes: object and motion (transformers)",
@@ -22,42 +22,46 @@ NETWORKS = {
 QUALITIES = {
     "vae_psnr_db": "autoencoder: PSNR of reconstructed frames, dB",
     "vae_ssim": "autoencoder: SSIM of reconstructed frames (7 x 7 window)",
-    "clip_retrieval_top1": "CLIP: own caption nearest among as many as scenes",
+    "clip_retrieval_top1": "CLIP: own caption nearest among those of all scenes",
     "image_classifier_top1": "image classifier: object and background right",
     "video_classifier_top1": "video classifier: object and motion right",
-    "samples_top1": "samples: object and background as prompted, judged by the image classifier",
+    "samples_top1": "samples: object and background as prompted, rated by the image classifier",
 }
 
 INTRODUCTION = """\
 # Backbones of the simulated world
 
 Small frozen networks for `mindanim`'s demo, in the file formats of the large ones, so that the same code
-loads both. They were trained from scratch on frames of the simulated world alone: one coloured object over a
-landscape, 64 px. They know nothing of photographs, of faces, of any film or of any brain, and are of no use
-outside that world.
+loads both. They were trained from scratch on frames of the simulated world only: one coloured object over a
+landscape, 64 px. They have never seen photographs, faces, films or brain data, and are of no use outside
+that world.
 """
 
 LIMITS = """\
-## What is not in it
+## Limitations
 
-- No pretrained weights, no downloaded images, no human subjects' data. Licence: MIT, as the package.
-- The diffusion model saw single frames only, never two together, and its captions name no motion.
-- Training scenes come from seeds 1,000,000 on, the measurements above from 2,000,000 on; studies use seeds
-  below.
-- The image classifier both judges the samples and lent its weights to the towers of CLIP and of the video
-  classifier, so agreement between these three is not agreement of independent judges.
+- No pretrained weights, downloaded images or human data were used. Licence: MIT, like the package.
+- The diffusion model was trained on single frames, and its captions do not mention motion.
+- Training scenes use seeds from 1,000,000, the measurements above seeds from 2,000,000; simulated studies
+  use lower seeds.
+- The image classifier rates the samples, and CLIP's image tower and the video classifier were initialised
+  from its weights, so these three are not independent raters.
 
-Train the set again: `python -m mindanim.simulation.backbones --out DIR` (`--device cuda` where there is one).
+To train them again, from the root of the repository: `python -m examples.demo_backbones --out DIR`
+(on a GPU, add `--device cuda`).
 """
 
 
 def write_card(
     folder: Path, records: Mapping[str, Record], measured: Mapping[str, float], context: Mapping[str, Any]
 ) -> None:
-    """Write ``training.json`` and ``MODEL_CARD.md`` into ``folder``.
+    """Write ``training.json`` and ``MODEL_CARD.md``.
 
-    ``records`` names a training each (vae, diffusion, ...), ``measured`` comes from :func:`quality.measure`,
-    and ``context`` adds what else a reader should know (seed, clips in the pool, sample counts, device).
+    Args:
+        folder: The set of backbones.
+        records: Network (vae, diffusion, ...) -> record of its training.
+        measured: Result of `quality.measure`.
+        context: Anything else worth recording: seed, clips in the pool, sample counts, device.
     """
     told = {
         "networks": {name: {"megabytes": _megabytes(folder / name)} for name in NETWORKS},
@@ -87,7 +91,7 @@ def _card(told: Mapping[str, Any]) -> str:
             INTRODUCTION,
             _table(["folder", "what", "MB (fp16)"], networks),
             "## Measured on held-out scenes\n",
-            _table(["what", "reached", "wanted", "met"], qualities),
+            _table(["what", "reached", "required", "met"], qualities),
             "## Training record\n",
             _table(["network", "steps", "minutes", "last loss"], trainings),
             "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in context.items()) + ".\n",

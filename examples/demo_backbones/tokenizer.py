@@ -1,4 +1,4 @@
-"""The vocabulary of the simulated world: one token per word it uses, bytes for all others."""
+"""The vocabulary of the simulated world: one token for each of its words, bytes for all others."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
 TOKENS = 20
-"""Length of a coded caption, with BOS and EOS: what the decoders predict."""
+"""Length of an encoded caption with BOS and EOS; the decoders predict these tokens."""
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def words() -> list[str]:
-    """Every word of the captions and of the motions' names, each once, in a fixed order."""
+    """Every word of the captions and motion names, once, in a fixed order."""
     names = (*world.SIZES, *world.COLOURS, *world.OBJECTS, *world.BACKGROUNDS, *world.MOTIONS)
     texts = ("a the over and then in on at of with is moving", *names)
     return list(dict.fromkeys(" ".join(texts).replace("-", " ").split()))
 
 
 def build_tokenizer(length: int = TOKENS) -> CLIPTokenizer:
-    """A byte-level CLIP tokenizer of which every word of the world is one token.
+    """A byte-level CLIP tokenizer with one token for every word of the world.
 
-    Each word adds the merges that join what the merges before it leave of the word; since merges apply in the
-    order of the list, a later one cannot break an earlier word. Unknown words fall back to pieces and bytes.
-    EOS has the largest index, where CLIP's text towers look for it, and also pads.
+    Each word adds the merges that join what earlier merges leave of it; merges apply in the order of the
+    list, so a later one cannot break an earlier word. Unknown words are split into pieces and bytes. EOS is
+    also the padding and has the largest index, where CLIP's text towers look for it.
     """
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
@@ -52,7 +52,7 @@ def build_tokenizer(length: int = TOKENS) -> CLIPTokenizer:
 
 
 def tokens(captions: list[str]) -> torch.Tensor:
-    """Captions coded and padded with EOS, ``(caption, token) int64``."""
+    """Captions as token ids padded with EOS, (caption, token) int64."""
     import torch
 
     coded = build_tokenizer()(captions, padding="max_length", max_length=TOKENS, truncation=True)

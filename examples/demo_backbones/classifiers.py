@@ -1,11 +1,10 @@
-"""The image and the video classifier: small transformers taught densely by the world's truth.
+"""The image and the video classifier: small transformers with dense supervision from the ground truth.
 
-A label per frame is too thin a signal to discover shapes from: the networks sit on a plateau at chance for
-long. So every patch token is also asked which object it lies on, and every tube token how that moves and
-where in the clip the tube lies (VideoMAE's fixed positions number all tubes in one row, which hides rows
-and columns). The heads that answer are dropped at export. The video network starts from the weights of the
-image network; so does the image tower of CLIP, for which the image network is also asked for colour and
-size.
+One label per frame is too weak a signal to learn shapes from: the loss stays at chance for a long time.
+Auxiliary heads therefore predict for every patch token which object it shows, and for every tube token how
+that object moves and where the tube is (VideoMAE's fixed positions number all tubes in one sequence, without
+rows and columns). These heads are dropped at export. The video network and CLIP's image tower are
+initialised from the image network, which for CLIP also learns colour and size.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from examples.demo_backbones.data import FRAMES, PATCH, SIZE, Pool
+from examples.demo_backbones.loop import Record, Schedule, fit
 from mindanim.simulation import world
-from mindanim.simulation.backbones.data import FRAMES, PATCH, SIZE, Pool
-from mindanim.simulation.backbones.loop import Record, Schedule, fit
 
 OBJECTS, MOTIONS, GROUNDS = len(world.OBJECTS), len(world.MOTIONS), len(world.BACKGROUNDS)
 COLOURS, SIZES = len(world.COLOURS), len(world.SIZES)
 ROWS = SIZE // PATCH
 COVERED = 0.3
-"""A patch belongs to the object from this share of its area on."""
+"""A patch belongs to the object if the object covers at least this fraction of it."""
 FLOW_SCALE = 5.0
-"""Pixels per second that count as one in the flow loss: half the speed of a moving object."""
+"""Unit of flow in the loss, px/s: half the speed of a moving object."""
 
 IMAGE_LABELS = [f"{thing} over {ground}" for thing in world.OBJECTS for ground in world.BACKGROUNDS]
 VIDEO_LABELS = [f"{thing} {motion}" for thing in world.OBJECTS for motion in world.MOTIONS]
@@ -56,7 +55,7 @@ PIXEL_MEAN, PIXEL_STD = [0.5] * 3, [0.25] * 3
 
 
 def pixels(frames: Any) -> torch.Tensor:
-    """``(..., height, width, rgb) uint8`` to ``(..., rgb, height, width) float32``, scaled as exported."""
+    """(..., height, width, rgb) uint8 -> (..., rgb, height, width) float32, scaled as exported."""
     scaled = torch.from_numpy(np.ascontiguousarray(frames)).float().movedim(-1, -3) / 255
     return (scaled - PIXEL_MEAN[0]) / PIXEL_STD[0]
 
@@ -155,10 +154,10 @@ def export_classifier(network: nn.Module, folder: Path) -> None:
 
 
 def start_from_image(video: VideoMAEForVideoClassification, image: ViTForImageClassification) -> None:
-    """Copy an image transformer into a video one: a tube filter is the patch filter, halved for each of two
-    frames.
+    """Initialise a video transformer from an image transformer.
 
-    Left as they are: the classifier, and the key biases, which a softmax over keys ignores.
+    A tube filter is the patch filter divided by its number of frames. The classifier and the key biases,
+    which a softmax over keys ignores, are not changed.
     """
     source = {name.removeprefix("vit."): value for name, value in image.state_dict().items()}
     target = video.videomae.state_dict()
@@ -192,7 +191,7 @@ def _image_name(name: str) -> str:
 
 
 class _Taught(nn.Module):
-    """A network and the heads that answer for each token, and for the whole, while it learns."""
+    """A network with auxiliary heads for each token and for the whole input, used only in training."""
 
     def __init__(self, network: Any, token_answers: int, whole_answers: int) -> None:
         super().__init__()
@@ -225,7 +224,7 @@ def _factored(
 
 
 def _which_object(logits: torch.Tensor, coverage: torch.Tensor, thing: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of "which object, if any, lies here"; tokens on the object weigh like the others."""
+    """Cross-entropy of the object at each token, if any; tokens on and off the object have equal weight."""
     on = coverage >= COVERED
     truth = torch.where(on, thing[:, None] + 1, 0)
     each = functional.cross_entropy(logits.transpose(1, 2), truth, reduction="none")
@@ -233,17 +232,17 @@ def _which_object(logits: torch.Tensor, coverage: torch.Tensor, thing: torch.Ten
 
 
 _TUBE_ANSWERS = (OBJECTS + 1, MOTIONS, 2, 3)
-"""Asked of a tube token: which object, how it moves, its flow, and the tube's own time, row and column."""
+"""Predicted for a tube token: object, motion class, flow, and the tube's time, row and column."""
 
 
 def _places() -> torch.Tensor:
-    """Time, row and column of each tube token ``(token, 3)``, each in [-1, 1]."""
+    """Time, row and column of each tube token, (token, 3), in [-1, 1]."""
     axes = [torch.linspace(-1, 1, count) for count in (FRAMES // 2, ROWS, ROWS)]
     return torch.cartesian_prod(*axes)
 
 
 def _tubes(values: Any) -> torch.Tensor:
-    """Patches ``(clip, frame, row, column, ...)`` to tubes of two frames ``(clip, token, ...)``."""
+    """Patches (clip, frame, row, column, ...) -> tubes of two frames (clip, token, ...)."""
     tensor = torch.from_numpy(np.asarray(values, np.float32))
     clips, frames = tensor.shape[:2]
     return tensor.reshape(clips, frames // 2, 2, *tensor.shape[2:]).mean(2).flatten(1, 3)

@@ -1,4 +1,4 @@
-"""The autoencoder: 64 px frames to an 8 x 8 grid of latents and back."""
+"""The autoencoder: 64 px frames <-> an 8 x 8 grid of latents."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from diffusers import AutoencoderKL
 from torch import nn
 from torch.nn import functional
 
-from mindanim.simulation.backbones.data import FRAMES, SIZE, Pool
-from mindanim.simulation.backbones.loop import Record, Schedule, fit
+from examples.demo_backbones.data import FRAMES, SIZE, Pool
+from examples.demo_backbones.loop import Record, Schedule, fit
 
 LATENT_CHANNELS = 8
 KL_WEIGHT = 2e-4
-"""Small: it keeps the latents near unit scale without costing detail."""
+"""Small: enough to keep the latents near unit scale without losing detail."""
 SQUARED_WEIGHT = 2.0
 SSIM_WEIGHT = 0.15
 BATCH = 16
@@ -45,7 +45,7 @@ def train_vae(
     checkpoint: Path | None = None,
     **options: Any,
 ) -> tuple[Any, Record]:
-    """Train on single frames and set ``scaling_factor`` so that scaled latents have unit variance."""
+    """Train on single frames and set `scaling_factor` so that scaled latents have unit variance."""
     torch.manual_seed(seed)
     network = build().to(device)
     plan = Schedule(steps, 1.5e-3, decay=0.0, final=0.05)
@@ -70,13 +70,13 @@ def latent_spread(network: nn.Module, pool: Pool, clips: int = 256) -> float:
 
 @torch.no_grad()
 def encode(network: Any, frames: Any) -> torch.Tensor:
-    """Unscaled posterior means ``(frame, channel, 8, 8)`` of frames ``(frame, height, width, rgb) uint8``."""
+    """Unscaled posterior means (frame, channel, 8, 8) of frames (frame, height, width, rgb) uint8."""
     means: torch.Tensor = network.encode(pixels(frames).to(network.device)).latent_dist.mean
     return means
 
 
 def pixels(frames: Any) -> torch.Tensor:
-    """``(frame, height, width, rgb) uint8`` to ``(frame, rgb, height, width)`` in [-1, 1]."""
+    """(frame, height, width, rgb) uint8 -> (frame, rgb, height, width) in [-1, 1]."""
     tensor = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2)
     return tensor.float().div(127.5).sub(1)
 
@@ -87,12 +87,12 @@ def _batch(pool: Pool, rng: np.random.Generator, device: str) -> torch.Tensor:
 
 
 def _loss(network: Any, frames: torch.Tensor) -> torch.Tensor:
-    """Absolute, squared and structural error of the reconstruction, and the posterior's pull to a normal."""
+    """Absolute, squared and SSIM error of the reconstruction, plus the KL divergence of the posterior."""
     with torch.autocast(frames.device.type, torch.bfloat16):
         posterior = network.encode(frames).latent_dist
         decoded = network.decode(posterior.sample()).sample
     decoded = decoded.float()
-    # The squared error makes the colour of small objects count, which the absolute error alone learns last.
+    # With the absolute error only, the colour of small objects is learned last.
     loss = functional.l1_loss(decoded, frames) + SQUARED_WEIGHT * functional.mse_loss(decoded, frames)
     loss = loss + SSIM_WEIGHT * (1 - _ssim(decoded, frames))
     divergence: torch.Tensor = posterior.kl().mean() / posterior.mean[0].numel()

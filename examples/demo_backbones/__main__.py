@@ -1,6 +1,6 @@
-"""Train the whole set again: ``python -m mindanim.simulation.backbones --out DIR``.
+"""Train all demo backbones: ``python -m examples.demo_backbones --out DIR``, from the root of the repository.
 
-About four hours of one CPU core, minutes on a GPU. It may be killed at any time; the same command goes on.
+Takes about four hours on one CPU core, minutes on a GPU. If it is stopped, the same command resumes it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from examples.demo_backbones import classifiers, clip, diffusion, vae
+from examples.demo_backbones.card import write_card
+from examples.demo_backbones.data import TRAINING_SEED, Pool, make_pool
+from examples.demo_backbones.loop import Record
+from examples.demo_backbones.quality import measure
 from mindanim import console
-from mindanim.simulation.backbones import classifiers, clip, diffusion, vae
-from mindanim.simulation.backbones.card import write_card
-from mindanim.simulation.backbones.data import TRAINING_SEED, Pool, make_pool
-from mindanim.simulation.backbones.loop import Record
-from mindanim.simulation.backbones.quality import measure
 
 
 class Trainer:
-    """The trainings in their order; each result is kept in ``scratch`` and made only once."""
+    """Trains the networks in order; each result is kept in ``scratch``, so nothing is trained twice."""
 
     def __init__(self, pool: Pool, out: Path, scratch: Path, **shared: Any) -> None:
         self.pool, self.out, self.scratch, self.shared = pool, out, scratch, shared
@@ -32,16 +32,16 @@ class Trainer:
         return network
 
     def clip(self, start: Any) -> None:
-        """CLIP, whose image tower starts from the image classifier."""
+        """CLIP; its image tower is initialised from the image classifier."""
         clip.export_clip(self._train("clip", clip.train_clip, self.pool, start), start, self.out / "clip")
 
     def video_classifier(self, start: Any) -> None:
-        """The video classifier, which starts from the image classifier."""
+        """The video classifier, initialised from the image classifier."""
         network = self._train("video_classifier", classifiers.train_video_classifier, self.pool, start)
         classifiers.export_classifier(network, self.out / "video_classifier")
 
     def diffusion(self) -> None:
-        """Autoencoder, then text encoder and UNet on its latents."""
+        """The autoencoder, then the text encoder and UNet on its latents."""
         autoencoder = self._train("vae", vae.train_vae, self.pool)
         latents = diffusion.pool_latents(autoencoder, self.pool, self.scratch / "latents.npy")
         network = self._train("diffusion", diffusion.train_diffusion, self.pool, latents)
@@ -54,15 +54,19 @@ class Trainer:
 
 
 def main() -> None:
-    """Train, export, measure and write the card."""
-    parser = argparse.ArgumentParser(prog="python -m mindanim.simulation.backbones", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the finished set")
-    parser.add_argument("--scratch", type=Path, help="frames and checkpoints; default OUT-training")
+    """Train, export and measure the networks, and write the model card."""
+    parser = argparse.ArgumentParser(prog="python -m examples.demo_backbones", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument(
+        "--scratch", type=Path, help="folder for frames and checkpoints (default OUT-training)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clips", type=int, default=12_000, help="clips in the pool")
-    parser.add_argument("--share", type=float, default=1.0, help="share of the steps; below 1 to rehearse")
-    parser.add_argument("--held-out", type=int, default=300, help="scenes that the set is measured on")
+    parser.add_argument("--clips", type=int, default=12_000, help="number of training clips")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="fraction of the training steps; below 1 for a trial run"
+    )
+    parser.add_argument("--held-out", type=int, default=300, help="number of held-out scenes to measure on")
     asked = parser.parse_args()
     scratch = asked.scratch or asked.out.with_name(f"{asked.out.name}-training")
     for folder in (asked.out, scratch):

@@ -1,7 +1,6 @@
-"""How good a set of backbones is, measured on scenes held out from its training.
+"""Quality of a set of backbones on scenes held out from training.
 
-Everything goes through the loaders that users' folders go through, so this also proves that the files are
-readable.
+The networks are loaded as users' folders are, so this also shows that the files are readable.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from examples.demo_backbones.data import FRAMES, HELD_OUT_SEED, make_pool, scenes
 from mindanim.backbones import load_clip, load_diffusion, load_image_classifier, load_video_classifier
 from mindanim.simulation import world
-from mindanim.simulation.backbones.data import FRAMES, HELD_OUT_SEED, make_pool, scenes
 
 REQUIRED = {
     "vae_psnr_db": 28.0,
@@ -24,11 +23,11 @@ REQUIRED = {
     "video_classifier_top1": 0.80,
     "samples_top1": 0.70,
 }
-"""What a shipped set must reach, by the names that :func:`measure` reports."""
+"""What a shipped set must reach, by the names in the result of `measure`."""
 
 
 def measure(folder: Path, *, clips: int = 300, samples: int = 300, device: str = "cpu") -> dict[str, float]:
-    """All qualities of the backbones in ``folder``; more clips and samples narrow the errors."""
+    """All scores of the backbones in `folder`; more clips and samples reduce their standard errors."""
     return {
         **autoencoder(folder, clips, device),
         "clip_retrieval_top1": retrieval(folder, clips, device),
@@ -39,7 +38,7 @@ def measure(folder: Path, *, clips: int = 300, samples: int = 300, device: str =
 
 
 def autoencoder(folder: Path, clips: int, device: str = "cpu") -> dict[str, float]:
-    """PSNR (dB) and SSIM (scikit-image's, 7 x 7 window) of reconstructed frames, one per clip, means."""
+    """Mean PSNR (dB) and SSIM (scikit-image, 7 x 7 window) of reconstructed frames, one frame per clip."""
     from skimage import metrics
 
     score: Any = metrics  # scikit-image has no annotations
@@ -57,7 +56,7 @@ def autoencoder(folder: Path, clips: int, device: str = "cpu") -> dict[str, floa
 
 
 def retrieval(folder: Path, captions: int, device: str = "cpu") -> float:
-    """Share of frames whose nearest caption, among as many distinct ones as frames, is their own."""
+    """Fraction of frames whose nearest caption is their own, among as many distinct captions as frames."""
     pool = make_pool(2 * captions, HELD_OUT_SEED)
     distinct = dict(zip(reversed(pool.captions), reversed(range(2 * captions)), strict=True))
     texts = sorted(distinct)[:: max(1, len(distinct) // captions)][:captions]
@@ -87,7 +86,7 @@ def video_accuracy(folder: Path, clips: int, device: str = "cpu") -> float:
 
 
 def sample_accuracy(folder: Path, samples: int, device: str = "cpu") -> float:
-    """Share of samples that the image classifier takes for the prompt's object and background."""
+    """Fraction of samples in which the image classifier finds the object and background of the prompt."""
     shots = scenes(samples, HELD_OUT_SEED)
     frames = sample(folder, [shot.caption() for shot in shots], device=device)
     model = load_image_classifier(str(folder / "image_classifier"), device)
@@ -103,7 +102,7 @@ def sample(
     seed: int = 0,
     device: str = "cpu",
 ) -> torch.Tensor:
-    """Images ``(prompt, rgb, height, width) float32 [0, 1]`` by DPM-Solver++ (Lu et al. 2022)."""
+    """Images (prompt, rgb, height, width) float32 in [0, 1], sampled by DPM-Solver++ (Lu et al. 2022)."""
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
     load: Any = StableDiffusionPipeline.from_pretrained
@@ -128,7 +127,7 @@ def sample(
 
 
 def _unit(frames: np.ndarray) -> torch.Tensor:
-    """``(..., height, width, rgb) uint8`` to ``(..., rgb, height, width) float32 [0, 1]``."""
+    """(..., height, width, rgb) uint8 -> (..., rgb, height, width) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frames)).float().movedim(-1, -3) / 255
 
 
@@ -137,7 +136,7 @@ def _still_label(shot: world.Scene) -> str:
 
 
 def _share(labels: list[str], logits: torch.Tensor, truth: list[str]) -> float:
-    """Share of rows whose best label is the true one."""
+    """Fraction of rows whose best label is the true one."""
     return float(
         np.mean([labels[best] == right for best, right in zip(logits.argmax(1), truth, strict=True)])
     )

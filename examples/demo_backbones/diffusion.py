@@ -1,6 +1,6 @@
 """The text-to-image diffusion model: tokenizer, text encoder and UNet on the latents of single frames.
 
-It never sees two frames together: what moves in a reconstruction cannot come from here.
+It is trained on single frames, so the motion of a reconstruction cannot come from it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from mindanim.simulation.backbones.data import FRAMES, Pool
-from mindanim.simulation.backbones.loop import Record, Schedule, fit
-from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer, tokens
-from mindanim.simulation.backbones.vae import LATENT_CHANNELS, encode
+from examples.demo_backbones.data import FRAMES, Pool
+from examples.demo_backbones.loop import Record, Schedule, fit
+from examples.demo_backbones.tokenizer import TOKENS, build_tokenizer, tokens
+from examples.demo_backbones.vae import LATENT_CHANNELS, encode
 
 TEXT_WIDTH = 96
 GRID = 8
 BATCH = 64
 UNCONDITIONAL = 0.1
-"""Share of captions replaced by the empty prompt, for classifier-free guidance (Ho & Salimans 2022)."""
+"""Fraction of captions replaced by the empty prompt, for classifier-free guidance (Ho & Salimans 2022)."""
 SHAPED = 0.75
-"""Share of the noise levels drawn about the middle, where shapes are decided; the rest is uniform."""
+"""Fraction of noise levels drawn near the middle, where shapes are decided; the others are uniform."""
 ON_OBJECT = 2.0
-"""Additional weight of the latents that the object covers: most of a frame is landscape."""
+"""Additional weight of latents that the object covers, because most of a frame is landscape."""
 
 
 class TextToImage(nn.Module):
@@ -81,7 +81,7 @@ def scheduler() -> Any:
 
 
 def pool_latents(vae: Any, pool: Pool, path: Path | None = None) -> NDArray[np.float16]:
-    """Scaled latents ``(clip, frame, channel, row, column)`` of the pool, kept at ``path`` when given."""
+    """Scaled latents of the pool, (clip, frame, channel, row, column) float16; stored in the file `path`."""
     if path is not None and path.exists():
         kept: NDArray[np.float16] = np.load(path)
         return kept
@@ -131,16 +131,16 @@ def train_diffusion(
 
 
 def _noise_levels(rng: np.random.Generator, levels: int) -> NDArray[np.int64]:
-    """A timestep per sample; most are logit-normal (Esser et al. 2024, arXiv 2403.03206)."""
+    """One timestep per sample; most are logit-normal (Esser et al. 2024, arXiv 2403.03206)."""
     middle = (levels - 1) / (1 + np.exp(-rng.normal(0.4, 0.9, BATCH)))
     drawn = np.where(rng.random(BATCH) < SHAPED, middle, rng.integers(levels, size=BATCH))
     return drawn.astype(np.int64)
 
 
 def export_diffusion(vae: Any, network: TextToImage, folder: Path) -> None:
-    """Write the diffusers folder, fp16, that ``StableDiffusionPipeline.from_pretrained`` reads.
+    """Write an fp16 diffusers folder, as `StableDiffusionPipeline.from_pretrained` reads it.
 
-    There is no safety checker: the model draws toys.
+    It has no safety checker: the model only draws simple shapes.
     """
     pipeline: Any = StableDiffusionPipeline(  # type: ignore[no-untyped-call]
         vae=copy.deepcopy(vae),

@@ -1,7 +1,7 @@
 """CLIP of the simulated world: frames and captions in one space, in open_clip's own format.
 
-The image tower starts from the image classifier, whose architecture it shares; the text tower is small
-because the vocabulary is.
+The image tower has the architecture of the image classifier and is initialised from it; the text tower is
+small because the vocabulary is.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import ViTForImageClassification
 
-from mindanim.simulation.backbones.classifiers import PIXEL_MEAN, PIXEL_STD, pixels
-from mindanim.simulation.backbones.data import FRAMES, PATCH, SIZE, Pool
-from mindanim.simulation.backbones.loop import Record, Schedule, fit
-from mindanim.simulation.backbones.tokenizer import TOKENS, build_tokenizer, tokens
+from examples.demo_backbones.classifiers import PIXEL_MEAN, PIXEL_STD, pixels
+from examples.demo_backbones.data import FRAMES, PATCH, SIZE, Pool
+from examples.demo_backbones.loop import Record, Schedule, fit
+from examples.demo_backbones.tokenizer import TOKENS, build_tokenizer, tokens
 
 WIDTH = 128
 BATCH = 128
 
 
 def config(start: ViTForImageClassification) -> dict[str, Any]:
-    """The model part of ``open_clip_config.json`` for an image tower shaped like ``start``."""
+    """The model part of ``open_clip_config.json`` for an image tower with the shape of `start`."""
     vit = start.config
     return {
         "embed_dim": WIDTH,
@@ -76,7 +76,7 @@ def train_clip(
             text = network.encode_text(coded[caption].to(device))
         image, text = functional.normalize(image.float(), dim=-1), functional.normalize(text.float(), dim=-1)
         logits = network.logit_scale.exp().clamp(max=100) * image @ text.T
-        # Frames with the same caption are not each other's negatives: they share the match.
+        # Frames with the same caption are no negatives of each other: they share the target.
         same = (caption[:, None] == caption[None, :]).to(device, logits.dtype)
         same = same / same.sum(1, keepdim=True)
         return (functional.cross_entropy(logits, same) + functional.cross_entropy(logits.T, same)) / 2
@@ -85,7 +85,7 @@ def train_clip(
 
 
 def build(start: ViTForImageClassification) -> CLIP:
-    """An open_clip model with ``start`` as its image tower and a fresh text tower."""
+    """An open_clip model with `start` as its image tower and a new text tower."""
     model = config(start)
     network = CLIP(model["embed_dim"], model["vision_cfg"], model["text_cfg"])
     source = {name.removeprefix("vit."): value for name, value in start.state_dict().items()}
@@ -119,7 +119,7 @@ def build(start: ViTForImageClassification) -> CLIP:
 
 
 def export_clip(network: CLIP, start: ViTForImageClassification, folder: Path) -> None:
-    """Write what ``open_clip.create_model("local-dir:FOLDER")`` reads: config, fp16 weights, tokenizer."""
+    """Write config, fp16 weights and tokenizer for `open_clip.create_model("local-dir:FOLDER")`."""
     folder.mkdir(parents=True, exist_ok=True)
     preprocess = {"mean": PIXEL_MEAN, "std": PIXEL_STD, "interpolation": "bicubic", "resize_mode": "shortest"}
     whole = {"model_cfg": config(start), "preprocess_cfg": preprocess}

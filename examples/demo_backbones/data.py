@@ -1,4 +1,4 @@
-"""The pool of clips the backbones learn from, rendered once from seeds that no study uses."""
+"""The training clips of the backbones, rendered once from seeds that no study uses."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ ATTRIBUTES = ("object", "colour", "background", "size", "motion")
 
 @dataclass(frozen=True)
 class Pool:
-    """Clips with their truth.
+    """Clips with their ground truth.
 
-    ``frames (clip, frame, height, width, rgb) uint8``; ``coverage (clip, frame, row, column) float16`` the
-    object's share of each 8 px patch; ``flow (clip, frame, row, column, 2) float16`` the mean true flow of
-    each patch, px/s; ``attributes (clip, 5) int64`` in the order of :data:`ATTRIBUTES`; one caption per clip.
+    Attributes:
+        frames: (clip, frame, height, width, rgb) uint8.
+        coverage: (clip, frame, row, column) float16, the fraction of each 8 px patch that the object covers.
+        flow: (clip, frame, row, column, 2) float16, mean true flow of each patch, px/s.
+        attributes: (clip, 5) int64, in the order of `ATTRIBUTES`.
+        captions: One per clip.
     """
 
     frames: NDArray[np.uint8]
@@ -40,7 +43,7 @@ class Pool:
     captions: list[str]
 
     def attribute(self, name: str) -> NDArray[np.int64]:
-        """One attribute of every clip ``(clip,)``."""
+        """One attribute of every clip, (clip,)."""
         return self.attributes[:, ATTRIBUTES.index(name)]
 
 
@@ -50,7 +53,7 @@ def scenes(clips: int, seed: int) -> list[world.Scene]:
 
 
 def patches(values: NDArray[Any]) -> NDArray[np.float16]:
-    """Mean over 8 px patches of ``(frame, height, width, ...)``."""
+    """Mean over 8 px patches of (frame, height, width, ...)."""
     frames, height, width = values.shape[:3]
     cells = values.reshape(frames, height // PATCH, PATCH, width // PATCH, PATCH, *values.shape[3:])
     means: NDArray[np.float16] = cells.mean(axis=(2, 4)).astype(np.float16)
@@ -58,7 +61,7 @@ def patches(values: NDArray[Any]) -> NDArray[np.float16]:
 
 
 def make_pool(clips: int, seed: int, folder: Path | None = None) -> Pool:
-    """Render ``clips`` clips; with a ``folder`` they are kept there and read back by the next call."""
+    """Render `clips` clips; with a `folder` they are stored there and read by the next call."""
     shots = scenes(clips, seed)
     attributes = np.array([[getattr(shot, name) for name in ATTRIBUTES] for shot in shots], np.int64)
     captions = [shot.caption() for shot in shots]

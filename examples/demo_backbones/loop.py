@@ -1,4 +1,4 @@
-"""One training loop for all networks: warm-up, cosine decay, averaged weights, resumable checkpoints."""
+"""The training loop of all networks: warm-up, cosine decay, averaged weights, resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Loss = Callable[[np.random.Generator], torch.Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps, AdamW's peak learning rate and weight decay, and what the weight average keeps per step."""
+    """Steps, peak learning rate and weight decay of AdamW, and decay of the weight average per step."""
 
     steps: int
     rate: float
@@ -33,7 +33,7 @@ class Schedule:
     final: float = 0.02
 
     def factor(self, step: int) -> float:
-        """Learning rate at a step over its peak: linear warm-up, then half a cosine down to ``final``."""
+        """Learning rate relative to its peak: linear warm-up, then cosine decay to `final`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
@@ -42,7 +42,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Record:
-    """What a training took: steps, minutes of wall time over all sessions, the last smoothed loss."""
+    """Record of a training: steps, minutes of wall time over all sessions, last smoothed loss."""
 
     steps: int
     minutes: float
@@ -60,12 +60,18 @@ def fit(
     every_s: float = 120.0,
     on_checkpoint: Callable[[Network, Record], None] | None = None,
 ) -> tuple[Network, Record]:
-    """Train ``network`` in place and return a copy with averaged weights, and the record.
+    """Train `network` in place; return a copy with averaged weights, and the record.
 
-    ``loss`` draws its batch from the generator it is given, which depends on ``seed`` and the step alone; it
-    evaluates ``network`` itself. With ``checkpoint`` the state is written there every ``every_s`` seconds and
-    a later call goes on from it. ``share`` shortens the schedule: below 1 the result is a rehearsal, not a
-    trained network. ``on_checkpoint`` is shown the averaged network at those moments.
+    Args:
+        network: The network to train.
+        loss: Draws its batch from the generator it is given, which depends on `seed` and the step only, and
+            evaluates `network`.
+        schedule: Steps and rates.
+        seed: Seed of batches, dropout and sampling.
+        checkpoint: File of the training state, written every `every_s` seconds; a later call resumes from it.
+        share: Fraction of the steps; below 1 for a trial run, which leaves the network untrained.
+        every_s: Seconds between checkpoints.
+        on_checkpoint: Called with the averaged network at each checkpoint.
     """
     schedule = replace(schedule, steps=max(1, round(share * schedule.steps)))
     averaged = copy.deepcopy(network).requires_grad_(False)
