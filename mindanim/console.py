@@ -1,4 +1,4 @@
-"""What the user sees while a stage runs: on stderr, and in the log of the artifact being built."""
+"""Messages while a stage runs: to stderr, and to the log of the artifact being built."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _last_log: Path | None = None
 
 
 def set_verbosity(level: int) -> None:
-    """QUIET shows warnings only, NORMAL what is being done, VERBOSE the details too."""
+    """QUIET shows only warnings, NORMAL what is being done, VERBOSE also the details."""
     global _verbosity
     _verbosity = level
 
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Write everything said inside the block to the file `path` too, whatever the verbosity."""
+    """Also write every message of the block to the file `path`, whatever the verbosity."""
     global _last_log
     with path.open("a", encoding="utf-8") as log:
         _logs.append(log)
@@ -46,32 +46,32 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 def last_log() -> Path | None:
-    """The log written to most recently, for an error message to point at."""
+    """The most recent log file, for an error message to refer to."""
     return _last_log if _last_log is not None and _last_log.exists() else None
 
 
 def say(text: str) -> None:
-    """A line of ordinary news."""
+    """Print an ordinary message."""
     _tell(text, NORMAL)
 
 
 def detail(text: str) -> None:
-    """A line shown with -v only."""
+    """Print a message only with -v."""
     _tell(text, VERBOSE)
 
 
 def step(title: str) -> None:
-    """The heading of the next piece of work."""
+    """Print the heading of the next step."""
     _tell(title, NORMAL, style="bold")
 
 
 def warn(text: str) -> None:
-    """Something the user should know even with -q."""
+    """Print a message that also appears with -q."""
     _tell(f"warning: {text}", QUIET, style="yellow")
 
 
 def log(text: str) -> None:
-    """A text for the log files only."""
+    """Write a text only to the log files."""
     stamp = datetime.now().astimezone().isoformat(timespec="seconds")
     for file in _logs:
         file.write(f"{stamp} {text}\n")
@@ -83,16 +83,18 @@ def progress(work: Iterable[T], description: str) -> Progress[T]: ...
 @overload
 def progress(work: int | None, description: str) -> Progress[None]: ...
 def progress(work: Iterable[Any] | int | None, description: str) -> Progress[Any]:
-    """Follow some work: iterate over the result, or enter it and call `advance`.
+    """Show the progress of some work: iterate over the result, or enter it and call `advance`.
 
-    work: what to iterate over, or the number of steps (None when it is not known).
-    On a terminal this is a bar; otherwise a line every ten seconds.
+    It is a bar on a terminal, and otherwise a line every ten seconds.
+
+    Args:
+        work: What to iterate over, or the number of steps (None if unknown).
     """
     return Progress(work, description)
 
 
 class Progress(Generic[T]):
-    """One piece of work being followed; see `progress`."""
+    """The progress of one piece of work; see `progress`."""
 
     def __init__(self, work: Iterable[T] | int | None, description: str) -> None:
         self.description = description
@@ -105,7 +107,7 @@ class Progress(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         if self._items is None:
-            raise TypeError("progress was given a number of steps: enter it and call advance")
+            raise TypeError("progress has a number of steps: enter it and call advance")
         with self:
             for item in self._items:
                 yield item
@@ -128,7 +130,7 @@ class Progress(Generic[T]):
             _tell(f"{self.description}: {self._done} in {_duration(elapsed)}{self._note}", NORMAL)
 
     def advance(self, steps: int = 1, **shown: float | str) -> None:
-        """Note `steps` more steps as done; `shown` are figures to print beside them (loss=0.12)."""
+        """Count `steps` more steps as done; `shown` are figures to print with them (loss=0.12)."""
         self._done += steps
         if shown:
             self._note = "".join(f", {name} {_figure(value)}" for name, value in shown.items())
@@ -153,7 +155,7 @@ class Progress(Generic[T]):
 
 
 class _Bar:
-    """One bar of the display shared by all; rich allows a single live display at a time."""
+    """One bar of the shared display; rich allows only one live display at a time."""
 
     _display: RichProgress | None = None
     _open = 0

@@ -1,4 +1,4 @@
-"""Errors that say what is wrong, why, and how to fix it, and the exit code each one leads to."""
+"""Errors with what is wrong, why, and a hint, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 
 class MindanimError(Exception):
-    """An error a user can act on.
+    """An error that a user can fix.
 
-    Parameters
-    ----------
-    what: the fact, naming the file, run, clip or option it is about.
-    why: the reason, as far as it is known.
-    hint: what the user can do about it, ideally a command.
+    Args:
+        what: What is wrong, naming the file, run, clip or option.
+        why: The reason, if it is known.
+        hint: What the user can do, preferably a command.
     """
 
     exit_code = 1
@@ -23,7 +22,7 @@ class MindanimError(Exception):
 
 
 class UsageError(MindanimError):
-    """The command line does not make sense (exit code 2)."""
+    """The command line is wrong (exit code 2)."""
 
     exit_code = 2
 
@@ -41,7 +40,7 @@ class InputError(MindanimError):
 
 
 class MissingError(MindanimError):
-    """Weights or an optional dependency are not on this machine (exit code 5)."""
+    """Weights or an optional dependency are missing (exit code 5)."""
 
     exit_code = 5
 
@@ -50,9 +49,9 @@ INTERRUPTED = 130
 
 
 def raise_together(problems: Sequence[MindanimError]) -> None:
-    """Raise one error that reports every problem; do nothing when there is none.
+    """Raise one error that reports every problem; do nothing if there is none.
 
-    The error has the class of the first problem, so that the exit code is the first problem's.
+    The error has the class of the first problem, and hence its exit code.
     """
     if not problems:
         return

@@ -30,14 +30,13 @@ _PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`: auto (the best there is), cpu, cuda, cuda:N or mps.
+    """The device called `name`: auto (the best available), cpu, cuda, cuda:N or mps.
 
-    In a run of several processes each takes the GPU of its local rank.
+    In a run with several processes, each uses the GPU of its local rank.
 
-    Raises
-    ------
-    UsageError: no such kind of device.
-    MissingError: the device is not on this machine.
+    Raises:
+        UsageError: There is no such kind of device.
+        MissingError: This machine does not have the device.
     """
     import torch
 
@@ -65,9 +64,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The floating-point type for frozen networks.
+    """The floating-point type of frozen networks.
 
-    auto is float32 on a CPU, bfloat16 on a GPU that has it, and float16 on other GPUs.
+    auto is float32 on a CPU, bfloat16 on a GPU that supports it, and float16 on other GPUs.
     """
     import torch
 
@@ -83,12 +82,12 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def precision_name(dtype: torch.dtype) -> str:
-    """What --precision calls a floating-point type."""
+    """The name of a floating-point type in --precision."""
     return next(name for name, kind in _PRECISIONS.items() if str(dtype) == f"torch.{kind}")
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory of the device that nothing uses yet."""
+    """Free memory of the device, in bytes."""
     import torch
 
     if device.type == "cuda":
@@ -99,10 +98,13 @@ def free_bytes(device: torch.device) -> int:
 
 
 def main_memory_bytes(root: Path = Path("/")) -> int:
-    """Main memory that can still be taken: what the system calls available, which counts the files' cache,
-    and on Linux no more than the limit of a cluster's job or a container leaves.
+    """Main memory that can still be allocated, in bytes.
 
-    root: of the file system that holds /proc and /sys.
+    This is what the system calls available, which includes the file cache. On Linux it is at most what the
+    limits of a container or of a cluster's job leave.
+
+    Args:
+        root: Root of the file system that contains /proc and /sys.
     """
     import psutil
 
@@ -110,7 +112,7 @@ def main_memory_bytes(root: Path = Path("/")) -> int:
 
 
 def _left_by_limits(root: Path) -> Iterator[int]:
-    """What each control group of this process, and those above it, may still take; both versions of them."""
+    """What this process's control groups and those above them still allow, for both versions of cgroups."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, place = line.split(":", 2)
@@ -133,20 +135,20 @@ def _left_by_limits(root: Path) -> Iterator[int]:
 
 
 def threads() -> int:
-    """CPU threads this process may use: its affinity, or fewer when OMP_NUM_THREADS says so."""
+    """CPU threads this process may use: its affinity, or fewer if OMP_NUM_THREADS says so."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wished = os.environ.get("OMP_NUM_THREADS", "")
     return min(allowed, int(wished)) if wished.isdigit() and int(wished) > 0 else allowed
 
 
 def derived_seed(seed: int, *names: str) -> int:
-    """A 63-bit seed that depends on `seed` and on every name, and on nothing else."""
+    """A 63-bit seed that depends only on `seed` and on every name."""
     text = "\x1f".join((str(seed), *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def clip_generator(seed: int, clip_id: str, purpose: str = "") -> torch.Generator:
-    """A CPU generator of one clip's own: the same noise in any order, batch, resume or shard.
+    """The CPU generator of one clip: the same noise in any order, batch, resumed run or shard.
 
     Draw on the CPU, then move: generators on different devices give different numbers.
     """
@@ -163,17 +165,17 @@ def named_rng(seed: int, *names: str) -> np.random.Generator:
 
 
 def rank() -> int:
-    """This process's number among those that `accelerate launch` started; 0 is the one that writes."""
+    """This process's number among those that `accelerate launch` started; process 0 writes."""
     return int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """How many processes `accelerate launch` started; 1 without it."""
+    """Number of processes that `accelerate launch` started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join_on(device: str) -> None:
-    """Let the processes of a launch meet where they compute: on a CPU also where GPUs are there."""
+    """Connect the processes of a launch on the device they compute on: a CPU even if there are GPUs."""
     if device == "cpu" and world_size() > 1:
         os.environ[_ON_CPU] = "true"
 
@@ -181,8 +183,8 @@ def join_on(device: str) -> None:
 def launched_alone() -> bool:
     """Whether `accelerate launch` was asked for several processes and started only this one.
 
-    Where it finds fewer than two GPUs and was not told --multi_gpu it does so without a word: it names a
-    place for the processes to meet, but gives none of them a rank. Ranks may also come from MPI.
+    With fewer than two GPUs and without --multi_gpu it does so silently: it sets a rendezvous address for the
+    processes, but gives none of them a rank. Ranks may also come from MPI.
     """
     sizes = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ
@@ -190,12 +192,12 @@ def launched_alone() -> bool:
 
 
 def wait_for_all() -> None:
-    """Return when every process of the run has come here; at once in a run of one."""
+    """Return when every process of the run has reached this call; immediately in a single process."""
     if world_size() > 1:
         import torch
         from accelerate import PartialState
 
-        # One process may hash or draw for long while the others wait; the usual limit is ten minutes.
+        # One process may hash or plot for a long time while the others wait; the usual limit is ten minutes.
         on_cpu = not torch.cuda.is_available() or os.environ.get(_ON_CPU, "").lower() in ("1", "true", "yes")
         state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))
         state.wait_for_everyone()
@@ -208,7 +210,7 @@ def version() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, for a manifest. Nothing is imported for it that is not already there."""
+    """Versions and machine, for a manifest. Imports nothing that is not imported already."""
     record: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
