@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import mindanim
-from mindanim.report.words import by_chance
+from mindanim.report.conclusions import by_chance
 
 FLOOR = "shuffled"
 TRAININGS = (mindanim.train_semantic, mindanim.train_structure, mindanim.train_motion)

@@ -1,4 +1,4 @@
-"""A result for people: one HTML file that explains itself, and a table for the terminal."""
+"""Reports of an evaluation: an HTML page, tables in Markdown and LaTeX, a table for the terminal."""
 
 from mindanim.report.page_content import ClipView, Curve
 

@@ -1,11 +1,11 @@
-"""The works that an evaluation rests on, chosen by what was scored and by what the methods text cites."""
+"""References of an evaluation, chosen by its metrics and by what its methods text cites."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-_SCORED: tuple[tuple[tuple[str, ...], str], ...] = (
+_USED: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("videos",),
         "Lu Y, et al. (2025). Animate your thoughts: reconstruction of dynamic natural vision from human "
@@ -87,7 +87,7 @@ _SCORED: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-_SAID: tuple[tuple[str, str], ...] = (
+_CITED: tuple[tuple[str, str], ...] = (
     (
         "Wei & Zou 2019",
         "Wei J, Zou K (2019). EDA: easy data augmentation techniques for boosting performance on text "
@@ -152,12 +152,11 @@ _SAID: tuple[tuple[str, str], ...] = (
 
 
 def bibliography(metrics: dict[str, Any], methods: Sequence[str]) -> list[str]:
-    """References for the content of a metrics.json and the methods text, in the order of their authors'
-    names."""
+    """References for a metrics.json and a methods text, sorted by author."""
     used = [score["id"] for score in metrics["scores"]] + [one["id"] for one in metrics["distribution"]]
     used += ["interval", metrics["dataset"]]
     if metrics["source"] is None:
         used.append("videos")
-    works = {work for keys, work in _SCORED if any(name.startswith(key) for name in used for key in keys)}
+    works = {work for keys, work in _USED if any(name.startswith(key) for name in used for key in keys)}
     text = " ".join(methods)
-    return sorted(works | {work for phrase, work in _SAID if phrase in text})
+    return sorted(works | {work for phrase, work in _CITED if phrase in text})

@@ -1,4 +1,4 @@
-"""Where the reconstructions are good and where not: scores by film segment and by what the captions name."""
+"""Scores by film segment and by the words of the captions: where reconstructions are good and where not."""
 
 from __future__ import annotations
 
@@ -46,9 +46,13 @@ class Mean:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One table: rows are groups of clips.
+    """One table whose rows are groups of clips.
 
-    about: what the groups are. names: of the scores. rows: group, clips, means. overall: the means of all.
+    Attributes:
+        about: What the groups are.
+        names: Names of the scores.
+        rows: Group, number of clips, means.
+        overall: Means over all clips.
     """
 
     about: str
@@ -60,11 +64,15 @@ class Breakdown:
 def breakdowns(
     data: dict[str, Any], per_clip: pd.DataFrame, captions: Sequence[str] | None
 ) -> list[Breakdown]:
-    """Means by film segment, and by the words of the captions, of one score of each group.
+    """Means of one score of each group, by film segment and by the words of the captions.
 
-    captions: one per row of `per_clip`. A word counts when it stands in at least four captions and is missing
-    from as many; the most frequent ones are shown. Groups overlap, and are small: they show where to look,
-    they test nothing.
+    A word is shown if at least four captions contain it and at least four do not, the most frequent first.
+    Groups overlap and are small: exploratory, not a test.
+
+    Args:
+        data: The content of metrics.json.
+        per_clip: One row per clip.
+        captions: One per row of `per_clip`.
     """
     scores = [score for score in data["scores"] if score["id"] in _PREFERRED]
     if not scores:

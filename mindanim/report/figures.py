@@ -1,4 +1,4 @@
-"""Drawings of the report as inline SVG. Colours are CSS classes, so that they follow light and dark."""
+"""Figures of the page as inline SVG. Colours are CSS classes, so that they follow light and dark mode."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
+from mindanim.report.number_format import number
 from mindanim.report.page_content import Curve
-from mindanim.report.words import number
 
 _BAR = (240, 26)
 _PLOT = (420, 204)
@@ -26,7 +26,7 @@ def score_bar(score: dict[str, Any]) -> Markup:
     low, high = _span([value for _, _, values in marks for value in values], score)
 
     def x(value: float) -> float:
-        place = min(1.0, max(0.0, (value - low) / (high - low)))  # an interval may pass the metric's bounds
+        place = min(1.0, max(0.0, (value - low) / (high - low)))  # an interval may exceed the metric's bounds
         return 8 + (width - 16) * (1 - place if score["direction"] == "lower" else place)
 
     parts = [_line("axis", 8, middle, width - 8, middle)]
@@ -40,7 +40,7 @@ def score_bar(score: dict[str, Any]) -> Markup:
 
 
 def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: str, unit: str) -> Markup:
-    """How many permuted frame orders score how much, and what the true one does. unit: of the scores."""
+    """Histogram of the scores of permuted frame orders, with that of the true order. unit: of the scores."""
     width, height = _PLOT
     counts, edges = np.histogram(null, bins=min(40, max(8, round(math.sqrt(len(null))))))
     low, high = _with_room(min(edges[0], value), max(edges[-1], value))
@@ -55,8 +55,8 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
         place = f'x="{x(left):.1f}" y="{base - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
         parts.append(f'<rect class="null" {place}/>')
     parts += _x_axis(low, high, x)
-    parts.append(_below(unit))
-    parts += _upright("true", "label", x(value), f"true order {number(value)}")
+    parts.append(_x_label(unit))
+    parts += _vertical("true", "label", x(value), f"true order {number(value)}")
     free = (_LEFT, "start") if x(value) > width / 2 else (width - _RIGHT, "end")
     parts.append(_text("tick", free[0], _TOP + 9, "← better" if lower_is_better else "→ better", free[1]))
     middle = number(float(np.median(null)))
@@ -65,7 +65,7 @@ def histogram(null: Sequence[float], value: float, lower_is_better: bool, name: 
 
 
 def training_curve(curve: Curve) -> Markup | None:
-    """Training and validation loss over epochs; None when there are fewer than two epochs to draw."""
+    """Training and validation loss by epoch; None with fewer than two epochs."""
     history = curve.history
     drawn = [name for name in _LOSSES if name in history and history[name].notna().sum() > 1]
     if not drawn:
@@ -87,9 +87,9 @@ def training_curve(curve: Curve) -> Markup | None:
         parts.append(_line("grid", _LEFT, y(tick), width - _RIGHT, y(tick)))
         parts.append(_text("tick", _LEFT - 6, y(tick) + 3.5, _round(tick), "end"))
     parts += _x_axis(epochs[0], epochs[-1], x, whole=True)
-    parts.append(_below("epoch"))
+    parts.append(_x_label("epoch"))
     if curve.best_epoch is not None:
-        parts += _upright("kept", "tick", x(curve.best_epoch), f"kept: epoch {curve.best_epoch}")
+        parts += _vertical("kept", "tick", x(curve.best_epoch), f"kept: epoch {curve.best_epoch}")
     for name, column in zip(drawn, values.T, strict=True):
         there = [(x(epoch), y(value)) for epoch, value in zip(epochs, column, strict=True) if value == value]
         points = " ".join(f"{across:.1f},{down:.1f}" for across, down in there)
@@ -100,7 +100,7 @@ def training_curve(curve: Curve) -> Markup | None:
 
 
 def _marks(score: dict[str, Any]) -> list[tuple[str, str, list[float]]]:
-    """(shape, name, values) of everything on a bar, the score itself last and on top."""
+    """(shape, name, values) of everything on a bar; the score comes last, on top."""
     marks: list[tuple[str, str, list[float]]] = []
     if score["ci"] is not None:
         marks.append(("interval", "95 % interval", list(score["ci"])))
@@ -135,14 +135,14 @@ def _outline(kind: str, at: Sequence[float], y: float) -> str:
 
 
 def mark(kind: str) -> Markup:
-    """One mark alone, for the legend."""
+    """A single mark, for the legend."""
     at = [2.0, 20.0] if kind == "interval" else [11.0]
     path = f'<path class="{kind}" d="{_outline(kind, at, 13)}"/>'
     return Markup(f'<svg class="mark" viewBox="0 0 22 26" aria-hidden="true">{path}</svg>')
 
 
 def _span(values: Sequence[float], score: dict[str, Any]) -> tuple[float, float]:
-    """The range of a bar: all its marks and a little room, within the metric's bounds."""
+    """The range of a bar: all its marks and a margin, within the metric's bounds."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.08 * (high - low) or 0.5
     least, most = score.get("bounds") or (None, None)
@@ -164,7 +164,7 @@ def _with_room(low: float, high: float) -> tuple[float, float]:
 
 
 def _x_axis(low: float, high: float, x: Callable[[float], float], whole: bool = False) -> list[str]:
-    """The axis of a plot with its numbers; `whole` keeps those that are integers."""
+    """The x axis with its tick labels; `whole` keeps integers only."""
     width, height = _PLOT
     base = height - _BOTTOM
     ticks = [tick for tick in _ticks(low, high, 6) if not whole or tick == int(tick)]
@@ -172,14 +172,14 @@ def _x_axis(low: float, high: float, x: Callable[[float], float], whole: bool = 
     return [_line("axis", _LEFT, base, width - _RIGHT, base), *numbers]
 
 
-def _below(words: str) -> str:
-    """What the numbers of the axis are."""
+def _x_label(words: str) -> str:
+    """The label of the x axis."""
     width, height = _PLOT
     return _text("tick", (_LEFT + width - _RIGHT) / 2, height - 2, words, "middle")
 
 
-def _upright(line: str, label: str, at: float, words: str) -> list[str]:
-    """An upright line through a plot, with its words on the side that has room."""
+def _vertical(line: str, label: str, at: float, words: str) -> list[str]:
+    """A vertical line through a plot, labelled on the side with more room."""
     width, height = _PLOT
     side = ("end", at - 5) if at > width / 2 else ("start", at + 5)
     return [_line(line, at, _TOP, at, height - _BOTTOM), _text(label, side[1], _TOP + 9, words, side[0])]

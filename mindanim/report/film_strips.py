@@ -1,4 +1,4 @@
-"""Clips inside a page: a film strip per video, which a style sheet plays frame by frame."""
+"""Clips inside a page: one film strip per video, played frame by frame by the style sheet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ _QUALITIES = (90, 70, 45)
 class Strip:
     """All frames of a video side by side in one image.
 
-    source: data URI. frames: how many. width, height: of one frame, px. lossless: whether pixels are exact.
+    Attributes:
+        name: What the video is.
+        source: Data URI.
+        frames: Number of frames.
+        width: Of one frame, px.
+        height: Of one frame, px.
+        lossless: Whether pixels are exact.
     """
 
     name: str
@@ -37,7 +43,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip ready for the page: `main` are truth and reconstruction, `others` what stands beside them."""
+    """A clip ready for the page: `main` is truth and reconstruction, `others` are floors and ceilings."""
 
     view: ClipView
     main: tuple[Strip, Strip]
@@ -45,18 +51,18 @@ class Shown:
 
 
 def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
-    """Encode the clips so that all of them together stay within `budget_bytes`.
+    """Encode clips as WebP strips that together stay within `budget_bytes`.
 
-    Frames larger than 160 px are reduced. Strips are WebP: exact where frames keep their size and each strip
-    keeps to its equal share of the budget, otherwise of the highest quality that does, and if none does,
-    smaller. A video that never moves is one frame.
+    Frames larger than 160 px are downsampled. Each strip has an equal share of the budget: it is lossless if
+    that fits, otherwise of the highest quality that fits, and smaller if none does. A still video is one
+    frame.
     """
     videos = sum(2 + len(view.others) for view in views)
     share = budget_bytes // max(videos, 1)
     made: dict[bytes, Strip] = {}
 
     def encoded(name: str, frames: Frames) -> Strip:
-        key = blake2b(frames.tobytes()).digest()  # the mean image is the same beside every clip
+        key = blake2b(frames.tobytes()).digest()  # the mean image is the same for every clip
         if key not in made:
             made[key] = strip(name, frames, share)
         return replace(made[key], name=name)
@@ -72,7 +78,7 @@ def strips(views: Sequence[ClipView], budget_bytes: int) -> list[Shown]:
 
 
 def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
-    """One video, (frame, height, width, rgb) uint8, as a strip of at most about `budget_bytes` of text."""
+    """One video, (frame, height, width, rgb) uint8, as a strip of about `budget_bytes` of text at most."""
     if (frames == frames[:1]).all():
         frames = frames[:1]
     allowed = budget_bytes * 3 // 4  # base64 writes three bytes as four characters
@@ -85,7 +91,7 @@ def strip(name: str, frames: Frames, budget_bytes: int) -> Strip:
 
 
 def _attempts(frames: Frames) -> Iterator[tuple[Image.Image, int | None]]:
-    """Sheets and a quality (None for exact pixels), the best first."""
+    """Sheets and WebP qualities (None is lossless), best first."""
     largest = max(frames.shape[1:3])
     if largest < LARGEST_PX:
         yield _sheet(frames), None
@@ -96,8 +102,7 @@ def _attempts(frames: Frames) -> Iterator[tuple[Image.Image, int | None]]:
 
 
 def reduced(frames: Frames, side: int = LARGEST_PX) -> Frames:
-    """Frames (frame, height, width, rgb) uint8 no larger than `side` px; a page never shows larger ones, so
-    that clips which wait for it need not be kept at their full size."""
+    """Downsample (frame, height, width, rgb) uint8 to at most `side` px, the largest that a page shows."""
     height, width = frames.shape[1:3]
     factor = side / max(height, width)
     if factor >= 1:
@@ -109,12 +114,12 @@ def reduced(frames: Frames, side: int = LARGEST_PX) -> Frames:
 
 
 def encode_strip(frames: Frames) -> bytes:
-    """The same as the content of a WebP file, without loss but for the reduction to 160 px."""
+    """Frames as the bytes of a WebP file, lossless apart from downsampling to 160 px."""
     return _webp(_sheet(reduced(frames)), None)
 
 
 def read_strip(path: Path, frames: int) -> Frames:
-    """The frames of a strip that `encode_strip` made, (frame, height, width, rgb) uint8."""
+    """Read a strip that `encode_strip` made, as (frame, height, width, rgb) uint8."""
     with Image.open(path) as image:
         sheet = np.asarray(image.convert("RGB"))
     return np.stack(np.split(sheet, frames, axis=1))

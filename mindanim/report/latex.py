@@ -1,4 +1,4 @@
-"""table.tex: the scores as a booktabs table to be read into a paper."""
+"""table.tex: the scores as a booktabs table for a paper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mindanim.report import words
+from mindanim.report import headings, verdicts
+from mindanim.report.number_format import interval, number, quoted_number
 
 _SIGNS = {
     "\\": r"\textbackslash{}",
@@ -23,51 +24,59 @@ _SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%_#${}"},
 }
 _TABLE = str.maketrans(_SIGNS)
-_COLOURS = {"above": "green!40!black", "not above": "red!70!black"} | dict.fromkeys(words.UNJUDGED, "gray")
+_COLOURS = {"above": "green!40!black", "not above": "red!70!black"} | dict.fromkeys(verdicts.UNJUDGED, "gray")
 _WINS = "orange!60!black"
 _HEADS = {"mean-image": "Mean image", "nearest-train": "Nearest"}
 
 
 def table_latex(data: dict[str, Any]) -> str:
-    """The whole of table.tex, from the content of metrics.json."""
-    floors, ceilings = words.floors_there(data["scores"]), words.ceilings_there(data["scores"])
+    """The content of table.tex, from that of metrics.json."""
+    floors, ceilings = verdicts.floors_there(data["scores"]), verdicts.ceilings_there(data["scores"])
     head = ["", "Score", r"95\,\% interval", "$n$", "Chance", "Shuffled"]
     head += [_HEADS.get(name, name.capitalize()) for name in (*floors, *ceilings)]
     rows = [
         (title, [_row(score, floors, ceilings) for score in scores])
-        for title, scores in words.grouped(data["scores"])
+        for title, scores in headings.grouped(data["scores"])
     ]
     subset = rf" \textbf{{Subset: {escape(data['subset'])}.}}" if data["subset"] else ""
     caption = (
-        escape(f"{words.title(data)}: {words.basis(data)}") + subset + r" $\downarrow$: lower is better. "
-        "$n$: clips in which the score is defined. "
-        "The last column says in words and colour whether a score clears its shuffled floor, or which floor "
-        "is reliably better."
+        escape(f"{headings.title(data)}: {headings.basis(data)}")
+        + subset
+        + r" $\downarrow$: lower is better. "
+        "$n$: clips for which the score is defined. "
+        "Last column: whether the score is reliably above its shuffled floor, or which other floor is "
+        "reliably better."
     )
     parts = [tabular("l" + "r" * (len(head) - 1) + "l", [*head, "Floor"], rows)]
     if data["quoted"]:
         parts += [
             r"\par\medskip",
-            rf"\emph{{{words.QUOTED}.}} {escape(data['quoted'][0]['warning'])}\par\medskip",
+            rf"\emph{{{headings.QUOTED}.}} {escape(data['quoted'][0]['warning'])}\par\medskip",
         ]
         names = list(data["quoted"][0]["scores"])
         quoted = [
             [
                 escape(f"{row['method']} ({row['year']}), quoted"),
-                *(escape(words.quoted_number(row["scores"][name])) for name in names),
+                *(escape(quoted_number(row["scores"][name])) for name in names),
             ]
             for row in data["quoted"]
         ]
         parts.append(tabular("l" + "r" * len(names), ["", *map(escape, names)], [("", quoted)]))
-    return table(caption, words.title(data), parts)
+    return table(caption, headings.title(data), parts)
 
 
 def table(caption: str, name: str, parts: Sequence[str]) -> str:
-    """A floating table. caption: LaTeX. name: plain text, from which the label is made."""
+    """A floating table.
+
+    Args:
+        caption: In LaTeX.
+        name: Plain text to make the label from.
+        parts: `tabular`s and the text between them, in LaTeX.
+    """
     label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     lines = [
-        r"% Needs \usepackage{booktabs,graphicx,xcolor}. Shrinks where the text is narrower than the table:",
-        r"% a landscape page or table* keeps it larger. Written by mindanim.",
+        r"% Needs \usepackage{booktabs,graphicx,xcolor}. Scaled down if wider than the text:",
+        r"% use table* or a landscape page for a larger one. Written by mindanim.",
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{caption}}}",
@@ -79,7 +88,7 @@ def table(caption: str, name: str, parts: Sequence[str]) -> str:
 
 
 def tabular(columns: str, head: Sequence[str], groups: Sequence[tuple[str, Sequence[Sequence[str]]]]) -> str:
-    """Rows of LaTeX cells below a head, each group under its title, no wider than the text."""
+    """A `tabular` of LaTeX cells, each group under its title, scaled down to the width of the text."""
     span = len(re.sub(r"@\{[^}]*\}", "", columns))
     lines = [
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
@@ -96,19 +105,19 @@ def tabular(columns: str, head: Sequence[str], groups: Sequence[tuple[str, Seque
 
 
 def standing(score: dict[str, Any]) -> str:
-    """Whether a score clears its floor, in a word or two and in colour."""
-    said = words.standing(score)
-    return rf"\textcolor{{{_COLOURS.get(said, _WINS)}}}{{{escape(said)}}}"
+    """The verdict on a score, in colour."""
+    found = verdicts.standing(score)
+    return rf"\textcolor{{{_COLOURS.get(found, _WINS)}}}{{{escape(found)}}}"
 
 
 def named(score: dict[str, Any]) -> str:
-    """The name of a score, with an arrow where lower is better, and the identifier of its definition."""
+    """The name of a score, an arrow where lower is better, and the identifier of the metric."""
     arrow = r" $\downarrow$" if score["direction"] == "lower" else ""
     return rf"{escape(score['name'])}{arrow} \texttt{{\scriptsize {escape(score['id'])}}}"
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX that prints it."""
+    """Plain text with the special characters of LaTeX escaped."""
     return text.translate(_TABLE)
 
 
@@ -117,7 +126,7 @@ def _row(score: dict[str, Any], floors: Sequence[str], ceilings: Sequence[str]) 
     return [
         named(score),
         _value(score["value"]),
-        escape(words.interval(score["ci"])),
+        escape(interval(score["ci"])),
         str(score["n"]),
         _value(score["chance"]),
         *(_value(floor["value"] if floor else None) for floor in found),
@@ -127,7 +136,7 @@ def _row(score: dict[str, Any], floors: Sequence[str], ceilings: Sequence[str]) 
 
 
 def _value(value: float | None) -> str:
-    return escape(words.number(value))
+    return escape(number(value))
 
 
 def _line(cells: Sequence[str]) -> str:

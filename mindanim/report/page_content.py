@@ -1,4 +1,4 @@
-"""What a report is made of, beside the content of metrics.json."""
+"""What a page shows in addition to metrics.json: clips and training curves."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class ClipView:
 class Curve:
     """The training of one decoder.
 
-    history: one row per validated epoch with columns `epoch`, `train_loss`, `val_loss`; others are ignored.
-    best_epoch: the one whose weights were kept, if that is known.
+    Attributes:
+        name: Kind of decoder.
+        history: One row per validated epoch, with columns `epoch`, `train_loss`, `val_loss`.
+        best_epoch: Epoch whose weights were kept, if known.
     """
 
     name: str

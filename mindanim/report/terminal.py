@@ -1,11 +1,12 @@
-"""The scores as a table for the terminal: 100 columns wide, 80 with less in it, or 126 with more."""
+"""The scores as a table for the terminal: 80, 100 or 126 columns wide."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mindanim.report import words
+from mindanim.report import conclusions, headings, verdicts
+from mindanim.report.number_format import interval, number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,48 +15,52 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDE, WIDTH, NARROW = 126, 100, 80
-_TOLD = ("Not judged", "Order of frames", "Beaten without a brain", "Beaten without a generator")
-_STYLES = {"above": "green", "not above": "red"} | dict.fromkeys(words.UNJUDGED, "dim")
+_REPEATED = ("Not judged", "Frame order", "Beaten without a brain", "Beaten without a generator")
+_STYLES = {"above": "green", "not above": "red"} | dict.fromkeys(verdicts.UNJUDGED, "dim")
 
 
 _COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
-    ("Score", 8, lambda score: words.number(score["value"])),
-    ("95 % interval", 16, lambda score: words.interval(score["ci"])),
-    ("Chance", 7, lambda score: words.number(score["chance"])),
-    ("Shuffled", 8, lambda score: words.number(score["floors"]["shuffled"]["value"])),
-    ("Oracle", 7, lambda score: words.number(score["ceiling"].get("oracle"))),
+    ("Score", 8, lambda score: number(score["value"])),
+    ("95 % interval", 16, lambda score: interval(score["ci"])),
+    ("Chance", 7, lambda score: number(score["chance"])),
+    ("Shuffled", 8, lambda score: number(score["floors"]["shuffled"]["value"])),
+    ("Oracle", 7, lambda score: number(score["ceiling"].get("oracle"))),
 )
-_SPARED = ("Chance", "Oracle")
+_LEFT_OUT_IF_NARROW = ("Chance", "Oracle")
 _LONGEST_VERDICT = len("no-brain wins")
 
 
 def fitting(columns: int) -> int:
-    """How wide the tables are made for a terminal of so many columns."""
+    """The width of the tables in a terminal of `columns` columns."""
     return next((width for width in (WIDE, WIDTH) if columns >= width), NARROW)
 
 
 def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
-    """Every score with its interval, shuffled floor and verdict, and the summary in one sentence.
+    """Every score with its interval, shuffled floor and verdict, above a summary in a few sentences.
 
-    metrics: the content of metrics.json. width: 100 columns, 80 without chance and ceiling, or 126 with the
-    identifiers. Raises InputError for another version of the schema.
+    Args:
+        metrics: The content of metrics.json.
+        width: Columns: 100, 80 (without chance and ceiling) or 126 (with identifiers).
+
+    Raises:
+        InputError: metrics.json has another schema.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    words.check_version(metrics)
+    headings.check_version(metrics)
     table = Table(box=SIMPLE_HEAD, width=width, pad_edge=False, show_edge=False, padding=0)
     table.add_column("Metric", ratio=1, no_wrap=True)
     identified = width >= WIDE
     if identified:
         table.add_column("Identifier", width=WIDE - WIDTH, no_wrap=True, style="dim")
-    shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _SPARED]
+    shown = [column for column in _COLUMNS if width >= WIDTH or column[0] not in _LEFT_OUT_IF_NARROW]
     for name, wide, _ in shown:
         table.add_column(name, justify="right", width=wide, no_wrap=True)
     table.add_column(" Floor", width=1 + _LONGEST_VERDICT, no_wrap=True)
-    for title, scores in words.grouped(metrics["scores"]):
+    for title, scores in headings.grouped(metrics["scores"]):
         table.add_row(Text(title, style="bold"))
         for score in scores:
             cells = (cell(score) for _, _, cell in shown)
@@ -64,23 +69,27 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
     size = f"{metrics['clips']} clips, {metrics['frames']} frames of {high} x {wide} px"
     subset = [Text(f"Subset: {metrics['subset']}", style="yellow")] if metrics["subset"] else []
     return Group(
-        Text(f"{words.title(metrics)}: {size}", style="bold"),
+        Text(f"{headings.title(metrics)}: {size}", style="bold"),
         *subset,
         table,
-        Text(words.headline(metrics["scores"])),
-        *(Text(f"{line.title}: {line.text}") for line in words.summary(metrics) if line.title in _TOLD),
-        *[Text("The identifiers of these metrics are in table.md.", style="dim")] * (not identified),
+        Text(conclusions.headline(metrics["scores"])),
+        *(
+            Text(f"{line.title}: {line.text}")
+            for line in conclusions.summary(metrics)
+            if line.title in _REPEATED
+        ),
+        *[Text("table.md lists the identifiers of these metrics.", style="dim")] * (not identified),
     )
 
 
 def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int = WIDTH) -> Table:
-    """Every difference from the first result with its interval, effect size and corrected p value."""
+    """Differences from the first result, with intervals, effect sizes and Holm-corrected p values."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     first = compared["reference"].iloc[0] if len(compared) else ""
-    title = f"Against {first}, positive is better; p: {words.tests(compared['p_by'])} over blocks"
+    title = f"Difference from {first}, positive is better; p: {headings.tests(compared['p_by'])} over blocks"
     table = Table(
         box=SIMPLE_HEAD,
         width=width,
@@ -92,8 +101,13 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
     )
     table.add_column("Metric", ratio=1, no_wrap=True)
     table.add_column("Result", max_width=16, no_wrap=True)
-    roomy = width >= WIDTH
-    for name, wide in (("Difference", 10), ("95 % interval", 16), *[("Effect", 7)] * roomy, ("p, Holm", 7)):
+    wider = width >= WIDTH
+    for name, wide in (
+        ("Difference", 10),
+        ("95 % interval", 16),
+        *[("Effect", 7)] * wider,
+        ("p, Holm", 7),
+    ):
         table.add_column(name, justify="right", width=wide, no_wrap=True)
     names = {score["id"]: score["name"] for score in metrics["scores"]}
     for row in compared.to_dict("records"):
@@ -102,11 +116,11 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
         style = "" if ends is None or ends[0] <= 0 <= ends[1] else "green" if ends[0] > 0 else "red"
         table.add_row(
             names[row["metric"]],
-            words.label_of(row["other"]),
-            Text(words.number(known["difference"]), style=style),
-            words.interval(ends),
-            *[words.number(known["effect_size"])] * roomy,
-            words.p_value(known["p_holm"]),
+            headings.label_of(row["other"]),
+            Text(number(known["difference"]), style=style),
+            interval(ends),
+            *[number(known["effect_size"])] * wider,
+            p_value(known["p_holm"]),
         )
     return table
 
@@ -120,5 +134,5 @@ def _name(score: dict[str, Any]) -> Text:
 def _standing(score: dict[str, Any]) -> Text:
     from rich.text import Text
 
-    found = words.standing(score)
+    found = verdicts.standing(score)
     return Text(f" {found}", style=_STYLES.get(found, "yellow"))

@@ -1,4 +1,4 @@
-"""A figure of one run's timing: film, clips, volumes, and the volume at which each response is read."""
+"""A figure of one run's timing: film, clips, volumes, and the volumes that responses are read from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ZOOMED = 8
 
 @dataclass(frozen=True)
 class TimedClip:
-    """A clip on the run's clock, seconds after its first volume. split: train or test."""
+    """A clip in seconds after the run's first volume. split: train or test."""
 
     name: str
     split: str
@@ -28,7 +28,7 @@ class TimedClip:
 
 @dataclass(frozen=True)
 class TimedRun:
-    """A run: its title, repetition time, number of volumes, clips in order and lags, in seconds."""
+    """A run: title, repetition time, number of volumes, clips in order, and lags in seconds."""
 
     title: str
     tr_s: float
@@ -38,7 +38,7 @@ class TimedRun:
 
 
 def draw_timing(path: Path, run: TimedRun) -> None:
-    """Write the figure as PNG: above the whole run, below its first clips and the volumes they read."""
+    """Write a PNG: the whole run above; its first clips and the volumes they are read from below."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5), layout="constrained")
@@ -68,7 +68,7 @@ def _draw_whole(axes: Axes, run: TimedRun) -> None:
     axes.axvspan(*used, ymax=0.3, color="black", alpha=0.12, lw=0)
     axes.set_yticks([1.95, 1.15, 0.35], ["film", "clips", "run"])
     axes.set_xlim(min(0.0, first.begin_s) - 0.01 * end_s, max(end_s, last.begin_s + last.duration_s) * 1.01)
-    axes.set_xlabel("seconds after the first volume; darker: where responses are read")
+    axes.set_xlabel("seconds after the first volume; darker: volumes that responses are read from")
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.25), ncols=2, frameon=False, fontsize=8)
     _bare(axes)
 
@@ -119,7 +119,7 @@ def _draw_zoom(axes: Axes, run: TimedRun) -> None:
 
 
 def _films(clips: Sequence[TimedClip]) -> list[tuple[float, float, str]]:
-    """Stretches of a film without a gap: begin, end, film."""
+    """Stretches of a film without gaps: begin, end, film."""
     stretches: list[tuple[float, float, str]] = []
     for clip in clips:
         if stretches and stretches[-1][2] == clip.film and clip.begin_s - stretches[-1][1] < 1e-3:

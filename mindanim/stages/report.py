@@ -70,7 +70,7 @@ def score_tables(evaluation: Artifact, compared: pd.DataFrame | None, columns: i
 
 def scores_of(evaluation: Artifact) -> list[dict[str, Any]]:
     """The scores of metrics.json, each with `standing`: above, not above, or which floor wins."""
-    from mindanim.report.words import standing
+    from mindanim.report.verdicts import standing
 
     return [score | {"standing": standing(score)} for score in evaluation.json("metrics.json")["scores"]]
 
@@ -98,7 +98,7 @@ def write_page(
     """
     from mindanim.report import Curve
     from mindanim.report.breakdown import breakdowns
-    from mindanim.report.html import FILM_MB, write_report
+    from mindanim.report.evaluation_page import FILM_MB, write_report
 
     there = None if isinstance(scene, str) else scene
     lineage = lineage_of(*there.lineage) if there else []
@@ -238,7 +238,7 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: flo
 
 def _write_summary(path: Path, evaluations: Sequence[Artifact]) -> None:
     from mindanim.metrics.comparison import Evaluated, across_subjects, compare
-    from mindanim.report.summary import Summary, latex, markdown, write_summary
+    from mindanim.report.comparison_page import Summary, latex, markdown, write_summary
 
     found = [Evaluated.of(one) for one in evaluations]
     differences = compare(found)

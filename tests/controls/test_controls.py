@@ -16,7 +16,7 @@ import pytest
 
 import mindanim
 from mindanim.artifacts import Workspace
-from mindanim.report import words
+from mindanim.report import conclusions, verdicts
 
 FILMS = {"segments": 5, "clips": 30, "test_segments": 2, "test_clips": 20, "test_repeats": 6}
 SEEDS = (1, 2, 3)
@@ -75,9 +75,9 @@ def test_unrelated_bold_gives_nothing_above_the_floor_in_any_seed(studies: Studi
     decoded = [scores(study)["feature.clip_text.2way"]["value"] for study in found]
     assert max(decoded) < 0.65  # chance .5
     for study in found:
-        said, judged = words.headline(study["scores"]), words.counts(study["scores"])[1]
-        none = f"None of the {judged} scores lies reliably above"
-        assert said.startswith(none) or f"chance alone lifts 0.7 of {judged} on average" in said
+        said, judged = conclusions.headline(study["scores"]), verdicts.counts(study["scores"])[1]
+        none = f"None of the {judged} scores is reliably above"
+        assert said.startswith(none) or f"Expected by chance: 0.7 of {judged}." in said
 
 
 def test_without_motion_the_motion_scores_alone_fall_to_their_floor_in_every_seed(studies: Studies) -> None:

@@ -15,7 +15,7 @@ from mindanim.metrics.families.feature import DecodedFeatures, Latents
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs import test_set as material
 from mindanim.metrics.inputs.correlations import clip_correlations
-from mindanim.report import latex, markdown, words
+from mindanim.report import latex, markdown, verdicts
 from tests.metrics.films import panned, texture
 
 CLIPS, FRAMES, SIZE, DIM = 48, 3, 32, 12
@@ -89,7 +89,7 @@ def test_unrelated_videos_are_not_above_their_floor_in_any_seed(null):
 
 def test_what_is_not_above_its_floor_is_said_so_in_every_table(null):
     for study in null:
-        quiet = sum(words.standing(score) == "not above" for score in study["scores"].values())
+        quiet = sum(verdicts.standing(score) == "not above" for score in study["scores"].values())
         above = [name for name, score in study["scores"].items() if score["above_floor"]]
         assert quiet >= len(study["scores"]) - len(above) - 1
         assert markdown.table_markdown(study["data"]).count("**not above**") == quiet

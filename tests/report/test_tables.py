@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from mindanim.metrics.published_results import quoted
-from mindanim.report import words
+from mindanim.report import verdicts
+from mindanim.report.comparison_page import latex
 from mindanim.report.latex import escape, table_latex
 from mindanim.report.markdown import table_markdown
-from mindanim.report.summary import latex
 from tests.report.inputs import metrics
-from tests.report.test_summary import summary
+from tests.report.test_comparison_page import summary
 
 PDFLATEX = shutil.which("pdflatex")
 HOSTILE = r"50 % of a_b & #1 {$x$} ~ ^ \z <i> “q” |"
@@ -31,7 +31,7 @@ PAPER = r"""\documentclass{article}
 def test_what_does_not_clear_its_floor_is_said_in_words_and_colour() -> None:
     data = metrics()
     text, tex = table_markdown(data), table_latex(data)
-    below = [score for score in data["scores"] if words.standing(score) == "not above"]
+    below = [score for score in data["scores"] if verdicts.standing(score) == "not above"]
     assert [score["id"] for score in below] == ["50way.video"]
     assert text.count("| **not above** |") == tex.count(r"\textcolor{red!70!black}{not above} \\") == 1
     (row,) = [line for line in tex.splitlines() if line.startswith("50-way video class")]
@@ -110,4 +110,4 @@ def test_an_unreliable_distance_is_said_to_be_so() -> None:
         "features": 64, "needed": 2048, "reliable": False, "backbone": None,
         "reference": "", "note": "",
     }  # fmt: skip
-    assert "NO: it needs 2048 clips" in table_markdown(metrics(distribution=[entry]))
+    assert "NO: needs 2048 clips" in table_markdown(metrics(distribution=[entry]))

@@ -1,4 +1,4 @@
-"""The summary in words, number formats, and the table for the terminal."""
+"""The conclusions in sentences, number formats, and the table for the terminal."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from rich.console import Console
 
 from mindanim.errors import InputError
 from mindanim.metrics.families.catalogue import catalogue
-from mindanim.report import words
+from mindanim.report import conclusions, headings, verdicts
+from mindanim.report.number_format import interval, number
 from mindanim.report.terminal import WIDE, fitting, score_table
 from tests.metrics.test_registry import setting
 from tests.report.inputs import floor, metrics, score
 
 
 def text_of(data: dict, title: str) -> str:
-    (line,) = [line for line in words.summary(data) if line.title == title]
+    (line,) = [line for line in conclusions.summary(data) if line.title == title]
     return line.text
 
 
 def test_the_headline_counts_only_scores_that_look_at_the_truth() -> None:
     scores = metrics()["scores"]
-    assert words.headline(scores).startswith("7 of 8 scores"), (
+    assert conclusions.headline(scores).startswith("7 of 8 scores"), (
         "not the consistency, nor the one without a value"
     )
-    assert words.headline([scores[0]]).startswith("All 1 scores lies reliably above")
-    assert words.headline([scores[2]]).startswith("None of the 1 scores")
-    assert words.headline([]) == "No score here has a floor to stand against."
+    assert conclusions.headline([scores[0]]).startswith("All 1 scores is reliably above")
+    assert conclusions.headline([scores[2]]).startswith("None of the 1 scores")
+    assert conclusions.headline([]) == "No score has a floor to compare it with."
 
 
 def test_the_headline_says_how_many_are_above_by_chance_and_whether_any_is_left_corrected() -> None:
@@ -38,42 +39,47 @@ def test_the_headline_says_how_many_are_above_by_chance_and_whether_any_is_left_
     null.append(score("lucky", "Lucky", "pixel", 0.3, 0.27))
     for one in null:
         one["floors"]["shuffled"]["p_holm"] = 1.0
-    assert words.headline(null) == (
-        "1 of 29 scores lies reliably above what the same videos reach when they are paired with other "
-        "clips; chance alone lifts 0.7 of 29 on average. "
-        "No p value stays below .05 when corrected for their number (Holm)."
+    assert conclusions.headline(null) == (
+        "1 of 29 scores is reliably above the shuffled floor, the score of the same videos paired with other "
+        "clips. Expected by chance: 0.7 of 29. No p value stays below .05 after Holm's correction for their "
+        "number."
     )
-    assert text_of(metrics(scores=null), "How it looked").startswith(
-        "1 of 29 scores are above the floor (by chance 0.7); not"
+    assert text_of(metrics(scores=null), "Appearance").startswith(
+        "1 of 29 scores is above the floor (expected by chance: 0.7). Not above: “"
     )
     null[-1]["floors"]["shuffled"]["p_holm"] = 0.05
-    assert words.headline(null).endswith("chance alone lifts 0.7 of 29 on average.")
+    assert conclusions.headline(null).endswith("Expected by chance: 0.7 of 29.")
     for one in null:
         one["floors"]["shuffled"]["p_holm"] = None
-    assert words.headline(null).endswith("on average."), "what was not tested is not said to have failed"
+    assert conclusions.headline(null).endswith("0.7 of 29."), "what was not tested is not said to have failed"
 
 
 def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
     alone = score("ssim.rgb7", "SSIM", "pixel", 0.7, 0.2)
     alone["floors"]["shuffled"] |= {"ci": None, "above": False}
     unpaired = score("psnr.db", "PSNR", "pixel", 20.0, None)
-    assert [words.standing(one) for one in (alone, unpaired)] == ["no interval", "no floor"]
-    assert "the clips are one block" in words.headline([alone])
-    assert words.counts([alone, unpaired, *metrics()["scores"]]) == (7, 8)
-    said = [line.text for line in words.summary(metrics(scores=[alone, unpaired])) if line.tone == "bad"]
+    assert [verdicts.standing(one) for one in (alone, unpaired)] == ["no interval", "no floor"]
+    assert "all clips are in one block" in conclusions.headline([alone])
+    assert verdicts.counts([alone, unpaired, *metrics()["scores"]]) == (7, 8)
+    said = [
+        line.text for line in conclusions.summary(metrics(scores=[alone, unpaired])) if line.tone == "bad"
+    ]
     assert "--set block_clips=N" in said[-1] and "to pair them with" in said[-2]
 
 
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
     data = metrics()
-    seen = text_of(data, "What was seen")
-    assert seen == "2 of 3 scores are above the floor (by chance 0.1); not “50-way video class”."
-    assert text_of(data, "How it looked") == "all 2 scores are above the floor."
-    assert text_of(data, "How it moved") == "all 2 scores are above the floor.", "without the consistency"
+    seen = text_of(data, "Semantic content")
+    assert (
+        seen
+        == "2 of 3 scores are above the floor (expected by chance: 0.1). Not above: “50-way video class”."
+    )
+    assert text_of(data, "Appearance") == "all 2 scores are above the floor."
+    assert text_of(data, "Motion") == "all 2 scores are above the floor.", "without the consistency"
     none = metrics(scores=[score(f"m{n}", f"M{n}", "pixel", 0.3, 0.3) for n in range(9)])
-    assert text_of(none, "How it looked") == "none of 9 scores is above the floor."
+    assert text_of(none, "Appearance") == "none of 9 scores is above the floor."
     none["scores"].append(score("m", "M", "pixel", 0.3, 0.1))
-    assert text_of(none, "How it looked").endswith("not “M0”, “M1”, “M2”, “M3” and 5 more.")
+    assert text_of(none, "Appearance").endswith("Not above: “M0”, “M1”, “M2”, “M3” and 5 more.")
 
 
 def test_what_needs_no_brain_and_scores_better_is_named() -> None:
@@ -82,40 +88,42 @@ def test_what_needs_no_brain_and_scores_better_is_named() -> None:
     assert "held still scores better in “End-point error”" in text, "a lower error is better"
     assert "PSNR" not in text
     near = [score("ssim.rgb7", "SSIM", "pixel", 0.4, 0.3, gray=0.41)]
-    near_lines = [line.title for line in words.summary(metrics(scores=near))]
+    near_lines = [line.title for line in conclusions.summary(metrics(scores=near))]
     assert "Beaten without a brain" not in near_lines, "a difference within its interval is none"
     best = [score("ssim.rgb7", "SSIM", "pixel", 0.5, 0.3, gray=0.4)]
     assert not [
-        line for line in words.summary(metrics(scores=best)) if line.title == "Beaten without a brain"
+        line for line in conclusions.summary(metrics(scores=best)) if line.title == "Beaten without a brain"
     ]
 
 
 def test_a_result_is_named_by_its_label_beside_others_of_the_subject() -> None:
     names = ["sub-01 seed2", "sub-01", "mine", "foreign"]
-    assert [words.label_of(name) for name in names] == ["seed2", "no label", "mine", "foreign"]
+    assert [headings.label_of(name) for name in names] == ["seed2", "no label", "mine", "foreign"]
 
 
 def test_every_floor_is_named_with_its_value_and_whether_it_wins() -> None:
     by_id = {entry["id"]: entry for entry in metrics()["scores"]}
-    assert words.beside(by_id["ssim.rgb7"]) == [
+    assert verdicts.other_floors(by_id["ssim.rgb7"]) == [
         ("mean", 0.45, True),
         ("gray", 0.47, True),
         ("frozen", 0.405, False),
     ]
-    consistency = words.beside(by_id["clip_pcc.adjacent"])
+    consistency = verdicts.other_floors(by_id["clip_pcc.adjacent"])
     assert consistency == [("frozen", 1.0, False)], "a score that never looks at the truth cannot be beaten"
 
 
 def test_the_order_of_frames_is_judged_by_its_p_value() -> None:
     data = metrics()
-    assert "agrees better with the truth than 999 shuffled ones" in text_of(data, "Order of frames")
+    assert "matches the truth better than 999 shuffled orders" in text_of(data, "Frame order")
     data["motion_test"]["flow.corr"]["p_set"] = 0.2
-    assert "no evidence that motion was decoded" in text_of(data, "Order of frames")
-    assert not [line for line in words.summary(metrics(motion_test=None)) if line.title == "Order of frames"]
+    assert "no evidence that motion was decoded" in text_of(data, "Frame order")
+    assert not [
+        line for line in conclusions.summary(metrics(motion_test=None)) if line.title == "Frame order"
+    ]
 
 
 def test_a_subset_is_said() -> None:
-    assert "test1-0001" in text_of(metrics(subset="1 of 120 clips: test1-0001"), "A subset")
+    assert "test1-0001" in text_of(metrics(subset="1 of 120 clips: test1-0001"), "Subset")
 
 
 def test_metrics_of_another_schema_are_refused() -> None:
@@ -137,12 +145,12 @@ def test_metrics_of_another_schema_are_refused() -> None:
     ],
 )
 def test_numbers_read_well_in_a_column(value: float | None, expected: str) -> None:
-    assert words.number(value) == expected
+    assert number(value) == expected
 
 
 @given(st.floats(-1e6, 1e6))
 def test_a_printed_number_is_the_number(value: float) -> None:
-    shown = float(words.number(value).replace("−", "-").replace(",", ""))
+    shown = float(number(value).replace("−", "-").replace(",", ""))
     assert shown == pytest.approx(value, rel=5.1e-3, abs=5.1e-4)
 
 
@@ -153,7 +161,7 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     data["scores"][0]["name"] = "A metric with quite a long name that must not break the line"
     data["scores"][0]["floors"]["shuffled"] = floor(None, None)
     data["scores"][1]["floors"]["no-brain"] = floor(0.9, -0.1)
-    assert words.standing(data["scores"][1]) == "no-brain wins", "the longest there is"
+    assert verdicts.standing(data["scores"][1]) == "no-brain wins", "the longest there is"
     Console(file=out, width=width, color_system=None).print(score_table(data, width))
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= min(columns, WIDE)
@@ -162,9 +170,9 @@ def test_the_terminal_table_fits_and_holds_every_score(columns: int) -> None:
     assert "Subset: 12 of 120 clips" in lines
     for entry in data["scores"][1:]:
         (line,) = [line for line in lines if line.strip().startswith(entry["name"])]
-        assert words.number(entry["value"]) in line
-        assert words.interval(entry["ci"]) in line
-        assert line.rstrip().endswith(words.standing(entry))
+        assert number(entry["value"]) in line
+        assert interval(entry["ci"]) in line
+        assert line.rstrip().endswith(verdicts.standing(entry))
 
 
 @pytest.mark.parametrize("width", [100, 80])
@@ -184,4 +192,4 @@ def test_the_nearest_training_clip_needs_a_brain_but_no_generator() -> None:
     data["scores"][0]["floors"]["nearest-train"] = floor(0.95, -0.06)
     assert "nearest" in text_of(data, "Beaten without a generator")
     assert "nearest" not in text_of(data, "Beaten without a brain")
-    assert words.standing(data["scores"][0]) == "nearest wins"
+    assert verdicts.standing(data["scores"][0]) == "nearest wins"

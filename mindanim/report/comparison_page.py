@@ -1,4 +1,4 @@
-"""Several evaluations on one page: subjects, labels, and their differences clip by clip."""
+"""A page, and tables, that compare several evaluations clip by clip."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindanim.report import words
+from mindanim.report import conclusions, headings, verdicts
 from mindanim.report.latex import escape, named, standing, table, tabular
 from mindanim.report.markdown import grid
+from mindanim.report.number_format import interval, number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_PAGE = Path(__file__).parent / "page"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What stands on the page.
+    """The content of the page.
 
-    runs: name and content of metrics.json of each, all comparable. differences: `metrics.compare.compare` of
-    all with the first. across: label -> `metrics.compare.across_subjects` of the runs that have it.
-    provenance: one flat record per evaluation, all with the same fields.
+    Attributes:
+        runs: Name and metrics.json of each evaluation, all comparable.
+        differences: `metrics.comparison.compare` of all with the first.
+        across: Label -> `metrics.comparison.across_subjects` of the evaluations with that label.
+        provenance: One flat record per evaluation, all with the same fields.
     """
 
     runs: Sequence[tuple[str, dict[str, Any]]]
@@ -37,19 +40,23 @@ def write_summary(path: Path, summary: Summary) -> None:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
-    page = environment.get_template("summary.html").render(
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "p": p_value,
+    }
+    page = environment.get_template("comparison.html").render(
         title=title(summary),
         runs=summary.runs,
         groups=_groups(summary),
-        standing=words.standing,
-        counts=[(name, *words.counts(data["scores"])) for name, data in summary.runs],
-        by_chance=words.by_chance,
+        standing=verdicts.standing,
+        counts=[(name, *verdicts.counts(data["scores"])) for name, data in summary.runs],
+        by_chance=conclusions.by_chance,
         provenance=summary.provenance,
         differences=_records(summary.differences),
-        tests=words.tests(summary.differences["p_by"]),
+        tests=headings.tests(summary.differences["p_by"]),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},
         first=summary.runs[0][1],
@@ -60,12 +67,12 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def title(summary: Summary) -> str:
-    """The dataset and how many results are compared."""
+    """The dataset and the number of results."""
     return f"{summary.runs[0][1]['dataset']}: {len(summary.runs)} results compared"
 
 
 def markdown(summary: Summary) -> str:
-    """The scores of all runs, the means over subjects and the differences, as Markdown tables."""
+    """All scores, means over subjects and differences, as Markdown tables."""
     names = [name for name, _ in summary.runs]
     parts = [f"# {title(summary)}"]
     if (part := summary.runs[0][1]["subset"]) is not None:
@@ -74,43 +81,43 @@ def markdown(summary: Summary) -> str:
         body = [
             [
                 f"{first['name']} `{first['id']}`",
-                words.number(first["chance"]),
+                number(first["chance"]),
                 *(_cell(score) for score in scores),
             ]
             for first, scores in rows
         ]
         parts += [f"## {heading}", grid(["Metric", "Chance", *names], body)]
     parts.append(
-        "In parentheses: 95 % interval, and the shuffled floor. "
-        "*Not above*: the score does not clear its shuffled floor. *Gray wins*: it does, and yet a gray "
-        "image is reliably better; so with the other floors."
+        "In parentheses: 95 % interval and shuffled floor. *Not above*: the score is not reliably above its "
+        "shuffled floor. *Gray wins*: it is, but a gray image is reliably better; likewise for other floors."
     )
     for label, means in summary.across.items():
         head = ["Metric", "Mean", "SE over subjects", "95 % (t)", "Shuffled", "Above floor", "p", "p (Holm)"]
         body = [
             [
                 f"`{row['metric']}`",
-                words.number(row["value"]),
-                words.number(row["se"]),
-                words.interval(_ends(row)),
-                words.number(row["shuffled"]),
+                number(row["value"]),
+                number(row["se"]),
+                interval(_ends(row)),
+                number(row["shuffled"]),
                 f"{row['above']} of {row['subjects']}",
-                words.p_value(row["p"]),
-                words.p_value(row["p_holm"]),
+                p_value(row["p"]),
+                p_value(row["p_holm"]),
             ]
             for row in _records(means)
         ]
         parts += [f"## Over subjects{f', {label}' if label else ''}", grid(head, body)]
+    tests = headings.tests(summary.differences["p_by"])
     head = ["Metric", "Result", "Difference", "95 %", "Effect size", "p", "p (Holm)", "n"]
     body = [
         [
             f"`{row['metric']}`",
             row["other"],
-            words.number(row["difference"]),
-            words.interval(_ends(row)),
-            words.number(row["effect_size"]),
-            words.p_value(row["p"]),
-            words.p_value(row["p_holm"]),
+            number(row["difference"]),
+            interval(_ends(row)),
+            number(row["effect_size"]),
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
             str(row["n"]),
         ]
         for row in _records(summary.differences)
@@ -118,47 +125,44 @@ def markdown(summary: Summary) -> str:
     parts += [
         f"## Differences from {names[0]}, positive is better",
         grid(head, body),
-        f"p: {words.tests(summary.differences['p_by'])} over blocks, two-sided. {coarse(summary)}".rstrip(),
+        f"p: {tests} over blocks, two-sided. {coarse(summary)}".rstrip(),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def coarse(summary: Summary) -> str:
-    """What keeps the p values of the differences from being small; empty where nothing does."""
+    """Why p values of differences cannot be small here; empty if they can."""
     return "With one block no p value can be below 1." if summary.runs[0][1]["blocks"] == 1 else ""
 
 
 def latex(summary: Summary) -> str:
-    """The scores of all runs as a booktabs table; each with its floor, and whether it clears it."""
+    """All scores as a booktabs table, each with its shuffled floor and verdict."""
     names = [rf"\multicolumn{{3}}{{c}}{{{escape(name)}}}" for name, _ in summary.runs]
     groups = [
         (
             heading,
-            [
-                [named(one), escape(words.number(one["chance"])), *map(_tex_cells, scores)]
-                for one, scores in rows
-            ],
+            [[named(one), escape(number(one["chance"])), *map(_tex_cells, scores)] for one, scores in rows],
         )
         for heading, rows in _groups(summary)
     ]
     first = summary.runs[0][1]
-    caption = escape(f"{title(summary)}. {words.basis(first)}")
+    caption = escape(f"{title(summary)}. {headings.basis(first)}")
     if first["subset"]:
         caption += rf" \textbf{{Subset: {escape(first['subset'])}.}}"
     caption += (
         r" $\downarrow$: lower is better. $\pm$: standard error. In parentheses: the shuffled floor. "
-        "In words and colour: whether a score clears it."
+        "In words and colour: whether the score is reliably above it."
     )
     columns = "lr" + r"r@{\ }r@{\ }l" * len(names)
     return table(caption, title(summary), [tabular(columns, ["", "Chance", *names], groups)])
 
 
 def _tex_cells(score: dict[str, Any]) -> str:
-    """Three cells, so that values stand below each other: the value, its floor, and what there is to say."""
-    error = "" if score["se"] is None else rf" $\pm$ {escape(words.number(score['se']))}"
-    floor = escape(words.number(score["floors"]["shuffled"]["value"]))
-    said = "" if words.standing(score) in ("above", words.NO_VALUE) else standing(score)
-    return f"{escape(words.number(score['value']))}{error} & ({floor}) & {said}"
+    """Three cells, so that values align: the value, its floor, and the verdict unless it is plain."""
+    error = "" if score["se"] is None else rf" $\pm$ {escape(number(score['se']))}"
+    floor = escape(number(score["floors"]["shuffled"]["value"]))
+    verdict = "" if verdicts.standing(score) in ("above", verdicts.NO_VALUE) else standing(score)
+    return f"{escape(number(score['value']))}{error} & ({floor}) & {verdict}"
 
 
 def _groups(summary: Summary) -> list[tuple[str, list[tuple[dict[str, Any], list[dict[str, Any]]]]]]:
@@ -166,7 +170,7 @@ def _groups(summary: Summary) -> list[tuple[str, list[tuple[dict[str, Any], list
     tables = [{score["id"]: score for score in data["scores"]} for _, data in summary.runs]
     return [
         (heading, [(score, [table[score["id"]] for table in tables]) for score in scores])
-        for heading, scores in words.grouped(summary.runs[0][1]["scores"])
+        for heading, scores in headings.grouped(summary.runs[0][1]["scores"])
     ]
 
 
@@ -183,12 +187,12 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _cell(score: dict[str, Any]) -> str:
-    standing = words.standing(score)
-    if standing == words.NO_VALUE:
-        return words.number(None)
+    standing = verdicts.standing(score)
+    if standing == verdicts.NO_VALUE:
+        return number(None)
     mark = "" if standing == "above" else f", *{standing}*"
-    floor = words.number(score["floors"]["shuffled"]["value"])
-    return f"{words.number(score['value'])} ({words.interval(score['ci'])}; {floor}){mark}"
+    floor = number(score["floors"]["shuffled"]["value"])
+    return f"{number(score['value'])} ({interval(score['ci'])}; {floor}){mark}"
 
 
 def _ends(row: dict[str, Any]) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""report.html: one file that opens anywhere, without a network, and explains itself."""
+"""report.html: one self-contained page per evaluation that needs no network."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindanim.report import figures, words
+from mindanim.report import conclusions, figures, headings, verdicts
 from mindanim.report.bibliography import bibliography
 from mindanim.report.breakdown import Breakdown
 from mindanim.report.film_strips import Shown, strips
+from mindanim.report.number_format import interval, number, p_value, quoted_number
 from mindanim.report.page_content import ClipView, Curve
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_PAGE = Path(__file__).parent / "page"
+_TEMPLATES = Path(__file__).parent / "templates"
 FILM_MB = 14.0
 _HIGHLIGHTS = 3
 PLACES = ("Best", "Median", "Worst")
@@ -57,35 +58,52 @@ def write_report(
 ) -> None:
     """Write a self-contained page: summary, clips, scores, motion test, training, audit, methods.
 
-    metrics: the content of metrics.json. per_clip: its table, one row per clip with `clip_id`, `segment` and
-    a column per metric identifier. clips: those to be shown. provenance: one flat record per artifact.
-    software: sentences on the environments they were made in.
-    findings: records with `text`, beside those in `metrics["audit"]`.
-    fps: frames per second of the films, at which clips are played; None plays them at 4 Hz and says so.
-    score_name: the name of `ClipView.score`. ablations: `metrics.compare.compare` with other evaluations.
-    film_mb: megabytes that the clips may take together; they are compressed until they do.
+    Args:
+        path: The file to write.
+        metrics: The content of metrics.json.
+        per_clip: One row per clip, with `clip_id`, `segment` and a column per metric identifier.
+        clips: Clips to show.
+        curves: Training curves of the decoders.
+        provenance: One flat record per artifact.
+        methods: Sentences of the methods section.
+        findings: Records with `text`, in addition to those in `metrics["audit"]`.
+        software: Sentences on the environments that the artifacts were made in.
+        fps: Frames per second to play clips at; None plays them at 4 Hz and says so.
+        score_name: Name of `ClipView.score`.
+        ablations: `metrics.comparison.compare` with each of the other evaluations.
+        breakdowns: Mean scores of groups of clips.
+        film_mb: Megabytes for all clips together; they are compressed to fit.
 
-    Raises InputError when the metrics were written by another version of the schema.
+    Raises:
+        InputError: metrics.json has another schema.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    words.check_version(metrics)
+    headings.check_version(metrics)
     environment = Environment(
-        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": words.number, "interval": words.interval, "p": words.p_value}
-    environment.filters |= {"quoted": words.quoted_number, "short": words.short, "label": words.label_of}
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "p": p_value,
+    }
+    environment.filters |= {
+        "quoted": quoted_number,
+        "short": verdicts.short,
+        "label": headings.label_of,
+    }
     environment.filters["columns"] = _columns
     drawn = [(curve, figures.training_curve(curve)) for curve in curves]
-    page = environment.get_template("report.html").render(
-        title=words.title(metrics),
+    page = environment.get_template("evaluation.html").render(
+        title=headings.title(metrics),
         metrics=metrics,
-        headline=words.headline(metrics["scores"]),
-        summary=words.summary(metrics),
-        floors=words.FLOORS,
-        ceilings=words.CEILINGS,
+        headline=conclusions.headline(metrics["scores"]),
+        summary=conclusions.summary(metrics),
+        floors=verdicts.FLOORS,
+        ceilings=verdicts.CEILINGS,
         ablations=_ablations(ablations, metrics["scores"]),
-        tests=words.tests(name for table in ablations for name in table["p_by"]),
+        tests=headings.tests(name for table in ablations for name in table["p_by"]),
         breakdowns=breakdowns,
         bibliography=bibliography(metrics, methods),
         groups=_groups(metrics["scores"]),
@@ -109,20 +127,22 @@ def write_report(
 
 
 def _columns(films: int) -> int:
-    """In how many columns to put the small films of a clip: two rows of them where there are many."""
+    """Number of columns for the small films of a clip; more than five go in two rows."""
     return max(4, films if films <= _IN_A_ROW else math.ceil(films / 2))
 
 
 def _groups(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Title and rows of each group of scores, each row with its bar."""
-    return [(title, [score | _cells(score) for score in members]) for title, members in words.grouped(scores)]
+    return [
+        (title, [score | _cells(score) for score in members]) for title, members in headings.grouped(scores)
+    ]
 
 
 def _cells(score: dict[str, Any]) -> dict[str, Any]:
     return {
         "bar": figures.score_bar(score),
-        "verdict": words.standing(score),
-        "beside": words.beside(score),
+        "verdict": verdicts.standing(score),
+        "other_floors": verdicts.other_floors(score),
     }
 
 
@@ -148,8 +168,7 @@ def _sections(clips: Sequence[ClipView], film_mb: float, there: int) -> list[tup
 def _ablations(
     tables: Sequence[pd.DataFrame], scores: Sequence[dict[str, Any]]
 ) -> list[tuple[dict[str, Any], list[dict[str, Any] | None]]]:
-    """One row per score of the first ones of each group: the score, and its difference in every other
-    evaluation."""
+    """Selected scores, each with its difference in every other evaluation."""
     if not tables:
         return []
     found: list[dict[str, dict[str, Any]]] = [
@@ -173,7 +192,7 @@ def _placed(shown: Sequence[Shown], drawn: bool) -> list[tuple[str, list[Shown]]
 
 
 def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry per measure and set of clips for which the frame-order test was computed."""
+    """One entry per measure and set of clips that the frame-order test was computed for."""
     test = metrics.get("motion_test") or {}
     entries = []
     for measure, name, lower, unit in (
@@ -193,7 +212,7 @@ def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _per_clip(per_clip: pd.DataFrame, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Head and rows of the table of clips: the first scores of each group, at most ten."""
+    """Head and rows of the table of clips: the first scores of each group, ten at most."""
     by_group: dict[str, list[dict[str, Any]]] = {}
     for score in scores:
         if score["id"] in per_clip:
@@ -208,7 +227,7 @@ def _per_clip(per_clip: pd.DataFrame, scores: Sequence[dict[str, Any]]) -> dict[
 
 
 def _networks(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The networks that scores look through: name, sha256, and the identifiers of those scores."""
+    """The networks that scores depend on: name, sha256, and the identifiers of those scores."""
     found: dict[str, dict[str, Any]] = {}
     for score in scores:
         if (network := score["backbone"]) is not None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from mindanim.report.breakdown import breakdowns
-from mindanim.report.summary import Summary, latex, markdown, write_summary
+from mindanim.report.comparison_page import Summary, latex, markdown, write_summary
 from tests.report.inputs import metrics, per_clip
-from tests.report.test_html import CHROMIUM
+from tests.report.test_evaluation_page import CHROMIUM
 
 
 def differences(data: dict, other: str) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from PIL import Image
 
 from mindanim.report import ClipView
 from mindanim.report.bibliography import bibliography
+from mindanim.report.evaluation_page import write_report
 from mindanim.report.figures import score_bar, training_curve
 from mindanim.report.film_strips import LARGEST_PX, strip, strips
-from mindanim.report.html import write_report
 from tests.report.inputs import (
     FRAMES,
     SIDE,
@@ -85,7 +85,7 @@ def decoded(source: str) -> np.ndarray:
 
 def test_every_part_of_the_result_is_on_the_page(page: Page) -> None:
     text = " ".join(page.words.split())
-    assert "7 of 8 scores lie reliably above" in text
+    assert "7 of 8 scores are reliably above" in text
     for entry in metrics()["scores"]:
         assert entry["name"] in text
         assert entry["id"] in text
@@ -94,13 +94,13 @@ def test_every_part_of_the_result_is_on_the_page(page: Page) -> None:
         "3 test clips look like training clips.",
         "Run test2_9 is 10 s late <dropped>.",
         "Responses were z-scored with training statistics.",
-        "nearest-train is not here: training frames are not kept.",
+        "nearest-train is missing: training frames are not kept.",
         "Played at 4 frames per second, the speed of the film.",
         "120 clips, 999 orders: p = 0.001 for the set",
-        "Played backwards −0.110; forwards over backwards p = 0.001",
+        "Played backwards: −0.110; forwards against backwards: p = 0.001",
         "mean 0.450 wins · gray 0.470 wins · frozen 0.405",
         "made with Python 3",
-        "Motion: no curve, for it was not trained over several epochs.",
+        "Motion: no curve, because it was not trained over several epochs.",
         "a large red box over <the> sea & sky 3",
     ):
         assert words in text, words
@@ -219,7 +219,7 @@ def test_clips_from_elsewhere_are_not_said_to_have_been_audited(tmp_path: Path) 
     clean = {"audit": [], "source": {"layout": "plain"}}
     write_report(tmp_path / "page.html", **report_arguments(metrics=metrics(**clean), findings=[]))
     text = Page((tmp_path / "page.html").read_text(encoding="utf-8")).words
-    assert "could not be looked at" in text and "Nothing was found that" not in text
+    assert "could not be checked" in text and "No stage found anything" not in text
 
 
 def test_a_decoder_without_epochs_has_no_curve() -> None:
@@ -240,7 +240,7 @@ def test_a_poor_result_makes_a_page_too(tmp_path: Path) -> None:
     write_report(tmp_path / "bare.html", **report_arguments(metrics=bare, per_clip=per_clip(5), **empty))
     words = " ".join(Page((tmp_path / "bare.html").read_text(encoding="utf-8")).words.split())
     assert "simulated, subject 1, seed2" in words
-    assert "Nothing was found that would put these numbers in doubt." in words
+    assert "No stage found anything that puts these scores in doubt." in words
     assert "Subset: 5 of 120 clips" in words
 
 
