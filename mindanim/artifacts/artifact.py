@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mindanim.config.names import MAKER
+from mindanim.config.run_options import DEFAULT_WORK
 from mindanim.errors import InputError
 from mindanim.vocabulary.words import unknown
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-MANIFEST = "manifest.json"
+MANIFEST, CONFIG = "manifest.json", "config.toml"
 SCHEMA_VERSION = 2
 
 
@@ -140,12 +141,10 @@ class Artifact:
 
     @property
     def command(self) -> str:
-        """The command that makes this artifact again."""
-        words = ["mindanim", MAKER.get(self.kind, self.kind)]
-        for option in ("dataset", "subject", "label"):
-            if self.manifest.get(option):
-                words += [f"--{option}", str(self.manifest[option])]
-        return " ".join([*words, "--force"])
+        """The command that makes this artifact again, with the same options."""
+        work = self.path.parents[1 if self.manifest["subject"] is None else 2]
+        words = ["mindanim", self.manifest["stage"], "--config", str(self.path / CONFIG), "--force"]
+        return shlex.join(words + (["--work", str(work)] if work != DEFAULT_WORK else []))
 
     def _hint(self) -> str:
         return f"Make it again: {self.command}"

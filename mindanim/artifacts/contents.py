@@ -1,4 +1,4 @@
-"""What lies in an artifact of each kind: the contract between the stages."""
+"""The files of each kind of artifact: the contract between the stages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from mindanim.artifacts.artifact import Artifact
 
 @dataclass(frozen=True)
 class Content:
-    """One output; its name may be a pattern. always: whether every artifact of the kind has it."""
+    """One output.
+
+    Attributes:
+        name: File name; may be a pattern.
+        axes: One word per dimension of an array.
+        dtype: Type of an array, or of the file.
+        meaning: What it is.
+        always: Whether every artifact of the kind has it.
+    """
 
     name: str
     axes: str
@@ -35,8 +43,8 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "float32",
             "single repeats; NaN where one is missing",
         ),
-        Content("test_responses.npy", "clip lag voxel", "float32", "as above, of the test clips"),
-        Content("test_repeats.npy", "repeat clip lag voxel", "float32", "as above, of the test clips"),
+        Content("test_responses.npy", "clip lag voxel", "float32", "the same for the test clips"),
+        Content("test_repeats.npy", "repeat clip lag voxel", "float32", "the same for the test clips"),
         Content("clips.tsv", "", "table", f"{_CLIP_TABLE}, training clips first"),
         Content(
             "voxels.tsv",
@@ -48,15 +56,15 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "reliability.*",
             "",
             "map",
-            "reliability, t and noise ceiling: .dscalar.nii, of parcels .pscalar.nii, of volumes .nii.gz",
+            "reliability, t and noise ceiling: .dscalar.nii, .pscalar.nii for parcels, .nii.gz for volumes",
             always=False,
         ),
-        Content("mask.*", "", "map", "which voxels were selected; endings as above", always=False),
+        Content("mask.*", "", "map", "selected voxels; same file types", always=False),
         Content(
             "figures/qc.png",
             "",
             "image",
-            "signal, reliability, timing, exclusions, map, head motion",
+            "quality control: signal, reliability, timing, exclusions, map, head motion",
         ),
     ),
     "stimuli": (
@@ -78,7 +86,7 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "clip_text.npy",
             "clip view feature",
             "float32",
-            "CLIP of the caption; view 0 is the caption as it is",
+            "CLIP of the caption; view 0 is the original caption",
         ),
         Content(
             "text_tokens.npy",
@@ -86,7 +94,7 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "float16",
             "text condition of the diffusion model; token 0 is BOS",
         ),
-        Content("empty_tokens.npy", "token feature", "float16", "the same of the empty prompt"),
+        Content("empty_tokens.npy", "token feature", "float16", "text condition of the empty prompt"),
         Content("test_frames.npy", "clip frame height width rgb", "uint8", "frames of the test clips"),
         Content("mean_frames.npy", "frame height width rgb", "uint8", "mean of the training clips"),
         Content("figures/clips.png", "", "image", "some clips with their captions"),
@@ -98,22 +106,36 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
         Content(
             "clips/*.npy", "frame height width rgb", "uint8", "one reconstruction per clip, named by clip_id"
         ),
-        Content("view/*.mp4", "", "film", "the same to look at, at the true frame rate"),
+        Content("view/*.mp4", "", "film", "the same as a film, at the true frame rate"),
         Content("decoded_clip.npy", "clip feature", "float32", "decoded CLIP vector"),
         Content("decoded_tokens.npy", "clip token feature", "float16", "decoded text condition"),
         Content(
-            "decoded_latents.npy", "clip frame channel height width", "float16", "what the sampler began with"
+            "decoded_latents.npy",
+            "clip frame channel height width",
+            "float16",
+            "decoded latents, which the sampler starts from",
         ),
         Content("clips.tsv", "", "table", _CLIP_TABLE),
-        Content("figures/contact_sheet.png", "", "image", "some clips, truth left, reconstruction right"),
+        Content(
+            "figures/contact_sheet.png",
+            "",
+            "image",
+            "some clips: truth on the left, reconstruction on the right",
+        ),
     ),
     "evaluation": (
-        Content("metrics.json", "", "JSON", "every score with floors, interval, chance, n; versioned"),
+        Content("metrics.json", "", "JSON", "every score with its floors, interval, chance and n; versioned"),
         Content("per_clip.tsv", "", "table", "one row per clip, one column per metric"),
         Content("pairing_null.npy", "metric permutation", "float64", "mean score, true pairing first"),
-        Content("table.md", "", "text", "the scores as a table"),
-        Content("table.tex", "", "LaTeX", "the same for a paper; needs booktabs, graphicx and xcolor"),
-        Content("floors/*", "", "image", "nearest training clips of those shown, as strips", always=False),
+        Content("table.md", "", "text", "table of the scores"),
+        Content("table.tex", "", "LaTeX", "the same table for a paper; needs booktabs, graphicx and xcolor"),
+        Content(
+            "floors/*",
+            "",
+            "image",
+            "strips of the training clips nearest to those in the report",
+            always=False,
+        ),
         Content("report.html", "", "HTML", "one self-contained page"),
         Content("figures/*", "", "image", "figures of the report", always=False),
     ),
@@ -122,22 +144,22 @@ _DECODER = (
     Content("weights.safetensors", "", "safetensors", "the decoder's arrays"),
     Content("decoder.json", "", "JSON", "class, constructor arguments and shapes"),
     Content(
-        "history.tsv", "", "table", "losses and scores per epoch; not of imported decoders", always=False
+        "history.tsv", "", "table", "losses and scores per epoch; not for imported decoders", always=False
     ),
-    Content("figures/curves.png", "", "image", "the same, drawn", always=False),
-    Content("penalties.tsv", "", "table", "error by ridge penalty; of linear decoders", always=False),
+    Content("figures/curves.png", "", "image", "plot of the history", always=False),
+    Content("penalties.tsv", "", "table", "error per ridge penalty; linear decoders only", always=False),
 )
 CONTENTS |= {kind: _DECODER for kind in ("semantic", "structure", "motion")}
 
 
 def departures(artifact: Artifact) -> list[str]:
-    """In what an artifact differs from what its kind promises, one sentence per file."""
+    """How an artifact departs from the declared contents of its kind, one sentence per file."""
     declared = CONTENTS[artifact.kind]
     found = []
     for content in declared:
         names = [name for name in artifact.outputs if fnmatch(name, content.name)]
         if content.always and not names:
-            found.append(f"{content.name} is absent")
+            found.append(f"{content.name} is missing")
         for name in names:
             entry = artifact.outputs[name]
             if content.axes and entry.get("axes", content.axes) != content.axes:

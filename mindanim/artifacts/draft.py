@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim import console, runtime
-from mindanim.artifacts.artifact import MANIFEST
+from mindanim.artifacts.artifact import CONFIG, MANIFEST
 from mindanim.artifacts.files import WRITING, atomic_path, sha256_of, sync, write_text
 from mindanim.errors import InputError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import DTypeLike
 
-CONFIG, LOG = "config.toml", "log.txt"
+LOG = "log.txt"
 _JOURNALS, _SCRATCH = ".journal*.jsonl", "scratch"
 _NOT_OUTPUTS = {MANIFEST, CONFIG, LOG}
 
@@ -29,15 +29,16 @@ _NOT_OUTPUTS = {MANIFEST, CONFIG, LOG}
 class Draft:
     """The folder under construction, given to `build`.
 
-    Everything a stage registers here (descriptions of outputs, methods, findings, facts, finished steps) is
-    kept in a journal beside the files, so that a run that continues a killed one knows it too.
+    Everything a stage records here (descriptions of outputs, methods, findings, facts, finished steps) goes
+    into a journal in the folder, so that a run that continues a killed one has it too.
 
-    path: the folder. resumed: whether an earlier run left work here.
-    main: whether this process is the one that writes what all processes of a launch have in common. On the
-    others `save_*`, `methods`, `finding` and `fact` do nothing; `write`, `scratch` and `mark_done` work
-    anywhere.
-    part: name of the share of the work, where several independent processes fill the folder; each keeps a
-    journal of its own.
+    Attributes:
+        path: The folder.
+        resumed: Whether an earlier run left work here.
+        main: Whether this process writes what all processes of a launch share. In the others `save_*`,
+            `methods`, `finding` and `fact` do nothing; `write`, `scratch` and `mark_done` work everywhere.
+        part: Name of this process's share of the work, if several independent processes fill the folder; each
+            has its own journal.
     """
 
     def __init__(self, path: Path, part: str = "") -> None:
@@ -48,19 +49,26 @@ class Draft:
         self._done = {entry["step"] for entry in entries if entry["entry"] == "done"}
 
     def begin(self) -> None:
-        """Make the folder ready for one more session of work; called once, by the main process."""
+        """Prepare the folder for another session of work; called once, by the main process."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self.part:  # what another process is writing now is no leftover
+        if not self.part:  # what another process is writing now is not a leftover
             for leftover in self.path.rglob(f"{WRITING}*"):
                 leftover.unlink()
         journal = self._journal
         if journal.exists() and not journal.read_bytes().endswith(b"\n"):
             with journal.open("a", encoding="utf-8") as file:
-                file.write("\n")  # close the half line of a kill in the middle of a write
+                file.write("\n")  # end the half line left by a kill in mid-write
         self._record("session", started=_now(), version=runtime.version())
 
     def save_array(self, name: str, array: np.ndarray, *, axes: str, unit: str = "") -> None:
-        """Write `array` as .npy. axes: one word per dimension, "clip lag voxel"."""
+        """Write `array` as .npy.
+
+        Args:
+            name: File name.
+            array: The array.
+            axes: One word per dimension, "clip lag voxel".
+            unit: Physical unit, if any.
+        """
         import numpy as np
 
         if not self.main:
@@ -72,9 +80,19 @@ class Draft:
     def open_array(
         self, name: str, shape: tuple[int, ...], dtype: DTypeLike, *, axes: str, unit: str = ""
     ) -> np.memmap:
-        """A .npy output to fill in place: created once, of zeros, and kept across resumes.
+        """A .npy output to fill in place: created once, filled with zeros, and kept across resumes.
 
         With several processes, all of them must call this.
+
+        Args:
+            name: File name.
+            shape: Length of each axis.
+            dtype: Type of the values.
+            axes: One word per dimension.
+            unit: Physical unit, if any.
+
+        Raises:
+            InputError: An unfinished run left an array of another shape or type.
         """
         import numpy as np
 
@@ -88,42 +106,47 @@ class Draft:
         if array.shape != tuple(shape) or array.dtype != np.dtype(dtype):
             raise InputError(
                 f"{path} is {array.dtype} {array.shape} instead of {np.dtype(dtype)} {tuple(shape)}.",
-                why="An earlier, unfinished run left it.",
-                hint=f"Remove the folder {self.path} and run again.",
+                why="An unfinished run left it.",
+                hint=f"Remove the folder {self.path} and run the same command again.",
             )
         return array
 
     def save_table(self, name: str, frame: pd.DataFrame, *, units: Mapping[str, str]) -> None:
-        """Write `frame` as TSV without its index; a missing value is "n/a".
+        """Write `frame` as TSV without its index; missing values are "n/a".
 
-        units: column -> unit or description.
+        Args:
+            name: File name.
+            frame: The table.
+            units: Column -> unit or description.
         """
         if not self.main:
             return
         if strangers := [column for column in units if column not in frame.columns]:
-            raise ValueError(f"{name}: units given for columns that are not there: {', '.join(strangers)}")
+            raise ValueError(f"{name}: units given for columns that do not exist: {', '.join(strangers)}")
         columns = {str(column): units.get(str(column), "") for column in frame.columns}
         with self.write(name, rows=len(frame), columns=columns) as path:
             frame.to_csv(path, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
 
     def save_json(self, name: str, data: Any) -> None:
-        """Write plain data as JSON; NaN and infinities are refused, for other programs cannot read them."""
+        """Write plain data as JSON; NaN and infinities are refused, because JSON has none."""
         if self.main:
             with self.write(name) as path:
                 text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
                 path.write_text(text + "\n", encoding="utf-8")
 
     def save_bytes(self, name: str, data: bytes) -> None:
-        """Write bytes as they are."""
+        """Write bytes unchanged."""
         if self.main:
             with self.write(name) as path:
                 path.write_bytes(data)
 
     @contextmanager
     def write(self, name: str, **described: Any) -> Iterator[Path]:
-        """A temporary path to write the output `name` to; it takes its place when the block ends well.
+        """A temporary path to write the output `name` to; renamed to `name` if the block succeeds.
 
-        described: what the manifest shall say beside size and hash (axes, unit, ...).
+        Args:
+            name: File name.
+            described: What the manifest says besides size and hash (axes, unit, ...).
         """
         target = self.path / name
         if target.resolve().is_relative_to((self.path / _SCRATCH).resolve()) or name in _NOT_OUTPUTS:
@@ -134,34 +157,34 @@ class Draft:
             self._record("output", name=Path(name).as_posix(), described=described)
 
     def scratch(self, name: str) -> Path:
-        """A path for what is not an output (checkpoints): survives a kill, removed on completion."""
+        """A path for files that are not outputs (checkpoints): kept after a kill, removed on completion."""
         path = self.path / _SCRATCH / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def mark_done(self, step: str) -> None:
-        """Note that a step of the work is finished and its files are flushed."""
+        """Record that a step of the work is finished and its files are flushed."""
         if step not in self._done:
             self._done.add(step)
             self._record("done", step=step)
 
     def is_done(self, step: str) -> bool:
-        """Whether this or an earlier, killed run has finished the step."""
+        """Whether this run, or a killed one before it, has finished the step."""
         return step in self._done
 
     def methods(self, sentence: str) -> None:
-        """One or more sentences for the methods text; said twice, they are kept once."""
+        """Add one or more sentences to the methods text; repeated ones are kept once."""
         if self.main:
             self._record("methods", text=sentence)
 
     def finding(self, code: str, text: str, **data: Any) -> None:
-        """An audit finding or warning that must travel with the artifact; also shown to the user now."""
+        """Record an audit finding or warning that stays with the artifact, and show it to the user now."""
         if self.main:
             console.warn(text)
             self._record("finding", finding={"code": code, "text": text, "data": data})
 
     def fact(self, **facts: Any) -> None:
-        """Small JSON facts that `mindanim show` displays, e.g. n_voxels=1500. JSON has no NaN: it is null."""
+        """Record small facts for `mindanim show`, e.g. n_voxels=1500. NaN becomes null: JSON has no NaN."""
         if self.main:
             absent = {
                 name: None for name, value in facts.items() if isinstance(value, float) and math.isnan(value)
@@ -169,15 +192,15 @@ class Draft:
             self._record("facts", facts=facts | absent)
 
     def computes_in(self, precision: str) -> None:
-        """That networks compute in this precision from here on; the fact `precision` names all there were.
+        """Record that networks compute in this precision from here on; the fact `precision` lists all used.
 
-        It is not part of the identity, which no machine decides, but the numbers differ with it.
+        It changes the numbers, but is not part of the identity, which does not depend on the machine.
         """
         if self.main:
             self._record("precision", precision=precision)
 
     def complete(self) -> dict[str, Any]:
-        """Flush, hash and list all outputs; the parts of the manifest that are known here."""
+        """Flush, hash and list all outputs; returns the parts of the manifest that are known here."""
         entries = self._entries()
         described = {e["name"]: e["described"] for e in entries if e["entry"] == "output"}
         facts: dict[str, Any] = {}
@@ -200,12 +223,12 @@ class Draft:
         }
 
     def seal(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest, after which the folder only waits for `tidy` and its name."""
+        """Write the manifest; all that remains is `tidy` and renaming the folder."""
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
         write_text(self.path / MANIFEST, text + "\n")
 
     def tidy(self) -> None:
-        """Remove what only the work itself needed."""
+        """Remove what only the work in progress needed."""
         shutil.rmtree(self.path / _SCRATCH, ignore_errors=True)
         for journal in self.path.glob(_JOURNALS):
             journal.unlink()
@@ -231,7 +254,7 @@ class Draft:
                 try:
                     entries.append(json.loads(line))
                 except ValueError:
-                    continue  # half a line: that entry was not made
+                    continue  # half a line: that entry was never completed
         return entries
 
 

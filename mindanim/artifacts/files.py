@@ -1,4 +1,4 @@
-"""Files that are either there whole or not there: written beside, flushed to disk, renamed."""
+"""Files that are either complete or absent: written under a temporary name, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20
 def atomic_path(path: Path) -> Iterator[Path]:
     """A sibling path to write to; it takes the name `path` when the block ends without an error.
 
-    The suffix is kept, so that writers that choose a format by it do the right thing.
+    The suffix is kept, because some writers choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{WRITING}{os.getpid()}-{path.name}")
@@ -38,7 +38,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or a folder's list of names, to the disk itself."""
+    """Flush a file, or the list of names in a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -56,10 +56,10 @@ def sha256_of(path: Path) -> str:
 
 
 def unpacked_size(path: Path, promised: int) -> tuple[int, str]:
-    """How many bytes a gzip file unpacks to, and, where it cannot be unpacked to its end, why.
+    """The number of bytes a gzip file unpacks to and, if it cannot be unpacked to its end, why.
 
-    Its trailer tells the size before packing modulo 2^32 (RFC 1952), of the last member where there are
-    several: where it agrees with ``promised`` that is believed, else the whole file is unpacked.
+    The trailer states the unpacked size modulo 2^32 (RFC 1952), of the last member if there are several. It
+    is trusted if it agrees with `promised`; otherwise the whole file is unpacked.
     """
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - 4, 0))

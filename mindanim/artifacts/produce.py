@@ -13,8 +13,8 @@ from pathlib import Path
 import tomli_w
 
 from mindanim import console, runtime
-from mindanim.artifacts.artifact import Artifact
-from mindanim.artifacts.draft import CONFIG, LOG, Draft
+from mindanim.artifacts.artifact import CONFIG, Artifact
+from mindanim.artifacts.draft import LOG, Draft
 from mindanim.artifacts.files import sync, write_text
 from mindanim.artifacts.identity import Source
 from mindanim.artifacts.lock import BusyError, locked, refuse_held

@@ -1,9 +1,10 @@
-"""The work folder: where each artifact lies, and what is recorded about a dataset."""
+"""The work folder: where each artifact is, and what is recorded about a dataset."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from urllib.request import url2pathname
 from mindanim import console, runtime
 from mindanim.artifacts.artifact import MANIFEST, Artifact
 from mindanim.artifacts.files import write_text
-from mindanim.config.names import KINDS, MAKER, kind_of_dataset
-from mindanim.config.run_options import RunOptions
+from mindanim.config.names import KINDS, MAKER, MEANING, kind_of_dataset
+from mindanim.config.run_options import DEFAULT_WORK, RunOptions
 from mindanim.errors import InputError, UsageError
 
 DESCRIPTION = "dataset_description.json"
@@ -30,7 +31,7 @@ class Workspace:
 
     @classmethod
     def of(cls, run: RunOptions) -> Self:
-        """The workspace that `run` speaks of; UsageError without a dataset."""
+        """The workspace of `run`; UsageError without a dataset."""
         return cls(run.work, run.need_dataset())
 
     @property
@@ -46,13 +47,18 @@ class Workspace:
         return self.root / f"sub-{subject:02d}" / _labelled(kind, label)
 
     def place(self, run: RunOptions, kind: str) -> Path:
-        """Where a stage run with `run` writes its artifact of `kind`."""
+        """The folder where a stage writes its artifact of `kind`, given `run`."""
         return self._folder(run, kind, run.label)
 
     def load(self, path: Path, choice: str = "") -> Artifact:
-        """The artifact in `path`; InputError naming the command that makes it when it is not there.
+        """The artifact in `path`.
 
-        choice: what names another one of its kind, where that is not --use.
+        Args:
+            path: Its folder.
+            choice: What selects another one of its kind, if not ``--use``.
+
+        Raises:
+            InputError: It does not exist; the hint is the command that makes it.
         """
         if (path / MANIFEST).exists():
             return Artifact.load(path)
@@ -61,21 +67,23 @@ class Workspace:
         if path.parent.name.startswith("sub-"):
             words += ["--subject", str(int(path.parent.name.removeprefix("sub-")))]
         words += ["--label", label] if label else []
+        words += ["--work", str(self.work)] if self.work != DEFAULT_WORK else []
         choice = choice or f"--use {kind}=LABEL"
         there = sorted(found.parent.name for found in path.parent.glob(f"{kind}*/{MANIFEST}"))
+        named = f"{MEANING[kind]} ({kind})" if kind in MEANING else kind
         raise InputError(
-            f"There is no {kind} in {path}.",
-            why=f"Beside it: {', '.join(there)}."
+            f"No {named} in {path}.",
+            why=f"The stage has not finished there. Others: {', '.join(there)} (choose one with {choice})."
             if there
-            else "That stage has not been run or not finished.",
-            hint=f"Run: {' '.join(words)}" + (f"; or choose one with {choice}." if there else "."),
+            else "The stage has not been run, or has not finished.",
+            hint=f"Run: {shlex.join(words)}",
         )
 
     def read(self, run: RunOptions, kind: str) -> Artifact:
-        """The input of `kind` that a stage run with `run` reads.
+        """The input of `kind` that a stage reads, given `run`.
 
-        It is the one that --use names; else the one of the run's own label, where there is one, so that a
-        variant stays together; else the plain one.
+        The one that ``--use`` names; otherwise the one with the run's own label if it exists, so that a
+        variant stays together; otherwise the unlabelled one.
         """
         label = run.use.get(kind)
         if label is None:
@@ -99,17 +107,16 @@ class Workspace:
             yield from (Artifact.load(path) for path in sorted(visible, key=_stage_order))
 
     def dataset_description(self, data: Path | None = None) -> Path:
-        """Write the BIDS-derivatives dataset_description.json and record in it the raw data folder.
+        """Write the BIDS-derivatives dataset_description.json and record the raw data folder in it.
 
-        A folder that takes another one's place is said: artifacts of both would lie side by side.
+        Warns if another folder was recorded before: artifacts of two studies would get mixed.
         """
         file, recorded = self.root / DESCRIPTION, self.recorded_data()
         folder = data if data is not None else recorded
         if folder is not None and recorded is not None and folder.resolve() != recorded.resolve():
             console.warn(
-                f"{self.dataset} was read from {recorded} so far; from now on it is {folder.resolve()}. Two "
-                f"studies are kept apart by name (--dataset {kind_of_dataset(self.dataset)}-NAME), one that "
-                "was moved need not be."
+                f"{self.dataset} was read from {recorded} before; now it is {folder.resolve()}. If this is a "
+                f"different study, give it its own name: --dataset {kind_of_dataset(self.dataset)}-NAME"
             )
         record = {
             "Name": f"mindanim derivatives of {self.dataset}",
@@ -125,7 +132,7 @@ class Workspace:
         return file
 
     def recorded_data(self) -> Path | None:
-        """The raw data folder that an earlier command used; None when none did."""
+        """The raw data folder that an earlier command used; None if none did."""
         sources = self._description().get("SourceDatasets", [])
         url = sources[0].get("URL", "") if sources else ""
         return Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
@@ -142,14 +149,18 @@ class Workspace:
 
 
 def datasets(work: Path) -> list[str]:
-    """Names of the datasets that have something in the work folder."""
+    """Names of the datasets that have a folder in the work folder."""
     if not work.is_dir():
         return []
     return sorted(path.name for path in work.iterdir() if path.is_dir() and (path / DESCRIPTION).exists())
 
 
 def find_dataset(run: RunOptions) -> RunOptions:
-    """`run` with its dataset: the given one, or the only one in the work folder; else UsageError."""
+    """`run` with its dataset: the given one, or the only one in the work folder.
+
+    Raises:
+        UsageError: None was given, and there is not exactly one.
+    """
     if run.dataset is not None:
         return run
     there = datasets(run.work)
@@ -157,7 +168,7 @@ def find_dataset(run: RunOptions) -> RunOptions:
         return run.model_copy(update={"dataset": there[0]})
     raise UsageError(
         "No dataset was given.",
-        why=f"{run.work} holds {len(there)}: {', '.join(there)}." if there else f"{run.work} holds none yet.",
+        why=f"{run.work} has {len(there)}: {', '.join(there)}." if there else f"{run.work} has none yet.",
         hint="Add --dataset NAME, or set MINDANIM_DATASET.",
     )
 
@@ -168,10 +179,13 @@ def data_variable(dataset: str) -> str:
 
 
 def find_data(run: RunOptions) -> tuple[Path, str] | None:
-    """The raw data folder and where it is known from; None when nothing names one.
+    """The raw data folder and what names it; None if nothing does.
 
-    Asked in this order: --data, MINDANIM_DATA_<DATASET>, MINDANIM_DATA, the one recorded in the work folder.
-    Raises InputError when the first that is named does not exist.
+    Looked up in this order: ``--data``, MINDANIM_DATA_<DATASET>, MINDANIM_DATA, the one recorded in the work
+    folder.
+
+    Raises:
+        InputError: The first one named does not exist.
     """
     workspace = Workspace.of(run)
     own = data_variable(workspace.dataset)
@@ -186,26 +200,31 @@ def find_data(run: RunOptions) -> tuple[Path, str] | None:
         if not folder.is_dir():
             raise InputError(
                 f"The data folder {folder} does not exist.",
-                why=f"It is named by {origin}.",
-                hint="Add --data FOLDER with its present place.",
+                why=f"It comes from {origin}.",
+                hint="Add --data FOLDER with its current location.",
             )
         return folder, origin
     return None
 
 
 def data_unknown(run: RunOptions) -> InputError:
-    """The error for a data folder that nothing names; it lists every place that was asked."""
+    """The error for an unknown data folder; it lists every place that was looked up."""
     workspace = Workspace.of(run)
     return InputError(
-        f"The raw data folder of {workspace.dataset} is not known.",
-        why=f"Asked: --data (not given), {data_variable(workspace.dataset)} and MINDANIM_DATA (not set), "
+        f"The raw data folder of {workspace.dataset} is unknown.",
+        why=f"Looked up: --data (not given), {data_variable(workspace.dataset)} and MINDANIM_DATA (not set), "
         f"{workspace.root / DESCRIPTION} (nothing recorded).",
-        hint="Add --data FOLDER once; later commands find it in the work folder.",
+        hint="Add --data FOLDER once; later commands remember it.",
     )
 
 
 def with_data(run: RunOptions) -> RunOptions:
-    """`run` with its dataset and raw data folder; UsageError or InputError when one is not known."""
+    """`run` with its dataset and raw data folder.
+
+    Raises:
+        UsageError: The dataset is unknown.
+        InputError: The folder is unknown, or does not exist.
+    """
     run = find_dataset(run)
     found = find_data(run)
     if found is None:

@@ -15,6 +15,15 @@ MAKER = {
     "evaluation": "evaluate",
 }
 
+MEANING = {
+    "fmri": "preprocessed responses",
+    "stimuli": "encoded stimuli",
+    "semantic": "semantic decoder",
+    "structure": "structure decoder",
+    "motion": "motion decoder",
+}
+"""What an artifact is, where the name of its kind does not say so."""
+
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """A dataset or a label. Both are parts of folder names; a label follows the first dash."""
 NAME_RULE = (

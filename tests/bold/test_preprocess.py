@@ -158,7 +158,7 @@ def test_a_subject_and_a_data_folder_are_needed(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MINDANIM_DATA", raising=False)
-    with pytest.raises(InputError, match="raw data folder of simulated is not known"):
+    with pytest.raises(InputError, match="raw data folder of simulated is unknown"):
         preprocess(PreprocessConfig(), RunOptions(dataset="simulated", subject=1, work=tmp_path))
 
 

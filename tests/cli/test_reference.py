@@ -45,4 +45,4 @@ def test_every_kind_has_its_contents() -> None:
 
 def test_departures_from_the_declared_contents(tmp_path: Path) -> None:
     found = departures(make(tmp_path, "videos"))
-    assert "decoded_clip.npy is absent" in found and "values.npy is not declared" in found
+    assert "decoded_clip.npy is missing" in found and "values.npy is not declared" in found

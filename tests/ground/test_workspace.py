@@ -59,8 +59,9 @@ def test_a_missing_input_names_the_command_and_the_variants(tmp_path: Path) -> N
     run = options(tmp_path)
     with pytest.raises(InputError) as caught:
         Workspace.of(run).read(run, "fmri")
-    assert "mindanim preprocess --dataset toy --subject 1" in caught.value.hint
-    assert "fmri-five" in caught.value.why and "--use fmri=LABEL" in caught.value.hint
+    words = ["Run: mindanim", "preprocess", "--dataset", "toy", "--subject", "1", "--work", str(tmp_path)]
+    assert caught.value.hint == " ".join(words), "it runs when pasted"
+    assert "fmri-five" in caught.value.why and "--use fmri=LABEL" in caught.value.why
     with pytest.raises(InputError, match="mindanim encode-stimuli --dataset toy"):
         Workspace.of(run).read(run, "stimuli")
 
@@ -106,7 +107,7 @@ class TestDescription:
             make(tmp_path / "work", run={"data": tmp_path / name})
         assert Workspace(tmp_path / "work", "toy").recorded_data() == tmp_path / "new"
         said = capsys.readouterr().err
-        assert said.count("so far") == 1
+        assert said.count("different study") == 1
         for word in (str(tmp_path / "old"), str(tmp_path / "new"), "--dataset toy-NAME"):
             assert word in said.replace("\n", "")
 
@@ -130,11 +131,11 @@ class TestDataset:
         make(tmp_path)
         make(tmp_path, run={"dataset": "other"})
         assert datasets(tmp_path) == ["other", "toy"]
-        with pytest.raises(UsageError, match="holds 2: other, toy"):
+        with pytest.raises(UsageError, match="has 2: other, toy"):
             find_dataset(RunOptions(work=tmp_path))
 
     def test_none_is_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="holds none yet"):
+        with pytest.raises(UsageError, match="has none yet"):
             find_dataset(RunOptions(work=tmp_path / "nowhere"))
 
     def test_foreign_folders_are_no_datasets(self, tmp_path: Path) -> None:
