@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.formats.cifti import HEMISPHERES
-from mindanim.bold.formats.surfaces import MESH_VERTICES, standard_regions
+from mindanim.bold.formats.surfaces import standard_regions
 from mindanim.bold.voxels import UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
+from mindanim.vocabulary.limits import HEMISPHERES, MESH_VERTICES
 
 if TYPE_CHECKING:
     from nibabel.cifti2.cifti2_axes import BrainModelAxis

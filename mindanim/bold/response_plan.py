@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.bold.clean import Cleaned, clean, drift_basis, extend_basis
 from mindanim.bold.confounds import displacement, read_confounds
-from mindanim.bold.formats.arrays import Matrix
 from mindanim.bold.formats.run_reader import TR_TOLERANCE, RunReader
 from mindanim.bold.formats.series import Series, common_voxels, on_voxels
 from mindanim.bold.timing import Sampling, Timing, outside, sampling
@@ -20,57 +17,9 @@ from mindanim.bold.voxels import Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.vocabulary.arrays import Float
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Run
 from mindanim.vocabulary.words import names_and_more
-
-
-class RunFacts(Protocol):
-    """What is needed of a study's run; times in seconds, see :class:`mindanim.studies.Run`.
-
-    shown_s: by clip_id, when the run shows its clips, where that is another time than the clip's own.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def segment(self) -> str: ...
-    @property
-    def repeat(self) -> int: ...
-    @property
-    def start_s(self) -> float: ...
-    @property
-    def tr_s(self) -> float: ...
-    @property
-    def volumes(self) -> int: ...
-    @property
-    def mask(self) -> Path | None: ...
-    @property
-    def axes(self) -> str | None: ...
-    @property
-    def confounds(self) -> Path | None: ...
-    @property
-    def load(self) -> Callable[[], Matrix] | None: ...
-    @property
-    def shown_s(self) -> Mapping[str, float]: ...
-
-
-class ClipFacts(Protocol):
-    """What is needed of a study's clip; times in seconds, see :class:`mindanim.studies.Clip`.
-
-    shown_s: when the clip begins on the clock of its segment's runs; onset_s: when it does in its film.
-    """
-
-    @property
-    def clip_id(self) -> str: ...
-    @property
-    def segment(self) -> str: ...
-    @property
-    def onset_s(self) -> float: ...
-    @property
-    def shown_s(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +34,7 @@ class PlannedRun:
     first.
     """
 
-    facts: RunFacts
+    facts: Run
     bold: Series
     sampling: Sampling
     index: NDArray[np.intp]
@@ -107,7 +56,7 @@ class PlannedSegment:
 
     name: str
     split: str
-    clips: tuple[ClipFacts, ...]
+    clips: tuple[Clip, ...]
     runs: tuple[PlannedRun, ...]
 
     @property
@@ -139,7 +88,7 @@ class Plan:
         """The segments of a split."""
         return [segment for segment in self.segments if segment.split == split]
 
-    def clips(self, split: str) -> list[ClipFacts]:
+    def clips(self, split: str) -> list[Clip]:
         """The clips of a split in the order of the arrays."""
         return [clip for segment in self.of(split) for clip in segment.clips]
 
@@ -149,7 +98,7 @@ class Plan:
 
 
 def make_plan(
-    runs: Sequence[RunFacts], clips: Sequence[ClipFacts], lags_s: Sequence[float], config: PreprocessConfig
+    runs: Sequence[Run], clips: Sequence[Clip], lags_s: Sequence[float], config: PreprocessConfig
 ) -> Plan:
     """Open all runs and lay out when each clip's response is read.
 
@@ -158,7 +107,7 @@ def make_plan(
     training run is left, or responses lie outside their run and ``config.edge`` is ``error``.
     """
     reader = RunReader(config.structures)
-    by_segment: dict[str, list[RunFacts]] = {}
+    by_segment: dict[str, list[Run]] = {}
     for run in runs:
         by_segment.setdefault(run.segment, []).append(run)
     segments, problems, beyond, mismatches = [], [], [], []
@@ -211,12 +160,12 @@ def make_plan(
     return replace(plan, clamped=sum(run.sampling.clamped for segment in ordered for run in segment.runs))
 
 
-def _timing(run: RunFacts, clips: Sequence[ClipFacts], lags_s: Sequence[float]) -> Timing:
+def _timing(run: Run, clips: Sequence[Clip], lags_s: Sequence[float]) -> Timing:
     """The times that the responses to clips are read at in a run."""
-    return Timing.of([run.shown_s.get(clip.clip_id, clip.shown_s) for clip in clips], lags_s)
+    return Timing.of([run.when(clip) for clip in clips], lags_s)
 
 
-def _plan_run(run: RunFacts, bold: Series, timing: Timing, config: PreprocessConfig) -> PlannedRun:
+def _plan_run(run: Run, bold: Series, timing: Timing, config: PreprocessConfig) -> PlannedRun:
     sampled = sampling(timing, run.start_s, run.tr_s, run.volumes, config.interpolation)
     basis = drift_basis(
         config.detrend, sampled.volumes, run.tr_s, order=config.detrend_order, period_s=config.high_pass_s

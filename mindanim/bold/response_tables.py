@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.response_plan import ClipFacts, Plan, PlannedSegment
+from mindanim.bold.response_plan import Plan, PlannedSegment
 from mindanim.bold.survey import Selection, Survey
 from mindanim.bold.voxels import NO_INDEX
+from mindanim.vocabulary.clips import Clip
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ClipRow(ClipFacts, Protocol):
-    """A clip with all that the table says about it."""
-
-    @property
-    def split(self) -> str: ...
-    @property
-    def film(self) -> str: ...
-    @property
-    def index(self) -> int: ...
-    @property
-    def duration_s(self) -> float: ...
-
-
-def clips_table(plan: Plan, clips: Sequence[ClipRow]) -> pd.DataFrame:
+def clips_table(plan: Plan, clips: Sequence[Clip]) -> pd.DataFrame:
     """One row per clip in the order of the arrays, training first."""
     import pandas as pd
 

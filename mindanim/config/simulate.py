@@ -8,12 +8,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from mindanim.config.option import StageConfig, opt
-
-TAIL_S = 12.0
-"""Runs of the layout end this many seconds after the film."""
-LATE_START_S = 2.0
-"""Runs of the training films and of the first test film begin this long after the film."""
-
+from mindanim.vocabulary.limits import LATE_START_S, TAIL_S
 
 _LAYOUT_DEFAULTS: dict[str, dict[str, Any]] = {
     "hcp": {

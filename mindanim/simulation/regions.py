@@ -21,13 +21,12 @@ import numpy as np
 from nibabel.cifti2.cifti2_axes import BrainModelAxis
 from numpy.typing import NDArray
 
+from mindanim.vocabulary.limits import HEMISPHERES, MESH_VERTICES
+
 Role = Literal["layout", "motion", "meaning", "none"]
 Sees = Literal["layout", "motion", "flow", "meaning", "nothing"]
 
-MESH_VERTICES = 32_492
-"""Vertices of one hemisphere of 32k_fs_LR, including the medial wall."""
 SIDES = ("L", "R")
-STRUCTURES = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def cortex_axis() -> BrainModelAxis:
 def _axis(vertices: Iterable[NDArray[np.intp]]) -> BrainModelAxis:
     left, right = (
         BrainModelAxis.from_surface(present, MESH_VERTICES, structure)  # type: ignore[no-untyped-call]
-        for present, structure in zip(vertices, STRUCTURES, strict=True)
+        for present, structure in zip(vertices, HEMISPHERES, strict=True)
     )
     both: BrainModelAxis = left + right
     return both

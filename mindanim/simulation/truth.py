@@ -12,8 +12,9 @@ import numpy as np
 from mindanim.errors import InputError
 from mindanim.simulation.cortex import Cortex
 from mindanim.simulation.film_plan import Shown
-from mindanim.simulation.regions import REGIONS, STRUCTURES, Sheet
+from mindanim.simulation.regions import REGIONS, Sheet
 from mindanim.simulation.world import BACKGROUNDS, COLOURS, MOTIONS, OBJECTS, SIZES, Scene
+from mindanim.vocabulary.limits import HEMISPHERES
 
 FOLDER = "truth"
 _WORDS = {"object": OBJECTS, "colour": COLOURS, "background": BACKGROUNDS, "size": SIZES, "motion": MOTIONS}
@@ -116,7 +117,7 @@ def _scene(row: Mapping[str, str]) -> Scene:
 def _region_rows(sheet: Sheet) -> list[dict[str, object]]:
     return [
         {
-            "structure": STRUCTURES[side],
+            "structure": HEMISPHERES[side],
             "vertex": vertex,
             "region": label or "n/a",
             "role": REGIONS[region].role,

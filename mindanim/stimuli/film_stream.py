@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.stimuli.frames import Sampling
 from mindanim.stimuli.video import FilmFile
+from mindanim.vocabulary.clips import Clip
 
 T = TypeVar("T")
 
@@ -20,25 +21,12 @@ _BATCH_BYTES = 1 << 27
 _MOST_CLIPS = 32
 
 
-class TimedClip(Protocol):
-    """A clip, as every study has it."""
-
-    @property
-    def clip_id(self) -> str: ...
-
-    @property
-    def onset_s(self) -> float: ...
-
-    @property
-    def duration_s(self) -> float: ...
-
-
 @dataclass(frozen=True)
 class Batch:
     """Consecutive clips of one film. name: the same in every run that cuts the film into the same batches."""
 
     name: str
-    clips: tuple[TimedClip, ...]
+    clips: tuple[Clip, ...]
 
     @property
     def clip_ids(self) -> list[str]:
@@ -46,7 +34,7 @@ class Batch:
 
 
 def plan_batches(
-    film: FilmFile, name: str, clips: Sequence[TimedClip], sampling: Sampling, batch: int | None
+    film: FilmFile, name: str, clips: Sequence[Clip], sampling: Sampling, batch: int | None
 ) -> list[Batch]:
     """Cut a film's clips into batches, in the order of their onsets.
 

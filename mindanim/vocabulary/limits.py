@@ -4,3 +4,18 @@ SIGNIFICANT = 0.05
 """p values up to this count as significant."""
 METRICS_SCHEMA = 3
 """Version of the layout of metrics.json."""
+
+MESH_VERTICES = 32_492
+"""Vertices of one hemisphere of the standard mesh 32k_fs_LR, including the medial wall."""
+HEMISPHERES = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
+"""Cortical surfaces by the names CIFTI gives them."""
+
+TAIL_S = 12.0
+"""CC2017: seconds from the end of a film to the end of its runs."""
+LATE_START_S = 2.0
+"""CC2017: seconds from the start of a training film, or of the first test film, to its runs' first volume."""
+
+SAME_LOOK = 0.12
+"""Two clips look alike when at most this share of the bits of their perceptual hashes differs."""
+SAME_EMBEDDING = 0.98
+"""Two clips show the same when their CLIP vectors have at least this cosine."""

@@ -15,13 +15,14 @@ from nibabel.gifti import GiftiDataArray, GiftiImage
 from mindanim.artifacts import Artifact
 from mindanim.bold.atlas import read_regions
 from mindanim.bold.formats.run_reader import RunReader
-from mindanim.bold.formats.surfaces import MESH_VERTICES, atlas_file, flat_mesh
+from mindanim.bold.formats.surfaces import atlas_file, flat_mesh
 from mindanim.bold.maps.cortex_figure import draw_map
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, MissingError
 from mindanim.stages import preprocess as _  # noqa: F401 - the module below is found by its name
+from mindanim.vocabulary.limits import MESH_VERTICES
 from tests.bold.studies import AFFINE, Ready, write_volumes
 from tests.cc2017_tree import write_run
 

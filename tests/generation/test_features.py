@@ -64,6 +64,13 @@ def test_noise_responses_have_the_moments_of_the_responses_and_know_nothing_of_t
     assert abs(np.mean(with_clip) - np.mean(other_clip)) < 0.2
 
 
+def test_noise_responses_vary_as_the_population_of_few_responses_does() -> None:
+    """The sample variance, with divisor n - 1: with 3 responses, divisor n would give two thirds of it."""
+    responses = np.array([[[0.0, -5.0]], [[1.0, 5.0]], [[5.0, 0.0]]], np.float32)
+    noise = noise_responses(responses, [f"clip{number}" for number in range(5_000)], seed=2)
+    np.testing.assert_allclose(noise.var(axis=0, ddof=1), responses.var(axis=0, ddof=1), rtol=0.1)
+
+
 def test_noise_responses_belong_to_the_clip_not_to_the_selection() -> None:
     responses = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
     some, all_of_them = (noise_responses(responses, ids, 3) for ids in (["b"], ["a", "b", "c"]))

@@ -21,14 +21,13 @@ from mindanim.simulation.drive import (
     watch,
 )
 from mindanim.simulation.regions import (
-    MESH_VERTICES,
     REGIONS,
-    STRUCTURES,
     cortex_axis,
     cortex_vertices,
     plant,
 )
 from mindanim.simulation.world import MOTIONS, film, render, sample_scene
+from mindanim.vocabulary.limits import HEMISPHERES, MESH_VERTICES
 
 STANDARD = Path("/work/shared/data/cifti/ones.dscalar.nii")
 
@@ -66,9 +65,9 @@ def test_planted_vertices_are_distinct_vertices_of_the_cortex(vertices):
 def test_planted_axis_lists_each_hemisphere_on_the_whole_mesh():
     sheet = plant(200)
     axis = sheet.axis()
-    assert axis.nvertices == dict.fromkeys(STRUCTURES, MESH_VERTICES)
+    assert axis.nvertices == dict.fromkeys(HEMISPHERES, MESH_VERTICES)
     np.testing.assert_array_equal(axis.vertex, sheet.vertex)
-    assert list(axis.name) == [STRUCTURES[side] for side in sheet.side]
+    assert list(axis.name) == [HEMISPHERES[side] for side in sheet.side]
 
 
 @pytest.mark.skipif(
@@ -78,7 +77,7 @@ def test_cortex_is_that_of_the_standard_axis():
     import nibabel as nib
 
     standard = nib.load(STANDARD).header.get_axis(1)
-    assert cortex_axis() == standard[np.isin(standard.name, STRUCTURES)]
+    assert cortex_axis() == standard[np.isin(standard.name, HEMISPHERES)]
 
 
 def test_cortex_has_the_known_number_of_vertices():

@@ -17,12 +17,13 @@ from mindanim.artifacts import Planned
 from mindanim.config.run_options import RunOptions
 from mindanim.config.simulate import SimulateConfig
 from mindanim.errors import InputError, UsageError
-from mindanim.simulation.regions import REGIONS, STRUCTURES, plant
+from mindanim.simulation.regions import REGIONS, plant
 from mindanim.simulation.study import write_study
 from mindanim.simulation.truth import read_scenes
 from mindanim.simulation.world import render
 from mindanim.stages.simulate import simulate
 from mindanim.studies import open_study
+from mindanim.vocabulary.limits import HEMISPHERES
 
 TINY = {
     "subjects": 1,
@@ -282,4 +283,4 @@ class TestStage:
 
 
 def test_structures_are_named_as_in_the_runs(study):
-    assert {row["structure"] for row in table(study / "truth/regions.tsv")} == set(STRUCTURES)
+    assert {row["structure"] for row in table(study / "truth/regions.tsv")} == set(HEMISPHERES)

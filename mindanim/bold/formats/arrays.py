@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +11,11 @@ from numpy.typing import NDArray
 from mindanim.bold.formats.series import Series, broken
 from mindanim.bold.voxels import Voxels
 from mindanim.errors import InputError
+from mindanim.vocabulary.runs import Matrix
 
 AXES = ("volume voxel", "voxel volume")
 _FORMAT = "array of a run"
 _MAGIC = b"\x93NUMPY"
-
-
-class Matrix(Protocol):
-    """Signal with what is known of its columns, see :class:`mindanim.studies.Matrix`."""
-
-    @property
-    def signal(self) -> NDArray[np.floating]:
-        """``(volume, voxel)``."""
-
-    @property
-    def region(self) -> NDArray[np.str_] | None:
-        """``(voxel,)`` region of interest."""
-
-    @property
-    def ijk(self) -> NDArray[np.integer] | None:
-        """``(voxel, 3)`` index in a volume."""
 
 
 def open_npy(path: Path, axes: str | None) -> Series:

@@ -20,12 +20,12 @@ from mindanim.bold.formats.compressed import Unpacked, check_packed, unpack_whol
 from mindanim.bold.formats.series import Series, broken
 from mindanim.bold.voxels import NO_INDEX, UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
+from mindanim.vocabulary.limits import HEMISPHERES
 
 if TYPE_CHECKING:
     from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis
 
 PREFIX = "CIFTI_STRUCTURE_"
-HEMISPHERES = (f"{PREFIX}CORTEX_LEFT", f"{PREFIX}CORTEX_RIGHT")
 _FORMAT = "CIFTI-2 series"
 _BAD_PACKING = (gzip.BadGzipFile, EOFError, zlib.error)
 _MODELS, _PARCELS = b"CIFTI_INDEX_TYPE_BRAIN_MODELS", b"CIFTI_INDEX_TYPE_PARCELS"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mindanim.bold.formats.arrays import Matrix, open_matrix, open_npy
+from mindanim.bold.formats.arrays import open_matrix, open_npy
 from mindanim.bold.formats.cifti import CiftiReader
 from mindanim.bold.formats.nifti import NiftiReader
 from mindanim.bold.formats.series import Series
 from mindanim.errors import InputError
+from mindanim.vocabulary.runs import Matrix
 
 TR_TOLERANCE = 1e-3
 """Relative difference of repetition times up to which they count as the same."""

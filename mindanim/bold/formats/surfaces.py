@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.formats.cifti import HEMISPHERES
 from mindanim.errors import MissingError
+from mindanim.vocabulary.limits import HEMISPHERES
 
 ATLASES = {"mmp": "mmp_1.0.npz", "yeo7": "yeo7.npz", "yeo17": "yeo17.npz"}
 """Atlases by name: multi-modal parcellation (Glasser et al. 2016), networks (Yeo et al. 2011)."""
-MESH_VERTICES = 32_492
 _VERTICES = "fMRI_vertex_info_32k.npz"
 
 

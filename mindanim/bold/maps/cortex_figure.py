@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.formats.cifti import HEMISPHERES
-from mindanim.bold.formats.surfaces import MESH_VERTICES, flat_mesh
+from mindanim.bold.formats.surfaces import flat_mesh
 from mindanim.bold.voxels import UNKNOWN, Voxels
 from mindanim.vocabulary.arrays import Float
+from mindanim.vocabulary.limits import HEMISPHERES, MESH_VERTICES
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure

@@ -136,7 +136,7 @@ def _timing(axes: Axes, quality: Quality) -> None:
     """The first clips on top; below, for every start a run may have, its volumes and which are read."""
     plan, first = quality.plan, quality.plan.segments[0].runs[0].facts
     tr_s, clips = first.tr_s, plan.segments[0].clips
-    onsets = sorted(first.shown_s.get(clip.clip_id, clip.shown_s) for clip in clips)[:_CLIPS_SHOWN]
+    onsets = sorted(first.when(clip) for clip in clips)[:_CLIPS_SHOWN]
     begin, end = onsets[0], onsets[-1] + max(*plan.lags_s, 0) + 2 * tr_s
     for number, onset in enumerate(onsets):
         colour = _BLUE if number % 2 == 0 else _LIGHT_BLUE

@@ -14,12 +14,8 @@ from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.scratch import Scratch
 from mindanim.metrics.inputs.vectors import Vectors
+from mindanim.vocabulary.limits import SAME_EMBEDDING, SAME_LOOK
 
-SAME_CLIP = 0.98
-"""Cosine of two middle frames' CLIP vectors from which on they count as frames of one clip."""
-SAME_LOOK = 0.12
-"""Share of differing bits of their perceptual hashes up to which they do; the audit of the split has the same
-limits."""
 _FEW = 512
 _HASH = "frame_hash.npy"
 
@@ -60,7 +56,7 @@ class _Looks:
     def alike(self, others: _Looks) -> NDArray[np.bool_]:
         """Which are frames of one clip, by hash and by CLIP: (2, clip, other clip)."""
         agreement = self.bits @ others.bits.T / self.bits.shape[1]
-        return np.stack([agreement >= 1 - 2 * SAME_LOOK, self.vectors @ others.vectors.T >= SAME_CLIP])
+        return np.stack([agreement >= 1 - 2 * SAME_LOOK, self.vectors @ others.vectors.T >= SAME_EMBEDDING])
 
 
 def check_pool(stimuli: Artifact, others: Sequence[Artifact]) -> None:

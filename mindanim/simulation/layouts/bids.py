@@ -12,13 +12,13 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.config.simulate import TAIL_S
 from mindanim.runtime import named_rng
 from mindanim.simulation.cortex import Cortex
 from mindanim.simulation.film_plan import Shown, plan_films
 from mindanim.simulation.layouts.layout import Array, Layout
 from mindanim.simulation.regions import REGIONS
 from mindanim.simulation.truth import write_table
+from mindanim.vocabulary.limits import TAIL_S
 
 _SPACE = "MNI152NLin2009cAsym"
 _WAIT_S = 4.0

@@ -9,7 +9,8 @@ from nibabel.cifti2.cifti2 import Cifti2Header, Cifti2Image
 from nibabel.cifti2.cifti2_axes import Axis, LabelAxis, SeriesAxis
 from numpy.typing import NDArray
 
-from mindanim.simulation.regions import REGIONS, SIDES, STRUCTURES, Sheet, cortex_axis
+from mindanim.simulation.regions import REGIONS, SIDES, Sheet, cortex_axis
+from mindanim.vocabulary.limits import HEMISPHERES
 
 Array = NDArray[np.float32]
 
@@ -36,7 +37,7 @@ def write_atlas(path: Path, sheet: Sheet) -> None:
     keys = {label: key for key, (label, _) in table.items()}
     axis = cortex_axis()
     planted = zip(sheet.side, sheet.vertex, sheet.labels(), strict=True)
-    key_at = {(STRUCTURES[side], vertex): keys.get(label, 0) for side, vertex, label in planted}
+    key_at = {(HEMISPHERES[side], vertex): keys.get(label, 0) for side, vertex, label in planted}
     data = [[key_at.get(place, 0) for place in zip(axis.name, axis.vertex, strict=True)]]
     labels = LabelAxis(["planted regions"], [table])  # type: ignore[no-untyped-call]
     _write(path, np.array(data, np.float32), (labels, axis), "ConnDenseLabel")

@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 from mindanim.errors import InputError
 from mindanim.studies.base import Finding
 from mindanim.studies.checks.leakage import exclude_option, leak
+from mindanim.vocabulary.limits import SAME_EMBEDDING, SAME_LOOK
 
 SAME_RUN_R = 0.95
 """Correlation over time and vertices above which two runs are one recording; repeats stay far below."""
 HASH_SIDE = 16
-SAME_CLIP = 0.12
-"""Share of hash bits up to which two clips are taken for the same film."""
-SAME_EMBEDDING = 0.98
-"""Cosine of CLIP vectors from which clips with similar hashes are taken for the same film."""
 
 
 def near_duplicate_runs(
@@ -78,7 +75,7 @@ def _low_frequencies(size: int) -> NDArray[np.float64]:
 def near_duplicates(
     train_hashes: Mapping[str, NDArray[np.bool_]],
     test_hashes: Mapping[str, NDArray[np.bool_]],
-    limit: float = SAME_CLIP,
+    limit: float = SAME_LOOK,
     embeddings: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> list[Finding]:
     """Clips of the test set that also occur in the training set, by what their frames look like.

@@ -19,16 +19,14 @@ from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import read_captions
 from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.limits import LATE_START_S, TAIL_S
 from mindanim.vocabulary.runs import Film, Run
-
-TAIL_S = 12.0
-"""Time from the end of a film to the end of its runs, seconds."""
 
 
 def segment_of(name: str, clips: int, repeats: int, clip_s: float = 2.0, tr_s: float = 2.0) -> Segment:
     """A film by its name (``seg1``, ``test2``) with the start and the length its runs have in this layout."""
     split: Split = "test" if name.startswith("test") else "train"
-    start_s = 2.0 if split == "train" or name == "test1" else 0.0
+    start_s = LATE_START_S if split == "train" or name == "test1" else 0.0
     volumes = round((clips * clip_s + TAIL_S - start_s) / tr_s)
     return Segment(name, split, clips, repeats, start_s, volumes)
 
