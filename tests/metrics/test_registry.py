@@ -25,10 +25,9 @@ def setting(
     large = Pool(np.zeros((clips, 3880)), 4000, 0, 0, 0, "a" * 64) if pool else None
     latents = None if "latents" in without else Latents([], [], np.zeros(1))
     features = None if "decoded" in without else DecodedFeatures({}, captions, latents, large)
-    networks = {
+    networks = {name: SimpleNamespace() for name in NETWORKS if raft or name != "raft"} | {
         "image_classifier": SimpleNamespace(labels=range(images)),
         "video_classifier": SimpleNamespace(labels=range(videos), frames=read, trained_frames=read),
-        **dict.fromkeys(("clip", "vifi", *(["raft"] if raft else [])), SimpleNamespace()),
     }
     networks = {name: network for name, network in networks.items() if name not in without}
     return Setting(clips, shape, networks, {"clip": "demo"}, features)

@@ -353,5 +353,5 @@ def options(*sets):
 def test_what_is_not_wanted_beside_a_score_is_left_out_by_saying_none():
     config = options("repeats=none", "ceiling=none", "no_brain=none")
     assert (config.repeats, config.ceiling, config.no_brain) == ((), "", "")
-    with pytest.raises(UsageError, match=r"repeats=odd,even\), or say repeats=none"):
+    with pytest.raises(UsageError, match=r"repeats=odd,even\), or repeats=none"):
         options("repeats=odd")

@@ -21,12 +21,24 @@ def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> lis
     Raises:
         ConfigError: An identifier is unknown.
     """
-    known = sorted((METRICS[name] for name in METRICS), key=lambda metric: GROUPS.index(metric.group))
+    known = sorted(map(_named, METRICS), key=lambda metric: GROUPS.index(metric.group))
     for name in ids:
         if not any(_fits(metric, name) for metric in known):
             raise ConfigError(f"{unknown('metric', name, (metric.id for metric in known))}.")
     wanted = [metric for metric in known if not ids or any(_fits(metric, name) for name in ids)]
     return [metric for metric in wanted if metric.group in groups]
+
+
+def _named(name: str) -> Metric:
+    """The metric called `name`; ConfigError when another package brings something else under this name."""
+    found = METRICS[name]
+    if not isinstance(found, Metric) or found.id != name:
+        raise ConfigError(
+            f"{METRICS.foreign()[name]} has no metric {name}.",
+            why=f"Its entry point of this name is {found!r:.80}.",
+            hint="The name of the entry point must be the identifier of a Metric.",
+        )
+    return found
 
 
 def _fits(metric: Metric, name: str) -> bool:

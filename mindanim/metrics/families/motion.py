@@ -169,7 +169,7 @@ def _raft(file: str | Path, on: Loading) -> Any:
 
 def _describe_by_raft(frames: Frames, raft: FlowNetwork) -> Flow:
     """The flow of one clip by RAFT, (step, xy, height, width) float32 in px."""
-    flow: Flow = raft.flow(to_tensor(frames)).cpu().numpy()
+    flow: Flow = raft.flow(to_tensor(frames.copy())).cpu().numpy()
     return flow
 
 

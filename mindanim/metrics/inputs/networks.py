@@ -55,11 +55,14 @@ def find_networks(
     """The networks that some metrics need and the options name, by need.
 
     Raises:
+        ConfigError: The option `weights` names an unknown network.
         MissingError: Weights are missing; its hint says how to get them and how to go on without.
         InputError: A file or folder of weights does not exist.
     """
     found: dict[str, FoundNetwork] = {}
     problems: list[MindanimError] = []
+    for name in config.weights:
+        NETWORKS[name]  # an error for a name that does not exist
     needed = {name: NETWORKS[name] for metric in metrics for name in metric.networks}
     for name, network in sorted(needed.items(), key=lambda item: not item[1].hub):
         given = getattr(config, name, None) or config.weights.get(name)

@@ -1,0 +1,62 @@
+"""A metric of another package, found by its entry point."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+from mindanim.errors import ConfigError
+from mindanim.metrics.families.base import FrameMetric
+from mindanim.metrics.families.catalogue import chosen
+from mindanim.stages.evaluate import evaluate
+from mindanim.vocabulary import registry
+from tests.stages.evaluation_inputs import make_inputs, make_videos, run_options, truth, unrelated
+from tests.stages.test_evaluate import quick, scores_of
+
+brightness = FrameMetric(
+    id="brightness.error",
+    name="Brightness error",
+    group="pixel",
+    bounds=(0.0, 255.0),
+    direction="lower",
+    needs=("frames",),
+    note="Difference of mean brightness.",
+    describe=lambda frames: float(frames.mean()),
+    score=lambda one, other: abs(one - other),
+)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Makes an entry point of this name and value look installed."""
+
+    def install(name, value):
+        point = EntryPoint(name, f"tests.metrics.test_plugin:{value}", "mindanim.metrics")
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point] * (group == point.group))
+
+    return install
+
+
+def test_it_is_scored_with_floors_and_reported_like_any_other(installed, tmp_path):
+    installed("brightness.error", "brightness")
+    run = run_options(tmp_path / "work")
+    make_videos(run, make_inputs(run), unrelated)
+    found = evaluate(quick(groups=("pixel",), motion_test=False), run)
+    entry = scores_of(found)["brightness.error"]
+    gaps = [abs(truth(clip).mean() - unrelated(clip).mean()) for clip in range(16)]
+    assert entry["value"] == pytest.approx(np.mean(gaps)) and entry["resolution"] == [32, 32]
+    assert entry["floors"]["gray"]["value"] == pytest.approx(
+        np.mean([abs(truth(clip).mean() - 128) for clip in range(16)])
+    )
+    assert set(entry["floors"]) == set(scores_of(found)["psnr.db"]["floors"])
+    assert "shuffled:brightness.error" in found.table("per_clip.tsv")
+    assert "Brightness error" in found.file("table.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "value"), [("brightness.error", "pytest"), ("other", "brightness")])
+def test_something_else_under_the_name_of_a_metric_is_an_error(installed, name, value):
+    installed(name, value)
+    with pytest.raises(ConfigError, match=f"no metric {name}"):
+        chosen()
