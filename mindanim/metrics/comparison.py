@@ -112,6 +112,18 @@ def check_comparable(evaluations: Sequence[Evaluated]) -> None:
     raise_together(problems)
 
 
+def across_subjects_by_label(evaluations: Sequence[Evaluated]) -> dict[str, pd.DataFrame]:
+    """`across_subjects` for every label that at least two subjects have, each of them once."""
+    by_label: dict[str, list[Evaluated]] = {}
+    for one in evaluations:
+        by_label.setdefault(one.data["label"], []).append(one)
+    return {
+        label: across_subjects(group)
+        for label, group in by_label.items()
+        if len({one.data["subject"] for one in group}) == len(group) > 1
+    }
+
+
 def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
     """Every metric over several subjects who saw the same clips; one row per metric.
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mindanim.report import conclusions, figures, headings, verdicts
 from mindanim.report.bibliography import bibliography
 from mindanim.report.breakdown import Breakdown
-from mindanim.report.film_strips import Shown, strips
+from mindanim.report.clip_choice import sections
+from mindanim.report.film_strips import strips
 from mindanim.report.number_format import interval, number, p_value, quoted_number
 from mindanim.report.page_content import ClipView, Curve
 
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 FILM_MB = 14.0
-_HIGHLIGHTS = 3
-PLACES = ("Best", "Median", "Worst")
-_COLUMNS = 10
+_TABLE_SCORES = 10
 _IN_A_ROW = 5
 _ASSUMED_FPS = 4.0
 _ABLATED = (
@@ -107,7 +106,7 @@ def write_report(
         breakdowns=breakdowns,
         bibliography=bibliography(metrics, methods),
         groups=_groups(metrics["scores"]),
-        sections=_sections(clips, film_mb, len(per_clip)),
+        sections=sections(strips(clips, int(1e6 * film_mb)), len(per_clip)),
         fps=fps or _ASSUMED_FPS,
         fps_known=fps is not None,
         score_name=score_name,
@@ -146,25 +145,6 @@ def _cells(score: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sections(clips: Sequence[ClipView], film_mb: float, there: int) -> list[tuple[str, list[Shown]]]:
-    """Best, median and worst clips, and the rest, best first. there: clips that were scored."""
-    ranked = sorted(clips, key=lambda view: -math.inf if math.isnan(view.score) else view.score, reverse=True)
-    shown = strips(ranked, int(1e6 * film_mb))
-    if any(clip.view.place for clip in shown):
-        return _placed(shown, drawn=len(shown) < there)
-    if len(shown) <= 3 * _HIGHLIGHTS:
-        return [("All clips, best first", shown)] if shown else []
-    start = (len(shown) - _HIGHLIGHTS) // 2
-    middle = slice(start, start + _HIGHLIGHTS)
-    rest = shown[_HIGHLIGHTS:start] + shown[middle.stop : -_HIGHLIGHTS]
-    sections = [
-        ("Best", shown[:_HIGHLIGHTS]),
-        ("Median", shown[middle]),
-        ("Worst", shown[-_HIGHLIGHTS:]),
-    ]
-    return [*sections, (f"The others ({len(rest)}), best first", rest)] if rest else sections
-
-
 def _ablations(
     tables: Sequence[pd.DataFrame], scores: Sequence[dict[str, Any]]
 ) -> list[tuple[dict[str, Any], list[dict[str, Any] | None]]]:
@@ -180,15 +160,6 @@ def _ablations(
         if score["id"] in _ABLATED or score["id"].startswith("epe."):
             rows.append((score, [table.get(score["id"]) for table in found]))
     return rows
-
-
-def _placed(shown: Sequence[Shown], drawn: bool) -> list[tuple[str, list[Shown]]]:
-    """Clips under the places that they have in the whole test set. drawn: there are more than these."""
-    sections = [(name, [clip for clip in shown if clip.view.place == name]) for name in PLACES]
-    rest = [clip for clip in shown if not clip.view.place]
-    how = "drawn at random, best first" if drawn else "best first"
-    sections.append((f"The others ({len(rest)}), {how}", rest))
-    return [(name, clips) for name, clips in sections if clips]
 
 
 def _motion(metrics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -217,7 +188,7 @@ def _per_clip(per_clip: pd.DataFrame, scores: Sequence[dict[str, Any]]) -> dict[
     for score in scores:
         if score["id"] in per_clip:
             by_group.setdefault(score["group"], []).append(score)
-    most = max(1, _COLUMNS // max(len(by_group), 1))
+    most = max(1, _TABLE_SCORES // max(len(by_group), 1))
     chosen = [score for found in by_group.values() for score in found[:most]]
     rows = [
         (clip["clip_id"], clip["segment"], [_none_for_nan(clip[score["id"]]) for score in chosen])

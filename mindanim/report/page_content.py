@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipView:
-    """One clip to be shown.
+    """One clip to show.
 
-    score: what best, median and worst are chosen by; higher is better, NaN sorts last.
-    truth, reconstruction: (frame, height, width, rgb) uint8.
-    others: name -> frames to show beside them (oracle, no-brain, frozen, ...); sizes may differ.
-    place: Best, Median or Worst of the whole test set; empty for clips drawn at random. Where no clip has
-    one, best, median and worst are those of the clips given.
+    Attributes:
+        clip_id: Its name.
+        caption: Its caption, or "".
+        score: What clips are ranked by; higher is better, NaN ranks last.
+        truth: (frame, height, width, rgb) uint8.
+        reconstruction: (frame, height, width, rgb) uint8.
+        others: Name -> frames of a floor or ceiling (oracle, no-brain, frozen, ...); sizes may differ.
+        place: Best, Median or Worst of the whole test set; empty for clips drawn at random.
     """
 
     clip_id: str

@@ -170,12 +170,13 @@ class _Work:
         from mindanim.metrics.evaluation_text import methods
         from mindanim.metrics.figures import draw_differences, draw_motion_test
         from mindanim.metrics.inputs.nearest_training import NEAREST
+        from mindanim.report.clip_choice import chosen_clips
         from mindanim.report.film_strips import encode_strip
         from mindanim.report.latex import table_latex
         from mindanim.report.markdown import table_markdown
         from mindanim.stages.comparison import siblings_of
         from mindanim.stages.provenance import Origin
-        from mindanim.stages.report import shown_clips, write_page
+        from mindanim.stages.report import write_page
 
         draft.save_json("metrics.json", data)
         draft.save_table("per_clip.tsv", found.per_clip, units=found.units)
@@ -200,7 +201,7 @@ class _Work:
         draft.fact(clips=data["clips"], subset=data["subset"], above_floor=above)
         nearest = material.contenders[NEAREST]
         if not isinstance(nearest, str):
-            for row, _ in shown_clips(data, found.per_clip, self.config.report_clips, self.config.seed):
+            for row, _ in chosen_clips(data, found.per_clip, self.config.report_clips, self.config.seed):
                 name = f"floors/{NEAREST}/{self.scene.test.clip_ids[row]}.webp"
                 draft.save_bytes(name, encode_strip(nearest.clips[row]))
         with draft.write("report.html") as path:

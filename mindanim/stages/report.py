@@ -1,4 +1,4 @@
-"""``mindanim report``, and the page of every evaluation: what was found, put before people's eyes."""
+"""``mindanim report``, and the page that every evaluation writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mindanim.report import ClipView
 
 GENERATOR = '<meta name="generator" content="mindanim">'
-_HIGHLIGHTS = 3
 
 
 def report(
@@ -28,23 +27,32 @@ def report(
     clips: int | None = None,
     film_mb: float | None = None,
 ) -> Path:
-    """Write the page of one finished evaluation, or one page that compares several; nothing is computed anew.
+    """Write the page of one finished evaluation, or a page that compares several, without recomputing scores.
 
-    evaluations: their folders. out: the file; None writes beside the folder, or into the folder that all of
-    them share. clips: how many to show at most, for a smaller page of one evaluation; None shows as many as
-    its own page does, which is the most there can be. film_mb: megabytes that they may take together. Beside
-    a page of several, the same tables are written as .tsv, .md and .tex.
+    A page of several is accompanied by the same tables as .tsv, .md and .tex.
 
-    Raises InputError when evaluations cannot stand in one table or `out` is a file of another kind,
-    UsageError when `clips` or `film_mb` is given for a page of several, which shows none.
+    Args:
+        evaluations: Their folders.
+        out: File to write; None writes next to the folder, or into the common parent of several.
+        clips: Clips to show at most; None shows as many as the evaluation's own page.
+        film_mb: Megabytes for all clips together; None is the default of the page.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The evaluations are not comparable, or `out` is a file of another kind.
+        UsageError: `clips` or `film_mb` is given for a page of several, which shows no clips.
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
-        raise InputError(f"{strangers[0]} is no evaluation.", hint="Run: mindanim evaluate")
+        raise InputError(
+            f"{strangers[0]} is not an evaluation.", hint="List the artifacts there are: mindanim show"
+        )
     if (clips is not None or film_mb is not None) and len(artifacts) > 1:
         raise UsageError(
             "A page that compares several evaluations shows no clips.",
-            hint="Leave out --clips and --film-mb, or name one evaluation.",
+            hint="Leave out --clips and --film-mb, or give one evaluation.",
         )
     path = out or _default_place(artifacts)
     if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
@@ -52,13 +60,21 @@ def report(
     if len(artifacts) == 1:
         _write_one(path, artifacts[0], clips, film_mb)
     else:
-        _write_summary(path, artifacts)
+        _write_comparison(path, artifacts)
     return path
 
 
 def score_tables(evaluation: Artifact, compared: pd.DataFrame | None, columns: int) -> tuple[list[Any], int]:
-    """Tables for a terminal of so many columns, of the scores and of what they are compared with, and how
-    wide they are."""
+    """Tables for a terminal.
+
+    Args:
+        evaluation: A finished evaluation.
+        compared: `metrics.comparison.compare` with other evaluations; None without.
+        columns: Width of the terminal.
+
+    Returns:
+        The tables, and their width in columns.
+    """
     from mindanim.report.terminal import comparison_table, fitting, score_table
 
     metrics, width = evaluation.json("metrics.json"), fitting(columns)
@@ -91,10 +107,18 @@ def write_page(
 ) -> None:
     """Write the page of one evaluation.
 
-    scene: what was scored, or why it cannot be shown. origin: how the evaluation itself came about. nearest:
-    folder of strips of the nearest training clips. siblings: other evaluations to compare with.
-    most: clips to show, where fewer are wanted than the evaluation's own option says. film_mb: megabytes they
-    may take, where that is less than usual.
+    Args:
+        path: File to write.
+        data: The content of metrics.json.
+        per_clip: One row per clip.
+        scene: What was scored, or why its clips cannot be shown.
+        own_methods: Methods sentences of the evaluation itself.
+        origin: How the evaluation was made.
+        nearest: Folder of film strips of the nearest training clips.
+        null: Null distributions of the scores, for comparisons.
+        siblings: Other evaluations to compare with.
+        most: Clips to show, if fewer than the option `report_clips`.
+        film_mb: Megabytes for all clips together; None is the default of the page.
     """
     from mindanim.report import Curve
     from mindanim.report.breakdown import breakdowns
@@ -129,40 +153,6 @@ def write_page(
     )
 
 
-def shown_clips(data: dict[str, Any], per_clip: pd.DataFrame, count: int, seed: int) -> list[tuple[int, str]]:
-    """Rows of the clips to show, each with its place: the best, median and worst of the whole test set by the
-    metric in `ranked_by`, then others drawn at random, at most `count` together."""
-    import numpy as np
-
-    goodness = _goodness(data, per_clip)
-    order = np.argsort(-np.nan_to_num(goodness, nan=-np.inf), kind="stable")
-    total = len(order)
-    few = min(_HIGHLIGHTS, count // 3, total // 3)
-    start = (total - few) // 2
-    placed: dict[int, str] = {}
-    if few and data["ranked_by"]:
-        for place, rows in (
-            ("Best", order[:few]),
-            ("Worst", order[total - few :]),
-            ("Median", order[start : start + few]),
-        ):
-            placed |= {int(row): place for row in rows if int(row) not in placed}
-    rest = [int(row) for row in order if int(row) not in placed]
-    room = max(0, min(count - len(placed), len(rest)))
-    drawn = sorted(np.random.default_rng(seed).permutation(rest)[:room].tolist())  # fewer are among more
-    return [*placed.items(), *((row, "") for row in drawn)]
-
-
-def _goodness(data: dict[str, Any], per_clip: pd.DataFrame) -> Any:
-    import numpy as np
-
-    for score in data["scores"]:
-        if score["id"] == data["ranked_by"]:
-            sign = 1 if score["direction"] == "higher" else -1
-            return sign * per_clip[score["id"]].to_numpy(dtype=np.float64)
-    return np.full(len(per_clip), np.nan)
-
-
 def _views(
     data: dict[str, Any], per_clip: pd.DataFrame, scene: Scene, nearest: Path, most: int | None
 ) -> list[ClipView]:
@@ -170,14 +160,15 @@ def _views(
 
     from mindanim.metrics.with_floors import Contender
     from mindanim.report import ClipView
+    from mindanim.report.clip_choice import chosen_clips, goodness
     from mindanim.report.film_strips import read_strip, reduced
 
-    test, clips, goodness = scene.test, scene.clips, _goodness(data, per_clip)
+    test, clips, ranks = scene.test, scene.clips, goodness(data, per_clip)
     config = scene.config
     others = {name: one.clips for name, one in scene.contenders.items() if isinstance(one, Contender)}
     views = []
     count = config.report_clips if most is None else min(most, config.report_clips)
-    for row, place in shown_clips(data, per_clip, count, config.seed):
+    for row, place in chosen_clips(data, per_clip, count, config.seed):
         recon = clips[row]
         beside = {name: found[row] for name, found in others.items()}
         strip = nearest / f"{test.clip_ids[row]}.webp"
@@ -190,7 +181,7 @@ def _views(
             ClipView(
                 test.clip_ids[row],
                 test.captions[row],
-                float(goodness[row]),
+                float(ranks[row]),
                 reduced(test.truth[row]),
                 reduced(recon),
                 {name: reduced(frames) for name, frames in beside.items()},
@@ -236,23 +227,18 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: flo
         )
 
 
-def _write_summary(path: Path, evaluations: Sequence[Artifact]) -> None:
-    from mindanim.metrics.comparison import Evaluated, across_subjects, compare
+def _write_comparison(path: Path, evaluations: Sequence[Artifact]) -> None:
+    from mindanim.metrics.comparison import Evaluated, across_subjects_by_label, compare
     from mindanim.report.comparison_page import Summary, latex, markdown, write_summary
 
     found = [Evaluated.of(one) for one in evaluations]
     differences = compare(found)
-    subjects = {one.data["subject"] for one in found}
-    by_label: dict[str, list[Evaluated]] = {}
-    for one in found:
-        by_label.setdefault(one.data["label"], []).append(one)
-    across = {
-        label: across_subjects(group)
-        for label, group in by_label.items()
-        if len(subjects) > 1 and len({one.data["subject"] for one in group}) == len(group) > 1
-    }
-    provenance = [Origin.of(one).record for one in evaluations]
-    summary = Summary([(one.name, one.data) for one in found], differences, across, provenance)
+    summary = Summary(
+        [(one.name, one.data) for one in found],
+        differences,
+        across_subjects_by_label(found),
+        [Origin.of(one).record for one in evaluations],
+    )
     with atomic_path(path) as beside:
         write_summary(beside, summary)
     write_text(path.with_suffix(".md"), markdown(summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,14 @@ def views(count: int = 14, side: int = SIDE) -> list[ClipView]:
         clips.append(
             ClipView(f"test1-{n + 1:04}", caption, float(rng.normal(0.3, 0.2)), truth, wrong, others)
         )
+    order = sorted(range(count), key=lambda n: -clips[n].score)
+    middle = (count - 3) // 2
+    places = (
+        {"Best": order[:3], "Median": order[middle : middle + 3], "Worst": order[-3:]} if count > 9 else {}
+    )
+    for place, rows in places.items():
+        for row in rows:
+            clips[row] = replace(clips[row], place=place)
     return clips
 
 

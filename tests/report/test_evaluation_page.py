@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from mindanim.report import ClipView
 from mindanim.report.bibliography import bibliography
+from mindanim.report.clip_choice import sections
 from mindanim.report.evaluation_page import write_report
 from mindanim.report.figures import score_bar, training_curve
 from mindanim.report.film_strips import LARGEST_PX, strip, strips
@@ -141,6 +143,14 @@ def test_best_median_and_worst_come_first(file: Path) -> None:
     assert shown[3:6] == ranked[5:8]
     assert shown[6:9] == ranked[-3:]
     assert sorted(shown) == sorted(ranked)
+    headings = re.findall(r"<h3>(Best|Median|Worst|The other .*)</h3>", text)
+    assert headings == ["Best", "Median", "Worst", "The other clips (5), drawn at random, best first"]
+
+
+def test_clips_that_are_not_ranked_are_in_one_section() -> None:
+    shown = strips([replace(view, score=float("nan")) for view in views(4)], 1_000_000)
+    ((heading, clips),) = sections(shown, total=4)
+    assert heading == "Clips (4)" and clips == shown
 
 
 def test_small_clips_are_stored_without_loss() -> None:

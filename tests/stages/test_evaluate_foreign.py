@@ -14,8 +14,9 @@ import pytest
 
 import mindanim
 from mindanim.errors import InputError, MissingError, UsageError
+from mindanim.report.clip_choice import chosen_clips
 from mindanim.stages.comparison import comparison
-from mindanim.stages.report import report, scores_of, shown_clips
+from mindanim.stages.report import report, scores_of
 from tests.stages.evaluation_inputs import truth, unrelated
 from tests.stages.test_evaluate import SCHEMA
 from tests.tiny import tiny_video_classifier_folder
@@ -116,7 +117,7 @@ def test_a_smaller_page_shows_some_of_the_clips_of_a_larger_one():
     table = pd.DataFrame({"ssim.rgb7": np.random.default_rng(0).normal(size=40)})
     data = {"ranked_by": "ssim.rgb7", "scores": [{"id": "ssim.rgb7", "direction": "higher"}]}
     best = int(table["ssim.rgb7"].argmax())
-    drawn = {count: dict(shown_clips(data, table, count, seed=0)) for count in (0, 9, 12, 30, 99)}
+    drawn = {count: dict(chosen_clips(data, table, count, seed=0)) for count in (0, 9, 12, 30, 99)}
     assert [len(rows) for rows in drawn.values()] == [0, 9, 12, 30, 40]
     assert all(drawn[count][best] == "Best" for count in (9, 12, 30, 99))
     assert set(drawn[9]) < set(drawn[12]) < set(drawn[30]) < set(drawn[99])
