@@ -37,7 +37,6 @@ _EXIT_CODES = (
     ("3", "wrong value in a configuration file, environment variable or recipe"),
     ("4", "input data or an artifact is missing, malformed, stale or in the way"),
     ("5", "weights or a dependency are missing"),
-    ("6", "done in part"),
     ("130", "interrupted; the same command continues"),
     ("143", "terminated, as by a cluster's time limit; the same command continues"),
 )
