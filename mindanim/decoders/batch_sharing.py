@@ -1,16 +1,14 @@
-"""Several processes, one training: each takes its share of every batch, and all together compute what one
-process would.
+"""Several processes share every batch of a training and together compute what one process would.
 
-``accelerate launch`` starts the processes and Accelerate's PartialState joins them (`runtime`); the loop
-itself needs four things that Accelerate's ``prepare`` does not give, and that are here: random numbers that
-are drawn for the whole batch, so that masks and dropout do not depend on the number of processes; a
-contrastive loss over the whole batch instead of each process's part; gradients and losses weighted by the
-part of the batch that each process saw; and optimizer and weights that stay plain tensors, so that a
-checkpoint of one launch continues in another with more or fewer processes. Random numbers agree on a CPU;
-on a GPU dropout of a single process draws others than that of several.
+``accelerate launch`` starts the processes and Accelerate's PartialState connects them (`runtime`). Four
+things that Accelerate's ``prepare`` does not provide are here: random numbers drawn for the whole batch, so
+that masks and dropout do not depend on the number of processes; a contrastive loss over the whole batch, not
+each process's part; gradients and losses weighted by each process's part of the batch; and optimizer and
+weights that remain plain tensors, so that a checkpoint continues with any number of processes. Random
+numbers agree on a CPU; on a GPU a single process draws other dropout masks than several.
 
 On a machine with fewer than two GPUs ``accelerate launch --num_processes 2`` starts one process, unless its
-own settings or ``--multi_gpu`` say otherwise, which means several processes of any sort (gloo joins them).
+settings or ``--multi_gpu``, which allows several processes of any sort (connected by gloo), say otherwise.
 """
 
 from __future__ import annotations
@@ -30,9 +28,12 @@ from mindanim import runtime
 
 @dataclass(frozen=True)
 class Share:
-    """The part of a batch of `total` clips that this process works on.
+    """This process's part of a batch.
 
-    rows: places within the batch. weight: what the means over this part count for in those over the batch.
+    Attributes:
+        total: Clips in the batch.
+        rows: Places within the batch.
+        weight: Of means over this part in means over the batch.
     """
 
     total: int
@@ -46,7 +47,7 @@ _SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
 def part_of(total: int) -> slice:
     """The places of this process's part within a batch of ``total`` clips.
 
-    A batch with fewer clips than processes is worked on by each of them alone.
+    A batch with fewer clips than processes is processed by every process in full.
     """
     world = runtime.world_size()
     return slice(None) if total < world else slice(runtime.rank(), None, world)
@@ -54,10 +55,7 @@ def part_of(total: int) -> slice:
 
 @contextmanager
 def sharing(total: int) -> Iterator[slice]:
-    """Share a batch of ``total`` clips during the block; gives the places of this process's part.
-
-    A batch that each process works on alone counts once.
-    """
+    """Share a batch of ``total`` clips within the block; yields the places of this process's part."""
     world = runtime.world_size()
     if world == 1:
         yield slice(None)
@@ -73,7 +71,7 @@ def sharing(total: int) -> Iterator[slice]:
 
 
 def own_rows() -> slice:
-    """The places of this process's part within the batch that is shared; all of them where none is."""
+    """The places of this process's part within the shared batch; all places if none is shared."""
     share = _SHARE.get()
     return slice(None) if share is None else share.rows
 
@@ -87,7 +85,7 @@ def drawn(count: int, draw: Callable[[int], Tensor]) -> Tensor:
 class ShareDropout(nn.Dropout):
     """Dropout whose mask is drawn for the whole batch; the first axis of its input is the clip.
 
-    On a CPU it gives the numbers of torch's own, but keeps one byte per element for the backward pass, not
+    On a CPU its results equal torch's, but it keeps one byte per element for the backward pass instead of
     four.
     """
 
@@ -105,7 +103,7 @@ class ShareDropout(nn.Dropout):
 
 
 def gathered(values: Tensor) -> Tensor:
-    """The rows of all processes ``(clip of the batch, ...)``, through which gradients flow back to each."""
+    """The rows of all processes ``(clip of the batch, ...)``; gradients flow back to each process."""
     share = _SHARE.get()
     if share is None or share.total == len(values):
         return values
@@ -130,7 +128,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def weighted(loss: Tensor) -> Tensor:
-    """A mean over this process's clips, scaled so that the sum over processes is the mean over the batch."""
+    """A mean over this process's clips, scaled so that its sum over processes is the batch's mean."""
     share = _SHARE.get()
     return loss if share is None else loss * share.weight
 
@@ -170,7 +168,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def agreed(figures: dict[str, float]) -> dict[str, float]:
-    """The first process's figures, so that all of them take the same decisions."""
+    """The first process's figures, so that all processes take the same decisions."""
     if runtime.world_size() == 1:
         return figures
     from accelerate.utils import broadcast_object_list

@@ -1,9 +1,9 @@
-"""Checkpoints of Mind-Animator's published code as decoders of this package.
+"""Convert checkpoints of Mind-Animator's published code to decoders of this package.
 
 Names and shapes in such a file follow from the method and are listed here; widths and numbers of layers are
-read off the file. Every key is accounted for: a file with a key too many, too few or of another shape is
-refused, and the error says which. Two parts of the motion generator are left behind because they have no
-effect: the query and key projections of the attention to a single memory token, whose softmax is always 1.
+inferred from the file. Every key must be known: a file with an extra or missing key, or one of another shape,
+is refused with the list of them. The query and key projections of the motion generator's attention to a
+single memory token are dropped: they have no effect, since its softmax is always 1.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ _WRAPPED = ("state_dict", "model_state_dict", "model")
 
 @dataclass(frozen=True)
 class Layout:
-    """How one kind of checkpoint is laid out.
+    """Layout of one kind of checkpoint.
 
-    spec: the arguments of our decoder, from the file's shapes; KeyError where the file lacks what they are
-    read from. pairs: our layers' names and theirs. idle: keys that have no effect.
+    Attributes:
+        spec: Infers our decoder's arguments from the file's shapes; KeyError if a tensor is missing.
+        pairs: Names of our layers and theirs.
+        idle: Pattern of keys that have no effect.
     """
 
     spec: Callable[[State], dict[str, Any]]
@@ -45,38 +47,49 @@ class Layout:
 
 
 def read_checkpoint(path: Path) -> State:
-    """The tensors of a ``.pth`` file by name, on the CPU; nothing in the file is executed.
+    """The tensors of a ``.pth`` file by name, on the CPU; no code in the file is executed.
 
-    A state dict may lie under one of the usual names of a training checkpoint, and its keys may have the
-    prefix of a parallel wrapper. Raises InputError when the file holds no state dict.
+    The state dict may be inside a training checkpoint under one of the usual names, and its keys may have the
+    prefix of a parallel wrapper.
+
+    Raises:
+        InputError: The file contains no state dict.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"There is no file {path}.", hint="Check the path.") from None
+        raise InputError(f"No file {path}.", hint="Check the path.") from None
     except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
-        # torch's own words advise to open the file without the restriction.
-        why = "It holds more than tensors, or is none of torch's files."
+        # torch's own message recommends to lift the restriction.
+        why = "It contains more than tensors, or was not written by torch."
         raise InputError(
             f"{path} cannot be read as a checkpoint.",
             why if isinstance(error, UnpicklingError) else " ".join(str(error).split())[:300],
-            "A whole pickled model is not opened, for it could run code: save its state_dict() alone, on a "
-            "machine where you trust it.",
+            "A pickled model is not opened since it could run code: on a machine where you trust it, save "
+            "only its state_dict().",
         ) from error
     wrapped = next((name for name in _WRAPPED if isinstance(content, Mapping) and name in content), None)
     state = content[wrapped] if wrapped else content
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"{path} holds no state dict.", "Expected names with tensors.")
+        raise InputError(f"{path} contains no state dict.", "Expected tensors by name.")
     return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
 def import_decoder(
     kind: str, state: State, shapes: Shapes, path: Path, *, heads: int = 4, rollout_mask: str = "first"
 ) -> Decoder:
-    """The decoder of a published state dict, ready to predict; its scalers are the identity.
+    """Make a decoder from a published state dict, ready to predict; its scalers are the identity.
 
-    shapes: what the study's responses and targets are. heads, rollout_mask: of the motion generator; the
-    file does not tell. Raises InputError naming every key and shape that differs from what they must be.
+    Args:
+        kind: semantic, structure or motion.
+        state: The tensors.
+        shapes: Sizes of the study's responses and targets.
+        path: The file, for errors.
+        heads: Of the motion generator; not recorded in the file.
+        rollout_mask: Of the motion generator; not recorded in the file.
+
+    Raises:
+        InputError: Keys or shapes differ from what they must be; names them.
     """
     layout = LAYOUTS[kind]
     try:
@@ -100,7 +113,7 @@ def import_decoder(
         if name in state and state[name].shape != own[ours].shape
     ]
     problems += [
-        f"{name} is not known" for name in state if name not in wanted and not re.fullmatch(layout.idle, name)
+        f"{name} is unknown" for name in state if name not in wanted and not re.fullmatch(layout.idle, name)
     ]
     problems += _position_problems(state, shapes)
     if problems:
@@ -110,13 +123,13 @@ def import_decoder(
 
 
 def _ends(theirs: str) -> tuple[tuple[str, str], ...]:
-    """Our and their names of a layer's two arrays."""
+    """Our and their names for a layer's two arrays."""
     norm = theirs.endswith("norm")
     return (("weight", "a_2" if norm else "weight"), ("bias", "b_2" if norm else "bias"))
 
 
 def _count(state: State, pattern: str) -> int:
-    """Number of different layers whose number stands in the group of ``pattern``."""
+    """Number of distinct layers; the group in ``pattern`` is a layer's number."""
     return len({match[1] for name in state if (match := re.match(pattern, name))})
 
 
@@ -195,7 +208,7 @@ LAYOUTS = {
 
 
 def _position_problems(state: State, shapes: Shapes) -> list[str]:
-    """Positions are a fixed code, not learned; a file with another code means another computation."""
+    """Positions are a fixed code, not learned; a file with another code was trained with another network."""
     found = []
     for name in (name for name in state if re.fullmatch(r"tgt_embed\.(\d+\.)?pe", name)):
         codes = state[name].reshape(-1, state[name].shape[-1])[: shapes.frames - 1].float()
@@ -203,7 +216,7 @@ def _position_problems(state: State, shapes: Shapes) -> list[str]:
         if codes.shape != expected.shape:
             found.append(f"{name} is {_size(state[name])}, of another width than {shapes.latent_size}")
         elif not torch.allclose(codes, expected, atol=1e-4):
-            found.append(f"{name} holds other codes than sines and cosines of the place")
+            found.append(f"{name} is not the sine-cosine code of positions")
     return found
 
 
@@ -218,11 +231,11 @@ def _refused(kind: str, state: State, path: Path, problems: list[str]) -> InputE
     seems = seems or (
         "semantic" if "lin0.1.weight" in state else "structure" if "lin0.0.weight" in state else ""
     )
-    hint = "Is it of another subject, study or selection of voxels?"
+    hint = "Was it trained on another subject, study or selection of voxels?"
     if seems not in ("", kind):
         hint = f"It looks like a {seems} decoder: mindanim import-checkpoint {seems} {path}"
     return InputError(
-        f"{path} is no published {kind} decoder for these responses and stimuli.",
+        f"{path} is not a published {kind} decoder for these responses and stimuli.",
         f"{'; '.join(problems[:_SHOWN])}{more}.",
         hint,
     )

@@ -1,4 +1,4 @@
-"""The clips a decoder learns from, and how a decoder is judged on the held-out ones."""
+"""The clips a decoder is trained on, by kind, and its scores on those held out."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ SHIFTS, SHIFTED = 19, 128
 
 @dataclass(frozen=True)
 class Examples:
-    """Training clips of one subject; the first axis of every tensor but those in ``shared`` is the clip.
+    """Training clips of one subject; the first axis of every tensor except those in ``shared`` is the clip.
 
-    responses ``(clip, lag * voxel) float32``; fit, validation ``(row,) int64``. Tensors may be mapped from
-    files that are larger than the memory.
+    Tensors may be mapped from files larger than memory.
+
+    Attributes:
+        kind: Kind of decoder.
+        shared: Names of the tensors that do not have one row per clip.
+        responses: ``(clip, lag * voxel) float32``.
+        fit: Rows that fit the decoder, ``(row,) int64``.
+        validation: Rows that validate it.
     """
 
     kind: ClassVar[str]
@@ -47,9 +53,11 @@ class Examples:
         )
 
     def at(self, rows: Tensor, pinned: bool = False) -> Self:
-        """The clips at ``rows (clip,)`` alone, all of them for validation.
+        """Only the clips at ``rows (clip,)``, all of them for validation.
 
-        pinned: in page-locked memory, from which a GPU can fetch them while it computes.
+        Args:
+            rows: Which clips.
+            pinned: Copy them to page-locked memory, from which a GPU can read while it computes.
         """
 
         def pick(values: Tensor) -> Tensor:
@@ -63,7 +71,7 @@ class Examples:
         return replace(self, **numbers, **{name: pick(getattr(self, name)) for name in names})
 
     def held_out(self, device: torch.device) -> Self:
-        """The validation clips alone, on a device."""
+        """Only the validation clips, on a device."""
         return self.at(self.validation).to(device)
 
     @property
@@ -76,9 +84,12 @@ class Examples:
 class SemanticExamples(Examples):
     """Targets of the semantic decoder.
 
-    image, text ``(clip, view, feature)`` CLIP embeddings, view 0 un-augmented; tokens ``(clip, token *
-    feature)`` without the constant ``first_token (feature,)``; captions ``(clip,) int64``, equal for equal
-    captions.
+    Attributes:
+        image: CLIP embeddings ``(clip, view, feature)``; view 0 is not augmented.
+        text: Likewise, of the captions.
+        tokens: ``(clip, token * feature)`` without the first token.
+        first_token: The constant first token ``(feature,)``.
+        captions: ``(clip,) int64``, equal for equal captions.
     """
 
     kind = "semantic"
@@ -91,15 +102,17 @@ class SemanticExamples(Examples):
     captions: Tensor
 
     def text_mean(self) -> Tensor:
-        """The mean caption vector ``(feature,)`` of the clips that fit the decoder."""
+        """The mean caption embedding ``(feature,)`` of the clips that fit the decoder."""
         return self.text[self.fit, 0].mean(0)
 
     def judge(self, vectors: Tensor, tokens: Tensor, mean: Tensor) -> dict[str, float]:
-        """Figures for predictions on the validation rows; the score is the mean correlation of both targets.
+        """Scores of predictions for the validation rows; "score" is the mean correlation of both targets.
 
-        Identification asks for the caption's own vector among others, both after ``mean (feature,)``, that
-        of training, is taken off, which all captions share and which would otherwise hide what tells them
-        apart.
+        Args:
+            vectors: Predicted CLIP vectors ``(clip, feature)``.
+            tokens: Predicted tokens ``(clip, token * feature)``.
+            mean: The training mean ``(feature,)``, subtracted before identification: all captions share it,
+                and it would mask their differences.
         """
         rows = self.validation
         text, image = self.text[rows, 0], self.image[rows, 0]
@@ -128,8 +141,8 @@ class StructureExamples(Examples):
     latents: Tensor
 
     def judge(self, latents: Tensor) -> dict[str, float]:
-        """Figures for predictions on the validation rows; the score is the correlation over clips and
-        elements."""
+        """Scores of predicted ``latents (clip, latent)`` for the validation rows; "score" is their pooled
+        correlation."""
         true = self.latents[self.validation].float()
         found = identification(latents - latents.mean(0), true - true.mean(0), WAYS)
         return {
@@ -145,9 +158,10 @@ class StructureExamples(Examples):
 class MotionExamples(Examples):
     """Targets of the motion decoder.
 
-    latents ``(clip, frame, latent)``; decoded ``(clip, latent)``: first frames decoded from the responses
-    by ridge without the clip's own segment, as unlike the true ones as those a structure decoder gives for
-    new clips.
+    Attributes:
+        latents: ``(clip, frame, latent)``.
+        decoded: First frames ``(clip, latent)``, decoded by ridge without the clip's own segment, so about
+            as inaccurate as a structure decoder's for new clips.
     """
 
     kind = "motion"
@@ -156,14 +170,17 @@ class MotionExamples(Examples):
     decoded: Tensor
 
     def judge(self, follow: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:
-        """Figures on the validation rows for ``follow(rows, first frames) -> later frames``.
+        """Scores on the validation rows, except p (see `response_p`).
 
-        difference_r: correlation of the latents' differences to the first frame, from the decoded first
-        frame as at inference; ``true_start_...`` from the true one, which flatters, for what is at the mean
-        already need not move; ``other_responses_...`` from the decoded one with the responses of other
-        clips: what the first frame alone gives away. The score is difference_r less that. amplitude:
-        standard deviation of the decoded differences over that of the true ones. p is not among them, see
-        `response_p`.
+        Args:
+            follow: ``follow(rows, first frames)`` predicts the later frames.
+
+        Returns:
+            difference_r: correlation of differences from the first frame, starting at the decoded first frame
+            as at inference; true_start_difference_r: starting at the true one, which overestimates;
+            other_responses_difference_r: with responses to other clips, i.e. what the first frame alone
+            predicts; score: difference_r minus the latter; amplitude: standard deviation of decoded
+            differences relative to true ones.
         """
         rows = self.validation
         true = self.latents[rows].float()
@@ -171,7 +188,7 @@ class MotionExamples(Examples):
         figures: dict[str, float] = {}
         for prefix, starts in (("", self.decoded), ("true_start_", self.latents[:, 0])):
             first = starts[rows].float()
-            # Clips of all frames take much memory: the differences take the frames' place.
+            # Whole clips take much memory: the differences overwrite the frames.
             moved = _in_batches(follow, rows, first, change)
             frame_r = pooled_correlation(moved, true[:, 1:])
             moved -= first[:, None]
@@ -187,11 +204,15 @@ class MotionExamples(Examples):
         return {"score": score, **figures, "other_responses_difference_r": alone}
 
     def response_p(self, follow: Callable[[Tensor, Tensor], Tensor]) -> float:
-        """How often difference_r is as high with the responses of clips some places further on.
+        """P value of difference_r: how often it is as high with responses shifted by some clips.
 
-        The first frames stay: they give some of the motion away whatever the response, which shifting
-        whole predictions cannot tell from decoding. Nineteen shifts and the true pairing: 0.05 is the least.
-        On 128 validation clips at most, spread evenly, for every shift decodes all of them anew.
+        The first frames are not shifted: they predict some of the motion whatever the response, which
+        shifting whole predictions would count as decoding. With 19 shifts and the true pairing the minimum
+        is 0.05. Every shift decodes all clips again, so at most 128 validation clips, evenly spread, are
+        used.
+
+        Args:
+            follow: ``follow(rows, first frames)`` predicts the later frames.
         """
         rows = self.validation[:: -(-len(self.validation) // SHIFTED)]
         true, first = self.latents[rows].float(), self.decoded[rows].float()
@@ -207,7 +228,7 @@ class MotionExamples(Examples):
 def _in_batches(
     follow: Callable[[Tensor, Tensor], Tensor], rows: Tensor, first: Tensor, like: Tensor
 ) -> Tensor:
-    """What follows, in a new tensor of the shape of ``like (clip, frame - 1, latent)``."""
+    """The later frames, in a new tensor of the shape of ``like (clip, frame - 1, latent)``."""
     later = torch.empty_like(like)
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)

@@ -162,7 +162,7 @@ def test_patches_are_cut_row_by_row_and_joined_again() -> None:
     torch.testing.assert_close(patches[1, 2, 2], latents[1, 2, :, 2:4, 0:2].flatten())
     assert torch.equal(cmg.join(patches), latents.flatten(2))
     assert torch.equal(grid_codes(2, 3, 8)[1 * 3 + 2], torch.cat([sinusoids(2, 4)[1], sinusoids(3, 4)[2]]))
-    with pytest.raises(ConfigError, match="do not suit latents of 4 x 4"):
+    with pytest.raises(ConfigError, match="do not fit latents of 4 x 4"):
         build("motion", PATCHES | {"patch_size": 3}, SHAPES)
 
 
@@ -313,7 +313,7 @@ def test_broken_decoder_folders_are_named(tmp_path: Path) -> None:
 
 
 def test_heads_must_share_the_width() -> None:
-    with pytest.raises(ConfigError, match="3 attention heads cannot share a width of 8"):
+    with pytest.raises(ConfigError, match="3 attention heads do not divide a width of 8"):
         build("motion", {"decoder": "cmg", **SMALL_CMG, "heads": 3}, SHAPES)
     with pytest.raises(ValidationError, match=r"heads \(3\) must divide width \(1024\)"):
         TrainMotionConfig(heads=3)

@@ -143,8 +143,8 @@ def test_what_differs_is_named() -> None:
     lacking = {name: value for name, value in state.items() if name != "mlp.1.0.bias"}
     assert "mlp.1.0.bias is missing" in refused("semantic", lacking)
     assert "lin1.2.weight is missing" in refused("semantic", {"lin0.0.weight": state["lin0.0.weight"]})
-    assert "extra.weight is not known" in refused("semantic", state | {"extra.weight": torch.zeros(1)})
-    assert "mlp.7.0.weight is not known" in refused("semantic", state | {"mlp.7.0.weight": torch.zeros(1)})
+    assert "extra.weight is unknown" in refused("semantic", state | {"extra.weight": torch.zeros(1)})
+    assert "mlp.7.0.weight is unknown" in refused("semantic", state | {"mlp.7.0.weight": torch.zeros(1)})
     assert "and 1 more" in refused("semantic", state | {f"x{i}": torch.zeros(1) for i in range(7)})
 
 
@@ -159,7 +159,7 @@ def test_a_file_of_another_kind_is_recognised() -> None:
 
 def test_other_positions_are_refused() -> None:
     state = dict(published("motion").state_dict())
-    assert "holds other codes" in refused("motion", state | {"tgt_embed.0.pe": torch.zeros(1, 50, 32)})
+    assert "is not the sine-cosine code" in refused("motion", state | {"tgt_embed.0.pe": torch.zeros(1, 50, 32)})
     assert "another width" in refused("motion", state | {"tgt_embed.0.pe": torch.zeros(1, 50, 16)})
 
 
@@ -182,5 +182,5 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path, capsys: pytest.CaptureFix
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(InputError, match="no state dict"):
         read_checkpoint(tmp_path / "list.pth")
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="No file"):
         read_checkpoint(tmp_path / "absent.pth")

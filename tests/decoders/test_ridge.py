@@ -77,7 +77,7 @@ def test_clips_near_in_time_to_a_fold_do_not_fit_it() -> None:
     kept = (place < 17) | (place >= 33)
     alone = solve(x[kept], y[kept], 0.1).predict(x[20:30])
     np.testing.assert_allclose(fit.out_of_fold[20:30], alone, rtol=1e-6)
-    with pytest.raises(InputError, match="no clips to fit beside the 10"):
+    with pytest.raises(InputError, match="no clips left to fit when it holds out 10"):
         choose_penalty(x, y, segments, alphas=(0.1,), folds=6, near=blocked_split(clips, 0.1, 59.0, 6).near)
 
 

@@ -90,7 +90,7 @@ def test_blocks_move_as_the_whole(use: Callable[[nn.Linear, Tensor], Tensor], dt
 def test_a_weight_with_another_use_is_refused() -> None:
     network = Network(tied)
     stepper = Stepper([*network.parameters()], TrainConfig(), CPU, torch.float32)
-    with pytest.raises(RuntimeError, match=r"has another use: make it a torch\.nn\.Linear"):
+    with pytest.raises(RuntimeError, match=r"is used elsewhere too: make it a torch\.nn\.Linear"):
         train(stepper, network, range(1))
     network.second = nn.Linear(12, 12)
     stepper = Stepper([*network.parameters()], TrainConfig(), CPU, torch.float32)

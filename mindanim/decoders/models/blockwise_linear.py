@@ -1,7 +1,7 @@
-"""Linear layers whose weight is finished with block by block of rows during the backward pass.
+"""Linear layers whose weight is updated block by block of rows during the backward pass.
 
-The gradient of a large weight is as large as the weight, is written once, read once and then forgotten. Made
-a few rows at a time and used at once, it never leaves the processor's cache, and needs no memory of its own.
+The gradient of a large weight is as large as the weight, and is written once, read once and then discarded.
+Computed a few rows at a time and used immediately, it stays in the processor's cache and needs no memory.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _ELEMENTS, _ROWS = 1 << 20, 512
-"""At least these many of each make a block: of fewer elements the calls, of fewer rows the matrix products
-would take longer. Elements make 16 MB in float32, with gradient and two moments."""
+"""Least size of a block: with fewer elements the calls, with fewer rows the matrix products would take
+longer. The elements are 16 MB in float32, with gradient and two moments."""
 
 
 class Linear(nn.Linear):
-    """torch's linear layer, whose weight takes part in what `Blockwise` does; it must have no other use."""
+    """torch's linear layer, but `Blockwise` can update its weight, which must not be used elsewhere."""
 
     def forward(self, input: Tensor) -> Tensor:
         context = _ACTIVE.get()
@@ -33,7 +33,7 @@ class Linear(nn.Linear):
 
 
 def row_blocks(parameter: nn.Parameter) -> list[nn.Parameter]:
-    """Views of a large matrix ``(row, column)``, each of some of its rows; what is small is one block."""
+    """Views of some rows each of a large matrix ``(row, column)``; a small one is a single block."""
     if parameter.dim() < 2:
         return [parameter]
     rows = max(_ROWS, _ELEMENTS // parameter[0].numel())
@@ -42,20 +42,20 @@ def row_blocks(parameter: nn.Parameter) -> list[nn.Parameter]:
 
 
 def cut_like(values: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
-    """What belongs to each of ``blocks`` in something of the whole parameter's shape, as views."""
+    """Views of ``values``, which have the whole parameter's shape, that correspond to its ``blocks``."""
     return [values] if len(blocks) == 1 else torch.split(values, [len(block) for block in blocks])
 
 
 class Blockwise:
-    """A context in which `Linear` layers hand over the gradient of their weight in blocks.
+    """A context in which `Linear` layers pass on the gradient of their weight in blocks.
 
-    It holds for the forward and for the backward pass. blocks: for each weight that is treated so, its row
-    blocks. use: called in the backward pass for each block when its ``grad`` is there, which it may change
-    and move the block by; the gradient's memory then serves the next block. Autograd gives a weight that was
-    handed over no gradient.
+    It must be active in the forward and the backward pass. Autograd computes no gradient for these weights.
+    A layer that is called more than once has a gradient with several parts, and is left to autograd.
 
-    The weight of a layer that is called more than once has a gradient with several parts: it is left to
-    autograd.
+    Args:
+        blocks: Row blocks of each weight to treat so.
+        use: Called in the backward pass for each block once it has its ``grad``, to update the block; the
+            gradient's memory is then reused.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Blockwise:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """The context itself; it may be entered again."""
+        """The context itself; it can be entered again."""
         token = _ACTIVE.set(self)
         try:
             yield
@@ -82,14 +82,17 @@ class Blockwise:
         self.calls[weight] += 1
         kind = input.device.type
         if torch.is_autocast_enabled(kind):
-            # Cast here, so that what is kept for the backward pass is the smaller copy, as autocast has it.
+            # Cast here, so that the smaller copy is kept for the backward pass, as with autocast.
             input = input.to(torch.get_autocast_dtype(kind))
         return torch.as_tensor(_Linear.apply(input, weight, bias, self))
 
     def hand_over(self, weight: nn.Parameter, outputs: Tensor, inputs: Tensor) -> None:
-        """Use ``outputs.T @ inputs``, the gradient of ``weight``, block by block.
+        """Compute and use ``outputs.T @ inputs``, the gradient of ``weight``, block by block.
 
-        outputs ``(clip, row)``: gradient of the layer's results; inputs ``(clip, column)``.
+        Args:
+            weight: Of the layer.
+            outputs: Gradient of the layer's outputs ``(clip, row)``.
+            inputs: ``(clip, column)``.
         """
         self.handed_over.add(weight)
         blocks = self.blocks[weight]

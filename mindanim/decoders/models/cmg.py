@@ -45,8 +45,7 @@ class Attention(nn.Module):
 
 
 class ProjectedMemory(nn.Module):
-    """What cross-attention to a single token comes to: its softmax is always 1, so the token's projection
-    is added."""
+    """Cross-attention to a single token, whose softmax is always 1: the token's projection."""
 
     def __init__(self, token: int, width: int) -> None:
         super().__init__()
@@ -58,8 +57,8 @@ class ProjectedMemory(nn.Module):
 
 
 class CmgLayer(nn.Module):
-    """Self-attention over frames, the responses' memory, a feed-forward; each as ``x + norm(dropout(
-    sublayer(x)))``."""
+    """Self-attention over frames, attention to the memory, feed-forward; each ``x +
+    norm(dropout(sublayer(x)))``."""
 
     def __init__(
         self,
@@ -86,12 +85,28 @@ class CmgLayer(nn.Module):
 
 @register("cmg")
 class FrameTokenCmg(MotionNetwork):
-    """CMG with one token per frame, the released default.
+    """CMG with one token per frame, as released.
 
-    With ``target="difference"`` one more linear layer follows the last norm: differences, unlike the
-    frames, may be near zero, which a normalised vector never is.
-    norm: "layer" is torch's LayerNorm; "deviation" is that of the published checkpoints.
-    rest: as in `MotionNetwork`. Raises ConfigError when the heads cannot share the width.
+    With ``target="difference"`` a linear layer follows the last norm: differences, unlike frames, may be near
+    zero, which a normalised vector never is.
+
+    Args:
+        shapes: Sizes of responses and latents.
+        width: Of the attention; the heads must divide it.
+        layers: Number of layers.
+        heads: Attention heads.
+        feedforward: Width of the feed-forward sublayers.
+        dropout: After each sublayer.
+        memory_tokens: Tokens that encode the responses.
+        fmri_width: Width of the response trunk.
+        fmri_blocks: Its residual blocks.
+        fmri_dropout: Dropout after its first layer.
+        block_dropout: Dropout in its residual blocks.
+        norm: "layer" is torch's LayerNorm, "deviation" that of the published checkpoints.
+        rest: See `MotionNetwork`.
+
+    Raises:
+        ConfigError: The heads do not divide the width.
     """
 
     def __init__(
@@ -114,8 +129,8 @@ class FrameTokenCmg(MotionNetwork):
         super().__init__(shapes, **rest)
         if width % heads:
             raise ConfigError(
-                f"{heads} attention heads cannot share a width of {width}.",
-                hint="Choose a number of heads that divides it, e.g. --set heads=4.",
+                f"{heads} attention heads do not divide a width of {width}.",
+                hint="Choose a number of heads that does: --set heads=4",
             )
         token = shapes.latent_size
         self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
@@ -155,7 +170,7 @@ def frame_norm(norm: Norm, width: int) -> nn.Module:
 
 
 def memory_reader(token: int, width: int, heads: int, memory_tokens: int) -> nn.Module:
-    """Attention to the memory, or what it comes to where the memory is a single token."""
+    """Attention to the memory, or what it reduces to if the memory is a single token."""
     return ProjectedMemory(token, width) if memory_tokens == 1 else Attention(token, width, heads)
 
 

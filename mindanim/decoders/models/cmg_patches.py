@@ -1,4 +1,4 @@
-"""The consistency motion generator with patches for tokens: attention over time, then to the responses."""
+"""The consistency motion generator with patches as tokens: attention over time, then to the responses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mindanim.errors import ConfigError
 
 
 class PatchLayer(nn.Module):
-    """A temporal module (each patch over its past), a spatial module (patches to the responses' memory) and
-    a feed-forward, each as ``x + dropout(sublayer(LayerNorm(x)))``."""
+    """A temporal module (each patch attends to its past), a spatial module (patches attend to the memory) and
+    a feed-forward, each ``x + dropout(sublayer(LayerNorm(x)))``."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float, memory_tokens: int) -> None:
         super().__init__()
@@ -46,9 +46,26 @@ class PatchLayer(nn.Module):
 class PatchCmg(MotionNetwork):
     """CMG whose tokens are patches of the latent (Mind-Animator, arXiv 2405.03280, section 3.3).
 
-    Positions within the frame and the place in time are fixed sine-cosine codes. The paper finds that
-    small patches overfit and look like a grid. patch_size: side of a square patch, in latent pixels.
-    rest: as in `MotionNetwork`. Raises ConfigError when the patches do not tile the latent.
+    Positions in the frame and in time are fixed sine-cosine codes. The paper reports that small patches
+    overfit and produce a grid pattern.
+
+    Args:
+        shapes: Sizes of responses and latents.
+        patch_size: Side of a square patch, in latent pixels.
+        patch_width: Features per patch.
+        patch_layers: Number of layers.
+        patch_heads: Attention heads.
+        mlp_ratio: Hidden width of the feed-forward sublayers, in patch widths.
+        dropout: After each sublayer.
+        memory_tokens: Tokens that encode the responses.
+        fmri_width: Width of the response trunk.
+        fmri_blocks: Its residual blocks.
+        fmri_dropout: Dropout after its first layer.
+        block_dropout: Dropout in its residual blocks.
+        rest: See `MotionNetwork`.
+
+    Raises:
+        ConfigError: The patches do not tile the latent, or the heads do not divide their features.
     """
 
     def __init__(
@@ -72,10 +89,10 @@ class PatchCmg(MotionNetwork):
         channels, height, width = shapes.latent
         if height % patch_size or width % patch_size or patch_width % 4 or patch_width % patch_heads:
             raise ConfigError(
-                f"Patches of {patch_size} x {patch_size} and {patch_width} features do not suit latents of "
+                f"Patches of {patch_size} x {patch_size} and {patch_width} features do not fit latents of "
                 f"{height} x {width} and {patch_heads} heads.",
-                "Patches tile the latent; their features are shared out among the heads, and by four among "
-                "the sines and cosines of both directions.",
+                "Patches must tile the latent; the heads, and four, must divide their features (sines and "
+                "cosines in both directions).",
                 "Choose another patch_size, patch_width or patch_heads.",
             )
         self.patch_size, self.grid = patch_size, (height // patch_size, width // patch_size)
@@ -129,7 +146,7 @@ class PatchCmg(MotionNetwork):
 
 
 def grid_codes(rows: int, columns: int, width: int) -> Tensor:
-    """Sine-cosine codes of places in a grid ``(row * column, width)``: half the features tell the row, half
+    """Sine-cosine codes of places in a grid ``(row * column, width)``: half the features code the row, half
     the column."""
     down = sinusoids(rows, width // 2)[:, None].expand(rows, columns, -1)
     across = sinusoids(columns, width // 2)[None].expand(rows, columns, -1)

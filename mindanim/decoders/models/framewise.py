@@ -1,6 +1,6 @@
-"""The motion decoder without memory: each later frame is read off the responses by itself.
+"""A motion decoder that predicts each later frame from the response alone, not from other frames.
 
-Mind-Animator's ablation sets such a network in the place of its generator (arXiv 2405.03280).
+Mind-Animator's ablation replaces its generator by a network of this kind (arXiv 2405.03280).
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ from mindanim.decoders.models.motion import MotionNetwork
 
 @register("mlp")
 class FramewiseMlp(MotionNetwork):
-    """A response trunk, and for each later frame a linear layer of its own; LayerNorm and GELU between them.
+    """A response trunk, LayerNorm, GELU and a separate linear layer for each later frame.
 
-    No frame is an input. What the decoder says of one frame depends neither on the first nor on any other:
-    with ``target="frame"`` it is the frame, with ``"difference"`` what is added to the given first frame.
+    No frame is an input: with ``target="frame"`` each frame depends on the response alone, with
+    ``"difference"`` what is added to the given first frame does.
 
     The linear layers are the rows of one matrix ``(frame - 1) * latent x fmri_width``. At the published sizes
     (7 frames of 16,384, width 768) it has 88 M of the decoder's 92 M parameters, a third of the generator's.
-    One layer for all frames with a code for each would have 13 M, but could not let a response mean one
-    thing for the second frame and another for the last, except by what a GELU makes of a sum.
+    A single layer for all frames, with a code for each, would have 13 M, but one response could hardly
+    predict different things for different frames.
 
-    fmri_width, fmri_blocks, fmri_dropout, block_dropout: of the trunk. rest: as in `MotionNetwork`.
+    Args:
+        shapes: Sizes of responses and latents.
+        fmri_width: Width of the trunk.
+        fmri_blocks: Its residual blocks.
+        fmri_dropout: Dropout after its first layer.
+        block_dropout: Dropout in its residual blocks.
+        rest: See `MotionNetwork`.
     """
 
     def __init__(
@@ -60,7 +66,7 @@ class FramewiseMlp(MotionNetwork):
         )
 
     def memory(self, responses: Tensor) -> Tensor:
-        """All later frames ``(clip, frame - 1, latent)``, in the scaler's units: nothing else is needed."""
+        """All later frames ``(clip, frame - 1, latent)``, in the scaler's units."""
         return torch.as_tensor(self.frames(self.trunk(responses)))
 
     def forward(self, tokens: Tensor, memory: Tensor, visible: Tensor) -> Tensor:

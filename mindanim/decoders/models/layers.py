@@ -1,4 +1,4 @@
-"""Parts that the decoders share: the trunk that reads the responses, and scaling of targets."""
+"""Parts of networks: the trunk that reads the responses, layer norms, and scaling of targets."""
 
 from __future__ import annotations
 
@@ -59,9 +59,11 @@ class Scaler(nn.Module):
 
     @torch.no_grad()
     def fit(self, targets: Callable[[slice], Tensor]) -> None:
-        """Take mean and standard deviation over clips; elements that do not vary keep scale 1.
+        """Fit mean and standard deviation over clips; elements that do not vary keep scale 1.
 
-        targets: gives ``(clip, *shape)`` of some columns of the last axis, so that never all are in memory.
+        Args:
+            targets: Returns ``(clip, *shape)`` for some columns of the last axis, so that never all are in
+            memory.
         """
         for start in range(0, self.mean.shape[-1], _COLUMNS):
             columns = slice(start, start + _COLUMNS)
@@ -95,6 +97,6 @@ class DeviationNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, values: Tensor) -> Tensor:
-        values = values.float()  # as torch's own layer norm has it under autocast
+        values = values.float()  # as in torch's layer norm under autocast
         deviation, mean = torch.std_mean(values, dim=-1, keepdim=True)
         return self.weight * (values - mean) / (deviation + self.epsilon) + self.bias

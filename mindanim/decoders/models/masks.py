@@ -1,4 +1,4 @@
-"""Which frames a frame may look at. Masks are boolean ``(frame, frame)``: row i may look at column j where
+"""Which frames a frame may attend to. Masks are boolean ``(frame, frame)``: row i attends to column j where
 true."""
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ def causal(frames: int) -> Tensor:
 def sparse_causal(frames: int, keep_visible: float) -> Tensor:
     """The causal mask with a random part of the past hidden: ``(frame, frame) bool``.
 
-    Adjacent frames are so alike that a generator could copy its input; hiding part of it makes it consult
-    the responses. From the third row on, every entry but the first column's stays visible with probability
-    ``keep_visible``, drawn from torch's global generator (Mind-Animator, arXiv 2405.03280, section 3.3; the
-    released code calls this probability ``mask_ratio``). The first frame is always visible, so no row is
-    empty.
+    Adjacent frames are so similar that a generator could copy its input; hiding part of it forces it to use
+    the responses (Mind-Animator, arXiv 2405.03280, section 3.3). From the third row on, every entry except
+    the first column's stays visible with this probability, drawn from torch's global generator. The first
+    frame is always visible, so no row is empty.
+
+    Args:
+        frames: Number of frames.
+        keep_visible: Probability; ``mask_ratio`` in the released code.
     """
     kept = torch.rand(frames, frames) < keep_visible
     kept[:2] = True
@@ -28,6 +31,6 @@ def sparse_causal(frames: int, keep_visible: float) -> Tensor:
 
 
 def first_only(frames: int) -> Tensor:
-    """The mask of the released inference: from the third row on a frame sees nothing but the first:
-    ``(frame, frame) bool``."""
+    """The mask of the released inference: from the third row on a frame sees only the first: ``(frame, frame)
+    bool``."""
     return sparse_causal(frames, keep_visible=0.0)

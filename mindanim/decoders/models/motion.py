@@ -1,4 +1,4 @@
-"""Stage 1c: what motion decoders share; those that the training loop fits predict frame after frame."""
+"""Motion decoders: from a first frame and responses to the latents of the later frames."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ from mindanim.errors import InputError
 
 
 class Motion(Decoder):
-    """What the motion decoders share: prediction from a first frame."""
+    """A motion decoder: `follow` is up to the subclass, prediction in batches is here."""
 
     kind = "motion"
     targets = "the latents of the later frames"
 
     @abstractmethod
     def follow(self, responses: Tensor, first: Tensor) -> Tensor:
-        """Frames 1.. ``(clip, frame - 1, latent)`` that follow ``first (clip, latent)``; both latents
+        """The later frames ``(clip, frame - 1, latent)`` that follow ``first (clip, latent)``; responses are
         flattened."""
 
     @torch.no_grad()
     def predict(self, responses: Responses, *rest: Any) -> Tensor:
-        """Decode responses ``(clip, lag, voxel)`` and first frames ``(clip, channel, height, width)``.
+        """Decode clips from responses and first frames.
 
-        Returns scaled latents ``(clip, frame, channel, height, width) float32`` on the CPU; frame 0 is the
-        given one. Raises InputError when the first frames do not fit the decoder.
+        Args:
+            responses: ``(clip, lag, voxel)``, z-scored.
+            rest: The first frames' scaled latents ``(clip, channel, height, width)``.
+
+        Returns:
+            Scaled latents ``(clip, frame, channel, height, width) float32`` on the CPU; frame 0 is the given
+            one.
+
+        Raises:
+            InputError: The first frames do not fit the decoder.
         """
         (first,) = rest
         self.eval()
@@ -50,14 +58,19 @@ class Motion(Decoder):
 
 
 class MotionNetwork(Motion):
-    """A motion decoder that the training loop fits: it predicts the next frame from those before.
+    """A motion decoder that the training loop fits; a subclass defines `memory` and `forward`.
 
-    A class of one's own needs `memory` and `forward`. In training all frames are predicted at once under a
-    mask; at inference the clip is rolled out from its first frame.
+    It predicts each frame from the earlier ones: in training all at once under a mask, at inference one after
+    another from the first frame.
 
-    target "frame": tokens are the frames' latents and each output is the next one. target "difference":
-    tokens after the first are the differences to the first frame, scaled per frame and element, and so are
-    the outputs: what moves is then all there is to predict.
+    Args:
+        shapes: Sizes of responses and latents.
+        target: "frame": tokens are the frames' latents, and each output is the next one. "difference": tokens
+            after the first, and outputs, are differences from the first frame, scaled per frame and element,
+            so that only what moves has to be predicted.
+        rollout_mask: What a frame attends to at inference: all earlier frames, or only the first from the
+            third frame on.
+        difference_gain: Factor on decoded differences.
     """
 
     def __init__(
@@ -81,7 +94,7 @@ class MotionNetwork(Motion):
 
     @abstractmethod
     def memory(self, responses: Tensor) -> Tensor:
-        """Flattened responses ``(clip, lag * voxel)`` to what `forward` reads beside the frames, ``(clip,
+        """Flattened responses ``(clip, lag * voxel)`` to what `forward` reads besides the frames, ``(clip,
         token, feature)``."""
 
     @abstractmethod
@@ -92,7 +105,7 @@ class MotionNetwork(Motion):
         """
 
     def fit_scalers(self, latents: Tensor, rows: Tensor) -> None:
-        """Take the scales of frames (of differences) from the clips at ``rows`` of ``latents (clip, frame,
+        """Fit the scales of frames (or differences) to the clips at ``rows`` of ``latents (clip, frame,
         latent)``."""
         self.first_scaler.fit(lambda columns: latents[:, 0, columns][rows])
         self.later_scaler.fit(lambda columns: self.later(latents[..., columns][rows].float()))

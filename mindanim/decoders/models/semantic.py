@@ -1,4 +1,4 @@
-"""Stage 1a: responses to the CLIP vector and the text condition."""
+"""Semantic decoders: from responses to the CLIP vector and the text condition."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from mindanim.decoders.models.layers import PAPER, Scaler, response_trunk, xavie
 
 
 class Semantic(Decoder):
-    """What the semantic decoders share: the constant first token and prediction.
+    """A semantic decoder: `decode` is up to the subclass, prediction in batches is here.
 
-    ``first_token (feature,)`` is the hidden state of the beginning-of-sequence token, the same for every
-    caption: decoders predict the others and it is put back.
+    Attributes:
+        first_token: Hidden state of the beginning-of-sequence token ``(feature,)``. It is the same for every
+            caption, so decoders predict the others and it is prepended.
     """
 
     kind = "semantic"
@@ -41,10 +42,15 @@ class Semantic(Decoder):
 
     @torch.no_grad()
     def predict(self, responses: Responses, *rest: Any) -> dict[str, Tensor]:
-        """Decode responses ``(clip, lag, voxel)``, z-scored.
+        """Decode responses.
 
-        Returns ``clip (clip, feature)`` in CLIP space, not normalised, and ``text_tokens (clip, token,
-        feature)`` with the constant token 0; float32, on the CPU.
+        Args:
+            responses: ``(clip, lag, voxel)``, z-scored.
+            rest: Not used.
+
+        Returns:
+            ``clip (clip, feature)`` in CLIP space, not normalised, and ``text_tokens (clip, token, feature)``
+            including the constant token 0; float32, on the CPU.
         """
         self.eval()
         clips, tokens = [], []
@@ -58,7 +64,7 @@ class Semantic(Decoder):
 
 
 class SemanticNetwork(Semantic):
-    """A semantic decoder that the training loop fits; a class of one's own needs `forward` alone."""
+    """A semantic decoder that the training loop fits; a subclass defines `forward`."""
 
     def __init__(self, shapes: Shapes) -> None:
         super().__init__(shapes)

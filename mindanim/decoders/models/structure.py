@@ -1,4 +1,4 @@
-"""Stage 1b: responses to the latent of the first frame."""
+"""Structure decoders: from responses to the latent of the first frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mindanim.decoders.models.layers import PAPER, Residual, Scaler, xavier
 
 
 class Structure(Decoder):
-    """What the structure decoders share: prediction."""
+    """A structure decoder: `decode` is up to the subclass, prediction in batches is here."""
 
     kind = "structure"
     targets = "the latent of the first frame"
@@ -26,9 +26,14 @@ class Structure(Decoder):
 
     @torch.no_grad()
     def predict(self, responses: Responses, *rest: Any) -> Tensor:
-        """Decode responses ``(clip, lag, voxel)``, z-scored, to the first frame's scaled latent.
+        """Decode responses to the first frame's scaled latent.
 
-        Returns ``(clip, channel, height, width) float32`` on the CPU.
+        Args:
+            responses: ``(clip, lag, voxel)``, z-scored.
+            rest: Not used.
+
+        Returns:
+            ``(clip, channel, height, width) float32`` on the CPU.
         """
         self.eval()
         latents = [self.decode(batch).float().cpu() for _, batch in self.batches(responses)]
@@ -36,7 +41,7 @@ class Structure(Decoder):
 
 
 class StructureNetwork(Structure):
-    """A structure decoder that the training loop fits; a class of one's own needs `forward` alone."""
+    """A structure decoder that the training loop fits; a subclass defines `forward`."""
 
     def __init__(self, shapes: Shapes) -> None:
         super().__init__(shapes)

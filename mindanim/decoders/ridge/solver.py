@@ -1,4 +1,4 @@
-"""Ridge regression with the penalty chosen over whole segments, and the linear map it leaves behind."""
+"""Ridge regression with the penalty chosen over whole segments, and the resulting linear map."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ class LinearFit:
 
 @dataclass(frozen=True)
 class RidgeFit:
-    """A fit to all clips with the penalty that cross-validation chose.
+    """A fit to all clips with the penalty chosen by cross-validation.
 
-    alpha: the penalty, in units of the mean squared norm of a (scaled) response; errors ``(alpha,)``:
-    cross-validated mean squared error of each candidate; out_of_fold ``(clip, target)``: each clip's
-    prediction by a fit without its segment.
+    Attributes:
+        linear: The fit.
+        alpha: The penalty, in units of the mean squared norm of a (scaled) response.
+        alphas: The candidates.
+        errors: ``(alpha,)``, cross-validated mean squared error of each candidate.
+        out_of_fold: ``(clip, target)``, each clip predicted by a fit without its segment.
     """
 
     linear: LinearFit
@@ -45,13 +48,17 @@ class RidgeFit:
 
 
 def relevance(x: Matrix, y: Matrix, power: float) -> Matrix:
-    """Scale of each feature ``(feature,)``: the variance of all targets that it explains alone, to ``power
-    / 2``.
+    """Scale of each feature ``(feature,)``: the target variance it explains alone, to the power ``power /
+    2``.
 
-    ``x`` and ``y`` are centred. What an unrelated feature explains by chance (1 / clips) is taken off
-    first. As the prior standard deviation of a feature's coefficients, this is empirical Bayes with one
-    number per feature: voxels that know nothing of the target are left out without a mask. All ones when
-    nothing is above chance.
+    What an unrelated feature explains by chance (1 / clips) is subtracted first. As the prior standard
+    deviation of a feature's coefficients, this is empirical Bayes with one number per feature: uninformative
+    voxels drop out without a mask. All ones if nothing is above chance.
+
+    Args:
+        x: Centred features ``(clip, feature)``.
+        y: Centred targets ``(clip, target)``.
+        power: 0 scales nothing.
     """
     variance = np.maximum(np.einsum("ij,ij->j", x, x), 1e-12) * np.maximum((y**2).sum(), 1e-12)
     excess = np.maximum(((x.T @ y) ** 2).sum(1) / variance - 1 / len(x), 0)
@@ -70,14 +77,23 @@ def choose_penalty(
     relevance_power: float = 0.0,
     near: Callable[[Mask], Mask] | None = None,
 ) -> RidgeFit:
-    """Fit ridge regression; the penalty with the least squared error over held-out segments is taken.
+    """Fit ridge regression with the penalty that has the least squared error over held-out segments.
 
-    x ``(clip, feature)``; y ``(clip, target)``; segments ``(clip,)``: clips of one segment are never on
-    both sides of a fold. near: which clips ``(clip,) bool`` lie too near in time to those held out to be
-    fitted beside them. Everything estimated (means, relevance) is estimated within the fold. Solved in
-    the space of clips, so the cost grows with the cube of their number and linearly with features and
-    targets. Raises ValueError when there are fewer than two segments, InputError when fewer than two clips
-    are far enough from those of a fold.
+    Everything estimated (means, relevance) is estimated within the fold. Solved in the space of clips: the
+    cost is cubic in their number and linear in features and targets.
+
+    Args:
+        x: ``(clip, feature)``.
+        y: ``(clip, target)``.
+        segments: ``(clip,)``; clips of one segment are never on both sides of a fold.
+        alphas: Candidate penalties.
+        folds: At most this many.
+        relevance_power: See `relevance`.
+        near: For held-out clips ``(clip,) bool``, the others that are too close in time to fit.
+
+    Raises:
+        ValueError: There are fewer than two segments.
+        InputError: Fewer than two clips are far enough from those of a fold.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     held_out = assign_folds(segments, folds)
@@ -88,8 +104,8 @@ def choose_penalty(
         kept = ~out if near is None else ~(out | near(out))
         if kept.sum() < 2:
             raise InputError(
-                f"Cross-validation has no clips to fit beside the {int(out.sum())} that it holds out.",
-                "All others of the film begin less than purge_s seconds from one of these.",
+                f"Cross-validation has no clips left to fit when it holds out {int(out.sum())}.",
+                "All others start less than purge_s seconds from one of these.",
                 "Set a smaller purge_s, or more ridge_folds.",
             )
         predicted[:, out] = _Solver(x[kept], y[kept], relevance_power).predictions(x[out], candidates)
@@ -106,8 +122,7 @@ def solve(x: ArrayLike, y: ArrayLike, alpha: float, relevance_power: float = 0.0
 
 
 def assign_folds(segments: Sequence[str] | NDArray[np.str_], folds: int) -> NDArray[np.int64]:
-    """Fold of each clip ``(clip,)``: neighbouring segments together, folds of about equal numbers of
-    segments."""
+    """Fold of each clip ``(clip,)``: neighbouring segments together, about equally many in each fold."""
     names, first, inverse = np.unique(np.asarray(segments), return_index=True, return_inverse=True)
     if len(names) < 2:
         raise ValueError("cross-validation over segments needs at least two")
@@ -143,7 +158,7 @@ class _Solver:
 
 
 class LinearMap(nn.Module):
-    """``(x - x_mean) @ coefficients [@ basis] + offset``: what ridge leaves behind, stored as buffers."""
+    """``(x - x_mean) @ coefficients [@ basis] + offset``: a fitted ridge regression, as buffers."""
 
     def __init__(self, features: int, outputs: int, rank: int | None = None) -> None:
         super().__init__()
@@ -158,7 +173,7 @@ class LinearMap(nn.Module):
 
     @torch.no_grad()
     def set(self, fit: LinearFit, target: Components) -> None:
-        """Take over a fit of the target's component scores."""
+        """Copy a fit of the target's component scores."""
         self.x_mean.copy_(torch.from_numpy(fit.x_mean))
         self.coefficients.copy_(torch.from_numpy(fit.coefficients))
         self.offset.copy_(torch.from_numpy(target.restore(fit.y_mean[None])[0]))

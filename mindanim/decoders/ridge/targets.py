@@ -1,7 +1,7 @@
-"""Targets of ridge regressions, read some columns at a time, and their principal components.
+"""Targets of ridge regressions, read a few columns at a time, and their principal components.
 
-A target of whole clips, 4,320 of 7 frames of 16,384 elements, is 2 GB in single precision, and every copy of
-it as much again. What ridge needs of it is small: how alike clips are, and a basis of a few hundred rows.
+A target of whole clips (4,320 clips, 7 frames, 16,384 elements) takes 2 GB in single precision, and so does
+every copy. Ridge needs little of it: the similarity of clips, and a basis of a few hundred rows.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ def numpy(values: Tensor) -> Array:
 
 @dataclass(frozen=True)
 class Target:
-    """What is regressed on, ``(clip, element)``, wherever it lies.
+    """The dependent variable ``(clip, element)`` of a regression, in memory or not.
 
-    read: gives the columns of a slice, ``(clip, column) float32``.
+    Attributes:
+        clips: Number of rows.
+        elements: Number of columns.
+        read: Returns the columns of a slice, ``(clip, column) float32``.
     """
 
     clips: int
@@ -39,11 +42,11 @@ class Target:
 
     @classmethod
     def of(cls, values: Tensor) -> Self:
-        """The target that is ``values (clip, element)``, which may be mapped from a file."""
+        """A target from ``values (clip, element)``, which may be mapped from a file."""
         return cls(len(values), values.shape[1], lambda columns: numpy(values[:, columns]))
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
-        """All columns, as many at a time as fit well into memory, with their places."""
+        """All columns with their places, a block at a time."""
         for start in range(0, self.elements, _COLUMNS):
             columns = slice(start, min(start + _COLUMNS, self.elements))
             yield columns, self.read(columns)
@@ -53,8 +56,10 @@ class Target:
 class Components:
     """Principal components of a target, ``y = scores @ basis + mean``.
 
-    scores ``(clip, component)``; basis ``(component, element)``, or None where the components are the
-    target's elements.
+    Attributes:
+        scores: ``(clip, component)``.
+        basis: ``(component, element)``; None if the components are the target's elements.
+        mean: ``(element,)``.
     """
 
     scores: Matrix
@@ -63,7 +68,7 @@ class Components:
 
     @property
     def rank(self) -> int | None:
-        """Number of components; None where nothing was reduced."""
+        """Number of components; None if the target was not reduced."""
         return None if self.basis is None else len(self.basis)
 
     def restore(self, scores: Matrix, columns: slice = slice(None)) -> Array:
@@ -75,10 +80,13 @@ class Components:
 
 
 class Reduction:
-    """The leading principal components of a target over any of its clips, exactly.
+    """The leading principal components of a target over any subset of its clips, exactly.
 
-    They follow from the clips' Gram matrix, which takes one pass over the columns for all choices of clips.
-    Targets with no more elements than ``components`` are only centred.
+    They follow from the clips' Gram matrix, which takes one pass over the columns for all subsets.
+
+    Args:
+        target: What to reduce.
+        components: Number of components; a target with no more elements is only centred.
     """
 
     def __init__(self, target: Target, components: int) -> None:
@@ -88,8 +96,8 @@ class Reduction:
         if self.whole:
             return
         for _, block in target.blocks():
-            # In double precision, about the mean of all clips: the clips that are chosen later have a mean
-            # near it, which is taken off then.
+            # In double precision, around the mean of all clips; that of a subset is close to it, and is
+            # subtracted in `over`.
             centred = block.astype(np.float64)
             centred -= centred.mean(0)
             self.gram += centred @ centred.T

@@ -1,4 +1,4 @@
-"""How training clips reach the device: all of them beforehand, or batch by batch, one batch ahead."""
+"""Bring training clips to the device: all at once, or batch by batch, one batch ahead."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ E = TypeVar("E", bound=Examples)
 
 
 def placed(examples: E, decoder: nn.Module, config: TrainConfig, device: torch.device) -> E:
-    """The examples on the device, or where they were if they are to be fed batch by batch.
+    """The examples on the device, or unmoved if they are to be fed batch by batch.
 
-    ``stream_data`` decides; with "auto" they move if `fits`. A CPU reads mapped files where they lie.
+    ``stream_data`` decides; with "auto" they are moved if they fit (`fits`). A CPU reads mapped files in
+    place.
     """
     if config.stream_data == "never" or (config.stream_data == "auto" and fits(examples, decoder, device)):
         return examples.to(device)
@@ -28,10 +29,9 @@ def placed(examples: E, decoder: nn.Module, config: TrainConfig, device: torch.d
 
 
 def fits(examples: Examples, decoder: nn.Module, device: torch.device) -> bool:
-    """Whether the clips take at most half of what a GPU has left beside gradients, moments and averages.
+    """Whether the clips take at most half of what gradients, moments and averages leave free on a GPU.
 
-    The other half is for activations. True for devices that are no CUDA devices: they share the memory of
-    the files' cache.
+    The other half is for activations. True for other devices, which share memory with the file cache.
     """
     if device.type != "cuda":
         return True
@@ -43,9 +43,14 @@ def fits(examples: Examples, decoder: nn.Module, device: torch.device) -> bool:
 class Feed:
     """Batches of the clips that fit a decoder, on the device.
 
-    Examples that are elsewhere, or that are to be ``streamed``, are read by a thread of its own, one batch
-    ahead: into page-locked memory and from there to a GPU while that computes, so that no more than two
-    batches are in memory. No random number is drawn here, so that the batches are the same either way.
+    Examples that are not on the device, or that are to be streamed, are read by a separate thread one batch
+    ahead, via page-locked memory to a GPU while it computes; at most two batches are in memory. No random
+    numbers are drawn here, so the batches are the same either way.
+
+    Args:
+        examples: All training clips.
+        device: Where batches go.
+        streamed: Read batch by batch even if the examples are on the device.
     """
 
     def __init__(self, examples: Examples, device: torch.device, streamed: bool) -> None:
@@ -57,9 +62,11 @@ class Feed:
         self.ahead: tuple[Tensor, Future[tuple[Examples, Any]]] | None = None
 
     def take(self, rows: Tensor, following: Tensor | None) -> Any:
-        """The clips at ``rows (clip,)`` of those that fit the decoder.
+        """A batch of the clips that fit the decoder.
 
-        following: the rows that will be asked for next, None after the last ones.
+        Args:
+            rows: ``(clip,)``, places among these clips.
+            following: The rows of the next call; None if there is none.
         """
         if self.reader is None:
             return self.examples.at(self.examples.fit[rows.to(self.device)])
@@ -81,7 +88,7 @@ class Feed:
             return clips.to(self.device, non_blocking=True), self.copies.record_event()
 
     def _wait(self, batch: Examples, copied: Any) -> None:
-        """Let the GPU's computation wait for the copy, and keep the copy until it has been computed with."""
+        """Make the GPU's computation wait for the copy, and keep the copy until it has been used."""
         stream = torch.cuda.current_stream(self.device)
         stream.wait_event(copied)
         for field in fields(batch):

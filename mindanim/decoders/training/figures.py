@@ -1,4 +1,4 @@
-"""The figure of a training: losses and scores by epoch, or cross-validated errors by penalty."""
+"""Figures of a fit: losses and scores by epoch, or cross-validated errors by penalty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = ("score", "identification", "difference_r", "true_start_difference_r", 
 
 
 def draw_history(path: Path, title: str, history: pd.DataFrame, best_epoch: int) -> None:
-    """Write a PNG of the losses and validation scores of ``history`` by epoch; the kept epoch is marked."""
+    """Write a PNG of losses and validation scores by epoch; the kept epoch is marked."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), dpi=130, layout="constrained")

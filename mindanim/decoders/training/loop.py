@@ -1,11 +1,10 @@
-"""The one training loop: seeded per step, checkpointed, stopped early, best weights kept.
+"""The training loop: seeded per step, checkpointed, with early stopping; the best weights are kept.
 
-Every random number of a step (dropout, masks, views, zeroed entries) comes from a seed derived from the
-run's seed and the step's number, and the order of an epoch from the epoch's number. The state to save is
-then weights, optimizer and position: a run that is killed at any instant and started again ends with the
-weights of an uninterrupted one. On a CPU they are equal bit for bit as long as machine, torch build and
-number of threads stay the same; torch sums in another order with another number of threads, and results
-then agree to rounding only.
+All random numbers of a step (dropout, masks, views, zeroed entries) come from a seed derived from the run's
+seed and the step's number; the order of an epoch, from the epoch's number. The state to save is then weights,
+optimizer and position: a run that is killed at any time and restarted ends with the weights of an
+uninterrupted one. On a CPU they are equal bit for bit with the same machine, torch build and number of
+threads. With another number of threads torch sums in another order, and results agree only to rounding.
 """
 
 from __future__ import annotations
@@ -41,10 +40,15 @@ X = TypeVar("X", bound=Examples)
 
 
 class Task(nn.Module, Generic[D, X]):
-    """What is trained: a decoder, parameters that only training needs, the data, and the losses.
+    """What is trained: a decoder, parameters needed only in training, the data and the losses.
 
-    examples: the clips, on the device or where `feeding.Feed` fetches them from. model_size, noam_factor:
-    width and factor of the noam schedule.
+    Args:
+        decoder: With fresh weights.
+        examples: The clips, on the device or where `Feed` reads them.
+
+    Attributes:
+        model_size: Width of the noam schedule.
+        noam_factor: Its factor.
     """
 
     model_size = 1
@@ -57,29 +61,36 @@ class Task(nn.Module, Generic[D, X]):
         self.rows = len(examples.fit)
 
     def fit_scalers(self) -> None:
-        """Take from the examples what is not trained: scales of targets, constants."""
+        """Set what the decoder takes from the examples untrained: target scales, constants."""
         return
 
     @abstractmethod
     def losses(self, batch: X) -> dict[str, Tensor]:
-        """Losses of a batch of training clips on the device; "loss" is the one that is minimised."""
+        """Losses of a batch of training clips on the device; "loss" is minimised."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Figures on the validation clips: "loss" comparable with training's, "score" the higher the
+        """Figures on the validation clips: "loss", comparable with training's, and "score", higher is
         better."""
 
     def conclude(self) -> dict[str, float]:
-        """Figures on the validation clips that are too costly for every epoch; asked for at the end."""
+        """Figures on the validation clips that are too costly for every epoch; computed once at the end."""
         return {}
 
 
 @dataclass
 class Progress:
-    """Where a training stands, beside weights and optimizer.
+    """State of a training besides weights and optimizer.
 
-    history: one row per validated epoch. best: the weights that are kept, on the CPU. best_epoch counts
-    from 1.
+    Attributes:
+        step: Steps taken.
+        sums: Losses summed over the clips of the epoch so far.
+        history: One row per validated epoch.
+        best: The best weights so far, on the CPU.
+        best_epoch: Their epoch, from 1.
+        best_value: Their criterion; higher is better.
+        waited: Validations since then.
+        stopped: Whether to stop early.
     """
 
     step: int = 0
@@ -102,12 +113,19 @@ def train(
     events: Path | None = None,
     after_step: Callable[[int], None] | None = None,
 ) -> Progress:
-    """Train ``task`` to the end, from ``checkpoint`` where there is one, and give it the weights that were
-    selected.
+    """Train ``task`` to the end and load the selected weights into it.
 
-    dtype: of the forward pass (autocast); weights stay float32. events: folder for TensorBoard, if any.
-    after_step: called with the number of steps taken. Raises ConfigError when the loss is no longer finite,
-    or when no validation gives a number to select by.
+    Args:
+        task: What to train.
+        config: How.
+        device: Where.
+        dtype: Of the forward pass (autocast); weights stay float32.
+        checkpoint: File to continue from, if it exists.
+        events: Folder for TensorBoard, if any.
+        after_step: Called with the number of steps taken.
+
+    Raises:
+        ConfigError: The loss is no longer finite, or no validation gives a number to select by.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         run = _Run(task.to(device), config, dtype, checkpoint)
@@ -156,8 +174,7 @@ class _Run:
 
     def take(self, step: int, epoch: int) -> None:
         """One optimisation step; a checkpoint when one is due."""
-        # All processes draw the same numbers; the last part of the name has been there from the first
-        # version on, and keeps seeds what they were.
+        # All processes draw the same numbers. The last part of the name is kept so that seeds do not change.
         torch.manual_seed(runtime.derived_seed(self.config.seed, "step", str(step), "0"))
         rows = self._batch(step)
         self.task.train()
@@ -212,7 +229,7 @@ class _Run:
             float(epoch) if choice == "last" else figures["score"] if choice == "score" else -figures["loss"]
         )
         if math.isnan(value):
-            value = -math.inf  # nothing compares with NaN, which would be kept for good where it came first
+            value = -math.inf  # nothing is greater than NaN: a first epoch of NaN would be kept
         if not at.best or value > at.best_value:
             at.best_value, at.best_epoch, at.waited = value, epoch, 0
             at.best = {name: tensor.detach().cpu().clone() for name, tensor in self.task.state_dict().items()}
@@ -226,7 +243,7 @@ class _Run:
         )
 
     def _batch(self, step: int) -> Tensor:
-        """The places among the clips that fit the decoder of one step's clips ``(clip,)``."""
+        """One step's clips ``(clip,)``, as places among those that fit the decoder."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = torch.Generator().manual_seed(runtime.derived_seed(self.config.seed, "epoch", str(epoch)))
         start = place * self.config.batch_size
@@ -273,7 +290,7 @@ class _Run:
             }
             with atomic_path(self.checkpoint) as beside:
                 torch.save(content, beside)
-            # On a slow disk some GB take long: no more than about a twentieth of the time goes into it.
+            # Several GB take long on a slow disk: spend at most about a twentieth of the time on it.
             spent, wished = time.monotonic() - begun, self.config.checkpoint_s
             self.due_s = begun + (max(wished, _CHECKPOINT_SHARE * spent) if wished else 0.0)
 

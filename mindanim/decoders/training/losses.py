@@ -20,16 +20,18 @@ def info_nce(
 ) -> Tensor:
     """Bidirectional contrastive loss with any number of positives per row.
 
-    Mean of the row-wise and the column-wise cross-entropy of the scaled cosines, where the wanted
-    distribution is uniform over the positives of the row (of the column). With one positive each it is
-    CLIP's InfoNCE.
+    Mean of the row-wise and column-wise cross-entropy of the scaled cosine similarities; the target
+    distribution is uniform over the positives. With one positive each this is CLIP's InfoNCE.
 
-    predicted, target: ``(clip, feature)``, normalised here. logit_scale: logarithm of the scale, a scalar.
-    positives: ``(clip, clip) bool``, true where a prediction and a target belong together; the diagonal is
-    true. own: the rows and columns over which the mean is taken, those of one of several processes.
+    Args:
+        predicted: ``(clip, feature)``, normalised here.
+        target: ``(clip, feature)``, normalised here.
+        logit_scale: Logarithm of the scale, a scalar.
+        positives: ``(clip, clip) bool``, which predictions and targets match; the diagonal is true.
+        own: Rows and columns to average over: those of one of several processes.
     """
-    # Autocast would round the cosines, which the scale then multiplies. Where operations are only counted, on
-    # the device "meta", there is none.
+    # Autocast would round the cosines, and the scale multiplies the error. The device "meta", on which
+    # operations are only counted, has no autocast.
     kind = predicted.device.type
     with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
         one, other = (functional.normalize(vectors.float(), dim=1) for vectors in (predicted, target))
@@ -43,16 +45,20 @@ def info_nce(
 
 
 def initial_logit_scale(temperature: float) -> nn.Parameter:
-    """The learned logarithm of the scale, ln(1 / temperature) at first."""
+    """The learned logarithm of the scale, initially ln(1 / temperature)."""
     return nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
 
 @torch.no_grad()
 def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
-    """Add the subgradient of ``penalty * sum |w|`` to the gradients that are there, outside the graph.
+    """Add the subgradient of ``penalty * sum |w|`` to existing gradients, outside the graph.
 
-    The same as adding the penalty to the loss (0 is the subgradient at 0), at the cost of two passes over
-    the weights.
+    Equals adding the penalty to the loss (with subgradient 0 at 0), at the cost of two passes over the
+    weights.
+
+    Args:
+        parameters: Those without a gradient are skipped.
+        penalty: Factor.
     """
     if penalty == 0:
         return
@@ -60,7 +66,7 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             continue
-        # In pieces that stay in a CPU's cache; a whole tensor of signs would be new memory each time.
+        # In pieces that fit a CPU's cache; a whole tensor of signs would be allocated each time.
         size = _PIECE if parameter.device.type == "cpu" else 64 * _PIECE
         buffer = signs.setdefault(parameter.device, parameter.new_empty(size))
         pieces = (torch.split(values.view(-1), size) for values in (parameter, parameter.grad))
@@ -69,13 +75,16 @@ def add_l1_gradient(parameters: Iterable[nn.Parameter], penalty: float) -> None:
 
 
 def moving_mse(predicted: Tensor, target: Tensor, latents: Tensor, motion_weight: float) -> Tensor:
-    """Squared error in which elements that change count more.
+    """Squared error weighted towards elements that change.
 
-    Elements weigh ``1 + motion_weight * change^2 / mean(change^2)``, scaled to a mean weight of 1, so that
-    0 is the plain mean squared error.
+    The weight is ``1 + motion_weight * change^2 / mean(change^2)``, normalised to a mean of 1; change is the
+    difference from the first frame.
 
-    predicted, target: ``(clip, frame - 1, latent)``. latents: the true ones ``(clip, frame, latent)``; change
-    is their difference to the first frame.
+    Args:
+        predicted: ``(clip, frame - 1, latent)``.
+        target: ``(clip, frame - 1, latent)``.
+        latents: True latents ``(clip, frame, latent)``.
+        motion_weight: 0 gives the mean squared error.
     """
     error = (predicted - target).square()
     if motion_weight == 0:

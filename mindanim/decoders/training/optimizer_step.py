@@ -1,8 +1,9 @@
-"""The optimizer's step: each weight moves as soon as its gradient is known, where nothing stands against it.
+"""The optimizer's step: each weight is updated as soon as its gradient is known, if possible.
 
-A gradient then lives only until its weight has moved, and on a CPU the large weights of linear layers move
-block by block (`blockwise`), so that the gradients of all weights are never in memory together. Adam treats
-each number by itself: it makes no difference in which order they move, or how many at a time.
+A gradient then exists only until its weight is updated, and on a CPU the large weights of linear layers are
+updated block by block (`blockwise_linear`), so the gradients of all weights are never in memory together.
+Adam treats every number separately: neither order nor grouping of the updates matters. A step is 1.8 to 2.9
+times as fast as the published computation, in 55 to 58 % of its memory (docs/explanation/measurements.md).
 """
 
 from __future__ import annotations
@@ -24,8 +25,14 @@ from mindanim.decoders.training.losses import add_l1_gradient
 class Stepper:
     """Adam for the parameters of one training.
 
-    Several processes, a bound on the gradients' norm and the scaling of float16 need all gradients at once:
-    then they are kept until the backward pass is over.
+    Several processes, a bound on the gradients' norm and float16 scaling need all gradients at once; they are
+    then kept until the backward pass is over.
+
+    Args:
+        parameters: What is trained.
+        config: Adam's options and the bound.
+        device: Where the parameters are.
+        dtype: Of the forward pass.
     """
 
     def __init__(
@@ -38,7 +45,7 @@ class Stepper:
         self.parameters, self.clip_norm, self.penalty = parameters, config.clip_norm, 0.0
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.at_once = runtime.world_size() > 1 or config.clip_norm > 0 or self.scaler.is_enabled()
-        # On a GPU many small kernels would take longer than a few large ones.
+        # On a GPU many small kernels take longer than a few large ones.
         in_blocks = device.type == "cpu" and not self.at_once
         self.blocks = {one: row_blocks(one) if in_blocks else [one] for one in parameters}
         # Without weight decay AdamW is Adam.
@@ -61,7 +68,7 @@ class Stepper:
                 self.hooks.append(hook(self._move))
 
     def forward(self) -> AbstractContextManager[Any]:
-        """The context in which the losses are computed whose gradients `step` follows."""
+        """The context in which to compute the loss that is passed to `step`."""
         large = {parameter: blocks for parameter, blocks in self.blocks.items() if len(blocks) > 1}
         self.blockwise = Blockwise(large, self._move_block)
         return self.blockwise.active()
@@ -69,13 +76,13 @@ class Stepper:
     def step(self, loss: Tensor, rate: float, penalty: float) -> None:
         """The backward pass of ``loss``, and one step with learning rate ``rate`` and L1 ``penalty``."""
         self.adam.param_groups[0]["lr"], self.penalty = rate, penalty
-        # In the same context, for a network may compute parts of its forward pass once more.
+        # In the same context, since a network may recompute parts of its forward pass.
         with self.blockwise.active():
             torch.autograd.backward(self.scaler.scale(loss))
         if not self.at_once:
             return
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
-        # Summed first: what overflows in one process is then seen, and the step left out, by all of them.
+        # Summed first: if one process overflows, all of them see it and skip the step.
         sum_gradients(moved)
         self.scaler.unscale_(self.adam)
         add_l1_gradient(moved, penalty)
@@ -86,13 +93,15 @@ class Stepper:
         self.adam.zero_grad()
 
     def _move(self, parameter: Tensor) -> None:
-        """Move one weight by the gradient that autograd has summed, if any, and give the gradient back."""
+        """Update one weight by the gradient that autograd has summed, if any, and free the gradient."""
         if not isinstance(parameter, nn.Parameter):
             raise TypeError("only parameters are trained")
         if parameter.grad is None:
             return
         if parameter in self.blockwise.handed_over:
-            raise RuntimeError("the weight of a blockwise.Linear has another use: make it a torch.nn.Linear")
+            raise RuntimeError(
+                "the weight of a blockwise_linear.Linear is used elsewhere too: make it a torch.nn.Linear"
+            )
         blocks = self.blocks[parameter]
         gradient, parameter.grad = parameter.grad, None
         for block, part in zip(blocks, cut_like(gradient, blocks), strict=True):
@@ -101,12 +110,12 @@ class Stepper:
 
     def _move_block(self, block: nn.Parameter) -> None:
         add_l1_gradient([block], self.penalty)
-        # Those without a gradient, all others at this moment, stay where they are.
+        # Weights without a gradient, which now are all others, do not change.
         self.adam.step()
         block.grad = None
 
     def _give(self, parameter: nn.Parameter, steps: float, first: Tensor, second: Tensor) -> None:
-        """Give a parameter its moments; its blocks have views of them where AdamW looks for its state."""
+        """Give a parameter its moments; its blocks get views of them as AdamW's state."""
         self.moments[parameter] = first, second
         blocks = self.blocks[parameter]
         parts = cut_like(first, blocks), cut_like(second, blocks)
@@ -117,20 +126,20 @@ class Stepper:
             self.adam.state[block] = {"step": count, "exp_avg": mean, "exp_avg_sq": square}
 
     def close(self) -> None:
-        """Let go of the weights, which otherwise keep their moments alive."""
+        """Remove the hooks, through which the weights would keep their moments alive."""
         for hook in self.hooks:
             hook.remove()
         self.hooks = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a continued training needs, in the order of the parameters."""
+        """Everything needed to continue a training, in the order of the parameters."""
         steps = [float(self.adam.state[blocks[0]]["step"]) for blocks in self.blocks.values()]
         return {"steps": steps, "moments": list(self.moments.values()), "scaler": self.scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         for parameter, steps, moments in zip(self.parameters, state["steps"], state["moments"], strict=True):
             self._give(parameter, steps, *moments)
-        # Empty where the training began in another precision: then the scale is found anew.
+        # Empty if the training began in another precision; the scale is then found again.
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])

@@ -20,8 +20,14 @@ def learning_rate(
 ) -> float:
     """Learning rate of one step.
 
-    step: steps already taken. model_size: width of the tokens, for noam.
     The exponential schedule falls by ``decay`` once per epoch; cosine reaches 0 at the end of the last epoch.
+
+    Args:
+        config: Schedule and rates.
+        step: Steps already taken.
+        steps_per_epoch: Length of an epoch.
+        model_size: Width of the tokens, for noam.
+        noam_factor: Factor, for noam.
     """
     if config.schedule == "noam":
         return noam(step + 1, model_size, config.warmup_steps, noam_factor)
@@ -39,8 +45,8 @@ def learning_rate(
 def l1_penalty(config: TrainConfig, epoch: int) -> float:
     """The L1 penalty during ``epoch`` (0, 1, ...).
 
-    It decays as ``exp(-l1_decay * epoch)``; the released code multiplies the penalty in place every epoch,
-    so that all factors so far compound to ``exp(-l1_decay * epoch * (epoch + 1) / 2)``.
+    It decays as ``exp(-l1_decay * epoch)``. The released code multiplies the penalty in place every epoch,
+    which compounds to ``exp(-l1_decay * epoch * (epoch + 1) / 2)``.
     """
     exponent = epoch * (epoch + 1) / 2 if config.l1_compounds else epoch
     return config.l1_penalty * math.exp(-config.l1_decay * exponent)

@@ -1,4 +1,4 @@
-"""How each network is trained: its losses, and its validation."""
+"""How networks of each kind are trained and validated."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ class MotionTask(Task[MotionNetwork, MotionExamples]):
         return moving_mse(predicted.float(), later, latents, self.config.motion_weight)
 
     def _first(self, data: MotionExamples, true: Tensor) -> Tensor:
-        """First frames as the configuration has them; in validation the decoded ones, as at inference, if
-        any are used."""
+        """First frames as configured; in validation always the decoded ones, as at inference, if any are
+        used."""
         choice = self.config.first_frames
         if choice == "true":
             return true

@@ -1,4 +1,4 @@
-"""The course of a training for TensorBoard, beside the artifact, for those who want to watch it."""
+"""Training curves for TensorBoard, outside the artifact."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ Writer = Callable[[Mapping[str, float]], None]
 
 @contextmanager
 def board(folder: Path | None) -> Iterator[Writer]:
-    """A function that writes one row of the history as event files into ``folder``; None writes nothing.
+    """A function that writes one row of the history as events; a continued run appends to them.
 
-    A continued run adds to what is there. Raises MissingError when the package tensorboard is not installed.
+    Args:
+        folder: Where to write; None writes nothing.
+
+    Raises:
+        MissingError: The package tensorboard is not installed.
     """
     if folder is None or runtime.rank() > 0:
         yield lambda row: None
@@ -27,7 +31,7 @@ def board(folder: Path | None) -> Iterator[Writer]:
         raise MissingError(
             "tensorboard = true needs the package tensorboard.",
             str(error),
-            "Run: pip install 'mindanim[track]', or leave the option away.",
+            "Install it, or leave out the option: pip install 'mindanim[track]'",
         ) from error
     with SummaryWriter(str(folder)) as events:  # type: ignore[no-untyped-call]
 
