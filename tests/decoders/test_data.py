@@ -89,3 +89,16 @@ def test_views_are_drawn_per_clip() -> None:
 def test_caption_labels_ignore_case_and_spaces() -> None:
     labels = caption_labels(pd.Series(["A red ball", "the sea", "a  red ball "]))
     assert labels.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("segments", [1, 5])
+def test_a_clip_exactly_one_gap_away_is_fitted(segments: int) -> None:
+    """Only clips that start less than ``purge_s`` seconds from one that validates are left out."""
+    table = clips_table(segments, 100 // segments).assign(film="film.mp4", onset_s=2.0 * np.arange(100))
+    split = blocked_split(table, 0.2, 8.0, 4)
+    first = split.validation[0]
+    assert split.purged[split.purged < first].tolist() == [first - 3, first - 2, first - 1]
+    assert first - 4 in split.fit
+    held = np.zeros(100, bool)
+    held[50] = True
+    assert np.flatnonzero(split.near(held)).tolist() == [47, 48, 49, 51, 52, 53]

@@ -159,7 +159,9 @@ def test_a_file_of_another_kind_is_recognised() -> None:
 
 def test_other_positions_are_refused() -> None:
     state = dict(published("motion").state_dict())
-    assert "is not the sine-cosine code" in refused("motion", state | {"tgt_embed.0.pe": torch.zeros(1, 50, 32)})
+    assert "is not the sine-cosine code" in refused(
+        "motion", state | {"tgt_embed.0.pe": torch.zeros(1, 50, 32)}
+    )
     assert "another width" in refused("motion", state | {"tgt_embed.0.pe": torch.zeros(1, 50, 16)})
 
 

@@ -20,6 +20,7 @@ from mindanim.decoders.batch_sharing import sharing, weighted
 from mindanim.decoders.build import build
 from mindanim.decoders.fit import fit_decoder
 from mindanim.decoders.fit_result import Fitted
+from mindanim.decoders.training.feed import Feed
 from mindanim.decoders.training.loop import Progress, Task, train
 from mindanim.decoders.training.optimizer_step import Stepper
 from mindanim.decoders.training_examples import StructureExamples
@@ -231,6 +232,41 @@ def test_a_validation_that_is_no_number_is_worse_than_any_other(tmp_path: Path) 
     assert course.best_epoch == 2 and len(course.history) == 3
     with pytest.raises(ConfigError, match="has a validation loss that is a number"):
         run(_Scripted([float("nan")] * 2), tmp_path / "never", epochs=2)
+
+
+def orders(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> list[list[int]]:
+    """The order in which the four clips are taken in each epoch."""
+    taken: list[int] = []
+    take = Feed.take
+
+    def noted(self: Feed, rows: torch.Tensor, following: torch.Tensor | None) -> object:
+        taken.extend(rows.tolist())
+        return take(self, rows, following)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Feed, "take", noted)
+        run(_Scripted([1.0] * 8), folder, epochs=8, **options)
+    return [taken[start : start + 4] for start in range(0, len(taken), 4)]
+
+
+def test_every_epoch_takes_all_clips_in_an_order_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = orders(tmp_path, monkeypatch, batch_size=3)
+    assert len(first) == 8 and all(sorted(order) == [0, 1, 2, 3] for order in first)
+    assert len(set(map(tuple, first))) > 4, "of 24 orders; one that is repeated in all epochs is a fault"
+    (tmp_path / "training.pt").unlink(missing_ok=True)
+    assert orders(tmp_path, monkeypatch, batch_size=3) == first
+    (tmp_path / "training.pt").unlink(missing_ok=True)
+    assert orders(tmp_path, monkeypatch, batch_size=3, seed=1) != first
+
+
+def test_losses_of_an_epoch_are_means_over_clips(tmp_path: Path) -> None:
+    """Batches of three clips and one: their losses weigh three to one."""
+    task = _Scripted([1.0])
+    course = run(task, tmp_path, epochs=1, batch_size=3)
+    # The loss is -count, which moves by the learning rate of 1 after the first batch.
+    assert course.history[0]["train_loss"] == pytest.approx((3 * 0.0 + 1 * -1.0) / 4, abs=0.01)
 
 
 def test_last_epoch_and_sparse_validation(tmp_path: Path) -> None:
