@@ -1,8 +1,6 @@
 import copy
-import os
 import signal
 import socket
-import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -26,6 +24,8 @@ from mindanim.decoders.training.optimizer_step import Stepper
 from mindanim.decoders.training_examples import StructureExamples
 from mindanim.errors import ConfigError, MissingError
 from tests.decoders.planted import SHAPES, machine, planted
+from tests.documentation import ROOT
+from tests.forked import start
 
 # Small, and with everything that draws random numbers or keeps state switched on.
 SEMANTIC = TrainSemanticConfig(
@@ -130,17 +130,6 @@ def one_thread() -> Iterator[None]:
 STEPS = 3  # per epoch, of 100 clips in batches of 40
 
 
-def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 # Asleep after its first step, and at the end of an epoch; and at whatever it is doing then,
 # such as writing a checkpoint, for one is written after every step. Clips that are read one batch ahead
 # train the same decoder, before and after.
@@ -152,14 +141,13 @@ def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen
 def test_kill_minus_nine(steps: int, sleep: str, stream: str, tmp_path: Path, one_thread: None) -> None:
     for name in ("cut", "whole"):
         (tmp_path / name).mkdir()
-    doomed = start(_CHILD, str(tmp_path / "cut"), sleep, stream)
-    assert doomed.stdout is not None
+    doomed = start(_CHILD, str(tmp_path / "cut"), sleep, stream, cwd=ROOT)
     for _ in range(steps):
         doomed.stdout.readline()
     doomed.kill()
     doomed.communicate()
     assert doomed.returncode == -signal.SIGKILL
-    again = start(_CHILD, str(tmp_path / "cut"), "0", stream)
+    again = start(_CHILD, str(tmp_path / "cut"), "0", stream, cwd=ROOT)
     whole = motion(tmp_path / "whole").decoder.state_dict()
     said, problems = again.communicate()
     assert again.returncode == 0, problems
@@ -394,7 +382,9 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         port = str(free.getsockname()[1])
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     world["ACCELERATE_USE_CPU"] = "true"
-    children = [start(_PARALLEL, str(tmp_path), RANK=rank, LOCAL_RANK=rank, **world) for rank in ("0", "1")]
+    children = [
+        start(_PARALLEL, str(tmp_path), cwd=ROOT, RANK=rank, LOCAL_RANK=rank, **world) for rank in ("0", "1")
+    ]
     all_networks(tmp_path / "alone")
     for child in children:
         _, problems = child.communicate()

@@ -30,6 +30,7 @@ from mindanim.generation import generator as generator_module
 from mindanim.generation.features import Features
 from mindanim.generation.samplers import SAMPLERS, Batch
 from mindanim.stages.generate import generate
+from tests.forked import start
 from tests.generation.study import FRAMES, LATENT, SIDE, TEST, TOKENS, TRAIN, config, make_study, options
 from tests.stages.test_launch import LAUNCH
 from tests.tiny import tiny_diffusion_folder
@@ -142,9 +143,9 @@ generate(config(work / "model"), options(work, label="killed", batch=2))
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(work: Path) -> None:
-    command, alone = [sys.executable, "-c", KILLED, str(work)], os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
-    assert killed.returncode == -9, killed.stderr
+    killed = start(KILLED, str(work), cwd=ROOT)
+    problems = killed.communicate()[1]
+    assert killed.returncode == -9, problems
     (partial,) = (work / "noise/sub-01").glob(".videos-killed.partial-*")
     before = {path.name: path.stat().st_mtime_ns for path in (partial / "clips").glob("test*.npy")}
     assert len(before) == 3
@@ -339,15 +340,8 @@ except ShareDone as done:
 """
 
 
-def share(work: Path, shard: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", SHARE, str(work), shard]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=ROOT, env=alone, stdout=pipe, stderr=pipe, text=True)
-
-
 def test_independent_processes_fill_one_artifact(work: Path, videos: Artifact) -> None:
-    running = [share(work, f"{i}/3") for i in (1, 2, 3)]
+    running = [start(SHARE, str(work), f"{i}/3", cwd=ROOT) for i in (1, 2, 3)]
     said = []
     for process in running:
         out, problems = process.communicate()
