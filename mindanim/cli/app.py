@@ -1,4 +1,4 @@
-"""The command `mindanim`: which subcommands there are, and the way in."""
+"""The command `mindanim`: its subcommands and entry point."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STAGES_PANEL, HELPERS_PANEL = "Stages, in this order", "Helpers"
 _FIRST_SEVEN = list(STAGES)[:7]
 _HELPERS = {
     "show": "Show an artifact and its lineage, or list all artifacts.",
-    "report": "Make the page of an evaluation again, or one page that compares several.",
+    "report": "Rebuild the report of an evaluation, or compare several evaluations on one page.",
     "doctor": "Check this machine: Python, torch, devices, weights, data.",
 }
 SUMMARIES = {name: stage.summary for name, stage in STAGES.items()} | _HELPERS
@@ -29,11 +29,11 @@ _CONTEXT = {"help_option_names": ["--help", "-h"]}
 _HELP = """Reconstruct videos from human brain activity.
 
 New here? `mindanim demo` runs everything on a simulated study. With a study on disk: `mindanim preprocess
---dataset NAME --data FOLDER --subject 1`, and on with the stages below."""
+--dataset NAME --data FOLDER --subject 1`, then the other stages in order."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; leaves by SystemExit with the codes of `mindanim.errors`."""
+    """Run the command line; exits with the codes of `mindanim.errors`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     wanted = next((word for word in words if not word.startswith("-")), None)
     run_guarded(lambda: _run(words, wanted), debug="--debug" in words)
@@ -43,7 +43,7 @@ def _run(words: Sequence[str], wanted: str | None) -> None:
     try:
         code = build_app(wanted)(args=words, prog_name="mindanim", standalone_mode=False)
     except Exception as error:
-        # Whatever typer calls its class for a wrong command line, it comes with a message and an exit code.
+        # Whatever typer calls the class of a command-line error, it has a message and an exit code.
         if not hasattr(error, "format_message"):
             raise
         raise _usage_error(error, wanted) from None
@@ -69,9 +69,9 @@ def _usage_error(error: Any, wanted: str | None) -> UsageError:
 def build_app(wanted: str | None = None) -> typer.Typer:
     """The typer application.
 
-    wanted: the one command that gets its options; the others are there by name and summary only, so that
-    nothing is imported for them. None, or a shell asking for completions, gives all of them their
-    options.
+    Args:
+        wanted: The one command that gets its options; the others have only a name and a summary, so that
+            nothing is imported for them. With None, or for shell completion, all commands get their options.
     """
     complete = wanted is None and "_MINDANIM_COMPLETE" in os.environ
     app = typer.Typer(
@@ -102,7 +102,7 @@ def _command(name: str) -> Callable[..., None]:
         )
         run_guarded(lambda: _carry_out(name, given), debug=bool(given["debug"]))
 
-    # typer reads the options off the function's signature and annotations.
+    # typer reads the options from the function's signature and annotations.
     parameters = command_parameters(name)
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -119,7 +119,7 @@ def _carry_out(name: str, given: Mapping[str, Any]) -> None:
 
 
 def _unused() -> None:
-    """Stands in for a command that was not asked for."""
+    """Placeholder for a command that was not asked for."""
 
 
 def _show_version(asked: bool) -> None:

@@ -23,7 +23,7 @@ _NOT_OPTIONS = ("recipe", "set_", "config_file", "explain", "json_", "verbose", 
 
 
 def run_stage(name: str, given: Mapping[str, Any]) -> None:
-    """Carry out the command of the stage `name` with the flags in `given`; None means not given."""
+    """Run the stage `name` with the flags in `given`; None means not given."""
     flags = {
         option: ",".join(value) if isinstance(value, list) else value
         for option, value in given.items()
@@ -44,7 +44,7 @@ def run_stage(name: str, given: Mapping[str, Any]) -> None:
     try:
         result = perform(resolution, ("mindanim", *sys.argv[1:]))
     except Planned as planned:
-        if runtime.rank() == 0:  # of several processes of a launch only the first one speaks
+        if runtime.rank() == 0:  # only the first process of a launch prints
             _print_plan(planned.plan, as_json)
         return
     except ShareDone as done:
@@ -74,7 +74,7 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
 
 
 def _compared(result: Any, config: Any) -> pd.DataFrame | None:
-    """What `evaluate --compare` asks for beside the scores."""
+    """The comparison that `evaluate --compare` asks for, in addition to the scores."""
     if not isinstance(result, Artifact) or not getattr(config, "compare", ()):
         return None
     from mindanim.stages.comparison import comparison
@@ -99,7 +99,7 @@ def _print_result(result: Any, as_json: bool, compared: pd.DataFrame | None) -> 
         if result.kind == "evaluation":
             from mindanim.stages.report import score_tables
 
-            columns = shutil.get_terminal_size((100, 24)).columns  # 100 where it is no terminal
+            columns = shutil.get_terminal_size((100, 24)).columns  # 100 if it is not a terminal
             print_rich(*score_tables(result, compared, columns))
         print(result.path)
     elif isinstance(result, Path):

@@ -1,4 +1,4 @@
-"""What was asked for, and where each value came from, so that manifests can tell."""
+"""The command that is running and the origin of each option, for the manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _current: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 @contextmanager
 def invoked(invocation: Invocation) -> Iterator[None]:
-    """Inside the block, `command` and `origins` speak of this invocation."""
+    """Inside the block, `command` and `origins` refer to this invocation."""
     token = _current.set(invocation)
     try:
         yield
@@ -34,7 +34,7 @@ def invoked(invocation: Invocation) -> Iterator[None]:
 
 
 def command() -> tuple[str, ...]:
-    """The command line, or the Python call, that is being carried out."""
+    """The command line or Python call that is running."""
     current = _current.get()
     return current.command if current else tuple(sys.argv)
 

@@ -23,8 +23,12 @@ Tables = dict[str, dict[str, Any]]
 class Recipe:
     """A named set of options for some or all stages.
 
-    tables: stage name, "backbones" or (in a config file) "run" -> option -> value, as they stand in the file.
-    extends: the recipe whose options hold where this one sets none.
+    Attributes:
+        name: Its name, or its file.
+        tables: Stage name, "backbones" or (in a config file) "run" -> option -> value, as in the file.
+        title: For the reference page.
+        description: For the reference page.
+        extends: The recipe whose options apply where this one sets none.
     """
 
     name: str
@@ -34,7 +38,7 @@ class Recipe:
     extends: str = ""
 
     def options(self, stage: str, known: Mapping[str, Any]) -> dict[str, Any]:
-        """The values for one stage. A backbone counts for every stage that has an option of its name."""
+        """The values for one stage. A backbone applies to every stage that has an option of its name."""
         backbones = {name: value for name, value in self.tables.get("backbones", {}).items() if name in known}
         return backbones | self.tables.get(stage, {})
 
@@ -45,7 +49,7 @@ def recipe_names() -> list[str]:
 
 
 def default_recipe(dataset: str | None) -> str:
-    """The recipe that is used when none is asked for."""
+    """The recipe that is used if none is given."""
     kind = kind_of_dataset(dataset or "")
     if kind == "simulated":
         return "demo"
@@ -53,9 +57,10 @@ def default_recipe(dataset: str | None) -> str:
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe called `name`, or the file `name` when that ends in .toml; what it extends is merged in.
+    """The recipe called `name`, or the file `name` if that ends in .toml, with what it extends merged in.
 
-    Raises ConfigError: no such recipe, not TOML, unknown tables, recipes that extend each other in a circle.
+    Raises:
+        ConfigError: No such recipe, not TOML, unknown tables, or recipes that extend each other in a circle.
     """
     return _load(name, ())
 
@@ -72,7 +77,7 @@ def _load(name: str, below: tuple[str, ...]) -> Recipe:
     if not name.endswith(".toml") and name not in recipe_names():
         raise ConfigError(
             f"{unknown('recipe', name, recipe_names())}",
-            hint="A file of your own is given by its path: --recipe my-recipe.toml.",
+            hint="Your own recipe is given by its path: --recipe my-recipe.toml",
         )
     recipe = _parse(path, name, ("backbones", *STAGES))
     if not recipe.extends:
@@ -81,7 +86,7 @@ def _load(name: str, below: tuple[str, ...]) -> Recipe:
 
 
 def merge(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[str, Any]]) -> Tables:
-    """Both sets of tables in one; where both set an option, `above` counts."""
+    """Both sets of tables in one; where both set an option, `above` wins."""
     return {table: {**below.get(table, {}), **above.get(table, {})} for table in [*below, *above]}
 
 

@@ -1,6 +1,6 @@
-"""The subcommands that make artifacts, by name; what each one does stands in its own module.
+"""The subcommands that make artifacts, by name; each has its own module.
 
-Nothing is imported here before it is asked for: listing the stages is cheap.
+Options and functions are imported only when needed, so that listing the stages is cheap.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from mindanim.vocabulary.words import unknown
 class Stage:
     """One subcommand.
 
-    config, function: "module:name" of its options and of the function that does the work.
-    per_subject: whether it works on one subject. reads_artifacts: whether it builds on other stages'
-    artifacts.
-    networks: whether it computes with torch, so that device and precision mean something.
-    batched: whether it computes clips by the batch, whose size is no part of the result.
-    data: whether it reads the raw study, writes it, or neither.
-    dataset: the dataset it is about when none is named; empty asks the user.
-    shares: whether several independent processes may share the work on one artifact, and whether it can do
-    with little memory.
-    arguments: options that are given by their place on the command line, not by a flag.
-    stands_alone: an option with which it needs neither dataset nor subject, and the dataset it is then about.
+    Attributes:
+        name: What users type.
+        summary: One line for ``--help``.
+        config: "module:name" of its options.
+        function: "module:name" of the function that does the work.
+        per_subject: Whether it works on one subject.
+        reads_artifacts: Whether it builds on the artifacts of other stages.
+        networks: Whether it runs networks, so that device and precision matter.
+        batched: Whether it processes clips in batches, whose size does not change the result.
+        data: Whether it reads the raw study, writes it, or neither.
+        dataset: The dataset it works on if none is given; empty requires one.
+        shares: Whether independent processes may share the work on one artifact, and it can run with little
+            memory.
+        arguments: Options given by position on the command line, not by a flag.
+        stands_alone: An option with which it needs neither dataset nor subject, and the dataset it then uses.
     """
 
     name: str
@@ -145,7 +149,7 @@ STAGES = {
 
 
 def find_stage(name: str) -> Stage:
-    """The stage called `name`; UsageError with the likely name when there is none."""
+    """The stage called `name`; UsageError with the likely name if there is none."""
     if name not in STAGES:
         raise UsageError(f"{unknown('stage', name, STAGES)}")
     return STAGES[name]

@@ -18,8 +18,15 @@ from mindanim.stages import Stage, find_stage
 def prepare(name: str, asked: Asked, *, only_explain: bool = False) -> Resolution[Any]:
     """Resolve and validate all options of the stage called `name`; nothing is run or written.
 
-    only_explain: a dataset or data folder that cannot be found is no problem.
-    Raises UsageError, ConfigError or InputError naming every problem at once.
+    Args:
+        name: The subcommand.
+        asked: What the user asked for.
+        only_explain: Whether an unknown dataset or data folder is acceptable.
+
+    Raises:
+        UsageError: A flag or ``--set`` is wrong; all problems are reported together.
+        ConfigError: A file, the environment or a recipe is wrong.
+        InputError: The data folder does not exist.
     """
     stage = find_stage(name)
     for sentence in strange_variables(asked.environment):
@@ -39,15 +46,15 @@ def prepare(name: str, asked: Asked, *, only_explain: bool = False) -> Resolutio
 
 
 def perform(resolution: Resolution[Any], command: tuple[str, ...]) -> Any:
-    """Run the stage; returns its Artifact, or the folder of a simulated study."""
+    """Run the stage; returns its artifact, or the folder of a simulated study."""
     run = resolution.run
     if run.offline:
-        # Libraries that know how to reach the network read these when they are first imported.
+        # Libraries that can use the network read these when first imported.
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     if runtime.launched_alone():
         console.warn(
-            "accelerate launch was asked for several processes and has started one: on a machine with fewer "
-            "than two GPUs, several need --multi_gpu"
+            "accelerate launch was asked for several processes but started one: with fewer than two GPUs, "
+            "several need --multi_gpu"
         )
     stage = find_stage(resolution.stage)
     function = stage.load_function()
@@ -59,7 +66,7 @@ def perform(resolution: Resolution[Any], command: tuple[str, ...]) -> Any:
 
 
 def _complete(stage: Stage, run: RunOptions, alone: bool) -> tuple[RunOptions, dict[str, str]]:
-    """Fill in what need not be said every time: dataset, data folder, and an only subject."""
+    """Fill in what users need not repeat: the dataset and the data folder."""
     found: dict[str, str] = {}
     if alone:
         return run.model_copy(update={"dataset": run.dataset or stage.stands_alone[1]}), found
@@ -70,7 +77,7 @@ def _complete(stage: Stage, run: RunOptions, alone: bool) -> tuple[RunOptions, d
         found["dataset"] = f"the only one in {run.work}"
     _check_name(run)
     if stage.per_subject and run.subject is None:
-        raise UsageError(f"{stage.name} works on one subject.", hint="Add --subject NUMBER.")
+        raise UsageError(f"{stage.name} needs a subject.", hint="Add --subject NUMBER.")
     if stage.data == "reads" and (data := find_data(run)):
         run = run.model_copy(update={"data": data[0]})
         found["data"] = data[1]
@@ -78,7 +85,7 @@ def _complete(stage: Stage, run: RunOptions, alone: bool) -> tuple[RunOptions, d
 
 
 def _check_name(run: RunOptions) -> None:
-    """A name that no reader has and that has no folder yet is refused, in the words of the studies."""
+    """Refuse a dataset that has neither a reader nor a folder, with the message of the studies."""
     from mindanim.studies import has_reader, open_study
 
     dataset = run.need_dataset()

@@ -216,7 +216,7 @@ class TestDeclarations:
         assert remark(TrainMotionConfig, "noam_factor") == "Only with schedule noam."
         assert remark(TrainMotionConfig, "seed") == remark(TrainMotionConfig, "ridge_folds") == ""
         assert remark(TrainSemanticConfig, "decoder_arguments") == "Only with a plug-in decoder."
-        assert effect(GenerateConfig, "steps") == "with sampler sdedit"
+        assert effect(GenerateConfig, "released_steps") == "with sampler released"
         assert effect(PreprocessConfig, "confounds_motion") == "with confounds motion"
         assert effect(EvaluateConfig, "ceiling") == "without videos"
 
@@ -234,8 +234,8 @@ class TestPlugins:
         points = {"mindanim.samplers": [EntryPoint("euler", "theirs:euler", "mindanim.samplers")]}
         monkeypatch.setattr(options_module, "entry_points", lambda group: points.get(group, []))
         found = ask("generate", flags={"sampler": "euler"})
-        assert {"steps", "released_steps"}.isdisjoint(in_use(found.config))
-        assert "sampler_arguments" in in_use(found.config)
+        assert {"steps", "sampler_arguments"} <= set(in_use(found.config))
+        assert "released_steps" not in in_use(found.config)
         with pytest.raises(UsageError, match="unknown sampler 'eulr': did you mean 'euler'"):
             ask("generate", flags={"sampler": "eulr"})
         with pytest.raises(
