@@ -1,8 +1,8 @@
 """Frozen pretrained models, by name or local folder: diffusion, CLIP, classifiers, captioner.
 
 A name is ``demo`` (the small set that ships with the package), an existing local folder, or a hub id. All
-sets come in the same public formats and run through the same code. Loaders never fall back to random weights,
-and touch the network only when called with ``offline=False`` while a file is not on this machine.
+sets have the same public formats and run through the same code. Loaders never fall back to random weights,
+and use the network only if called with ``offline=False`` while a file is missing on this machine.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ def load_diffusion(
 ) -> DiffusionBackbone:
     """The diffusion model `name`, a Stable Diffusion 1.x or 2.x folder in the diffusers layout.
 
-    dtype: what its networks compute in (default float32); results are float32 whatever it is.
+    Args:
+        dtype: Type that its networks compute in (default float32); results are always float32.
 
-    Raises
-    ------
-    MissingError: some of its files are not on this machine; lists them and the command that fetches them.
-    InputError: the files do not hold such a model.
+    Raises:
+        MissingError: Some of its files are not on this machine; lists them and the command that downloads
+            them.
+        InputError: The files do not contain such a model.
     """
     from mindanim.backbones.diffusion import StableDiffusion
 
@@ -70,7 +71,8 @@ def load_clip(
 ) -> ClipBackbone:
     """The CLIP model `name`: an open_clip folder, ``ARCHITECTURE/TAG``, ``ARCHITECTURE@FILE`` or a hub id.
 
-    Raises MissingError and InputError as `load_diffusion` does.
+    Raises:
+        MissingError, InputError: As `load_diffusion`.
     """
     from mindanim.backbones.clip import OpenClip
 
@@ -78,9 +80,10 @@ def load_clip(
 
 
 def clip_width(weights: Weights) -> int:
-    """Features of a located CLIP model's shared space; the model is not loaded.
+    """Features of a located CLIP model's shared space, without loading the model.
 
-    Raises InputError when its configuration does not state it.
+    Raises:
+        InputError: Its configuration does not state it.
     """
     from mindanim.backbones.clip import width_of
 
@@ -92,7 +95,8 @@ def load_image_classifier(
 ) -> ImageClassifier:
     """The image classifier `name`, any transformers image-classification folder.
 
-    Raises MissingError and InputError as `load_diffusion` does.
+    Raises:
+        MissingError, InputError: As `load_diffusion`.
     """
     from mindanim.backbones.classifiers import TransformersImageClassifier
 
@@ -108,10 +112,12 @@ def load_video_classifier(
 ) -> VideoClassifier:
     """The video classifier `name`, any transformers video-classification folder.
 
-    frames: of the clips that it shall read. A VideoMAE reads any even number, whatever it was trained on;
-    where it cannot, and without `frames`, it reads its own.
+    Args:
+        frames: Frames of the clips to read. A VideoMAE reads any even number, whatever it was trained on;
+            other networks, and calls without `frames`, keep the network's number.
 
-    Raises MissingError and InputError as `load_diffusion` does.
+    Raises:
+        MissingError, InputError: As `load_diffusion`.
     """
     from mindanim.backbones.classifiers import TransformersVideoClassifier
 
@@ -123,7 +129,8 @@ def load_captioner(
 ) -> Captioner:
     """The captioner `name`, a transformers BLIP-2 folder.
 
-    Raises MissingError and InputError as `load_diffusion` does.
+    Raises:
+        MissingError, InputError: As `load_diffusion`.
     """
     from mindanim.backbones.captioner import Blip2Captioner
 
@@ -133,7 +140,8 @@ def load_captioner(
 def load_vifi(file: Path, device: torch.device | str = "cpu") -> VideoEmbedder:
     """The image tower of the ViFi-CLIP checkpoint `file`, in float32.
 
-    Raises InputError when it is no such checkpoint.
+    Raises:
+        InputError: It is not such a checkpoint.
     """
     from mindanim.backbones.vifi import ViFiClip
 
@@ -143,7 +151,8 @@ def load_vifi(file: Path, device: torch.device | str = "cpu") -> VideoEmbedder:
 def load_raft(file: Path, device: torch.device | str = "cpu") -> FlowNetwork:
     """torchvision's RAFT, small or large, from the checkpoint `file`, in float32.
 
-    Raises InputError when it is no such checkpoint.
+    Raises:
+        InputError: It is not such a checkpoint.
     """
     from mindanim.backbones.raft import Raft
 

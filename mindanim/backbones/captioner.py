@@ -1,4 +1,4 @@
-"""BLIP-2, which says what an image shows (Li et al. 2023, doi:10.48550/arXiv.2301.12597)."""
+"""BLIP-2, which describes images (Li et al. 2023, doi:10.48550/arXiv.2301.12597)."""
 
 from __future__ import annotations
 

@@ -62,9 +62,12 @@ class TransformersImageClassifier(_Classifier):
 class TransformersVideoClassifier(_Classifier):
     """A `VideoClassifier`.
 
-    frames: of the clips to come. VideoMAE codes positions by sines, which are computed for any whole number
-    of its tubes (two frames each), so that a network trained on 16 frames reads 8, as published evaluations
-    let it do. Where `frames` is no such number, or positions were learned, the network keeps its own.
+    VideoMAE encodes positions by sines, which can be computed for any whole number of its tubes (two frames
+    each). A network trained on 16 frames can therefore read 8, as in published evaluations.
+
+    Args:
+        frames: Frames of the clips to come. The network keeps its own number if it cannot read these, or if
+            its positions were learned.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class TransformersVideoClassifier(_Classifier):
 
     @torch.inference_mode()
     def logits_and_features(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The logits, and what the last layer makes them from: (clip, class) and (clip, feature) float32."""
+        """Logits and the inputs of the last layer: (clip, class) and (clip, feature) float32."""
         if clips.shape[1] != self.frames:
             raise InputError(
                 f"{self.weights.name} classifies clips of {self.frames} frames, not {clips.shape[1]}.",

@@ -70,7 +70,7 @@ class OpenClip:
         if self.weights.architecture:
             arguments["pretrained"] = str(self.weights.path / self.weights.files[0])
             if tagged := get_pretrained_cfg(*self.weights.architecture):
-                # What the tag says of its training; open_clip only applies it when it downloads by itself.
+                # The tag's training settings; open_clip applies them only if it downloads the weights itself.
                 arguments["force_preprocess_cfg"] = tagged
                 arguments["force_quick_gelu"] = bool(tagged.get("quick_gelu"))
         try:
@@ -80,7 +80,7 @@ class OpenClip:
 
 
 def width_of(weights: Weights) -> int:
-    """Features of the shared space of image and text, from the model's configuration alone."""
+    """Features of the space shared by image and text, from the model's configuration alone."""
     if weights.architecture:
         import open_clip
 

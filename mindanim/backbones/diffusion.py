@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 # tensors alive together make 6.0 (tests/generation/test_memory.py), a process on a CPU grew by 6.3.
 MAPS_PER_FRAME = 7
 _SHARE = 0.6
-# Pixels per call beyond which nothing gets faster: a CPU's caches, a GPU's cores.
+# More pixels per call do not speed it up, because of a CPU's caches or a GPU's cores.
 _PIXELS = {"cpu": 1 << 17}
 _PIXELS_ELSEWHERE = 1 << 22
 
 
 class StableDiffusion:
-    """A `DiffusionBackbone`. Each network is read from disk when it is first used."""
+    """A `DiffusionBackbone`. Each network is loaded when it is first used."""
 
     def __init__(
         self, weights: Weights, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
@@ -41,7 +41,7 @@ class StableDiffusion:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device it computes on."""
         return self._device
 
     @property
@@ -56,7 +56,7 @@ class StableDiffusion:
 
     @property
     def frames_at_once(self) -> int:
-        """Frames of `frame_size` to give the autoencoder at a time, by the memory that is free now."""
+        """Frames of `frame_size` to pass to the autoencoder together, by the memory that is free now."""
         pixels = self.frame_size**2
         frame = MAPS_PER_FRAME * int(self._vae_config["block_out_channels"][0]) * pixels * self.dtype.itemsize
         most = _PIXELS.get(self.device.type, _PIXELS_ELSEWHERE) // pixels
@@ -69,28 +69,28 @@ class StableDiffusion:
 
     @property
     def max_tokens(self) -> int:
-        """Longest text condition: what both the tokenizer and the text encoder's positions allow."""
+        """Longest text condition allowed by both the tokenizer and the text encoder's positions."""
         return min(int(self.tokenizer.model_max_length), int(self._text_config["max_position_embeddings"]))
 
     @property
     def scaling_factor(self) -> float:
         """Factor between the autoencoder's latents and the diffusion model's."""
-        # Early folders leave it out; 0.18215 is then what diffusers assumes.
+        # Early folders lack it; diffusers then assumes 0.18215.
         return float(self._vae_config.get("scaling_factor", 0.18215))
 
     @property
     def prediction_type(self) -> str:
-        """What the noise predictor predicts: ``epsilon``, ``v_prediction`` or ``sample``."""
+        """Prediction of the noise predictor: ``epsilon``, ``v_prediction`` or ``sample``."""
         return str(self.scheduler_config.get("prediction_type", "epsilon"))
 
     @cached_property
     def scheduler_config(self) -> dict[str, Any]:
-        """The model's own noise schedule, as its scheduler_config.json states it."""
+        """The model's noise schedule, from its scheduler_config.json."""
         return self._config("scheduler/scheduler_config.json")
 
     @cached_property
     def unet(self) -> Any:
-        """The noise predictor; it belongs to whoever called the loader."""
+        """The noise predictor; it belongs to the caller of the loader."""
         from diffusers import UNet2DConditionModel
 
         return load_network(UNet2DConditionModel, self.weights, self.device, self.dtype, "unet")
@@ -134,7 +134,8 @@ class StableDiffusion:
     def decode_latents(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
         """Scaled latents -> frames (frame, channel, height, width) float32 in [0, 1].
 
-        tile: side of the tiles in pixels, see `DiffusionBackbone`.
+        Args:
+            tile: Side of the tiles in pixels, see `DiffusionBackbone`.
         """
         self.vae.use_tiling = tile is not None
         if tile is not None:
@@ -186,7 +187,7 @@ class StableDiffusion:
         return dict(config)
 
     def _check(self) -> None:
-        """Refuse other model families: their numbers would come out wrong rather than not at all."""
+        """Refuse other model families: they would run, with wrong results."""
         unet, vae, text = self._unet_config, self._vae_config, self._text_config
         side = unet.get("sample_size")
         square = isinstance(side, int) or (isinstance(side, list) and len(set(side)) == 1)

@@ -1,4 +1,4 @@
-"""From frames of any size to what a network was trained on: resize, crop, normalise, as tensor operations."""
+"""Frames of any size to a network's input: resize, crop and normalise, as tensor operations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _PIL = {2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling numbers, as process
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a model's processor does to an image.
+    """How a model's processor transforms an image.
 
-    size: side of the shorter edge, or (height, width), or None to keep the size.
-    crop: (height, width) kept around the centre, or None. mean, std: per colour, for images in [0, 1].
+    Attributes:
+        size: Side of the shorter edge, or (height, width), or None to keep the size.
+        crop: (height, width) kept around the centre, or None.
+        mean, std: Per colour, for images in [0, 1].
     """
 
     size: int | tuple[int, int] | None
@@ -31,7 +33,7 @@ class Preprocessing:
 
     @classmethod
     def of_processor(cls, processor: Any) -> Preprocessing:
-        """What a transformers image processor is set to; InputError when it does something else beside."""
+        """The settings of a transformers image processor; InputError if it does anything else."""
         size = _lengths(processor.size) if processor.do_resize else {}
         resize: int | tuple[int, int] | None = None
         if "shortest_edge" in size and "longest_edge" not in size:
@@ -70,20 +72,24 @@ def interpolation(name: str) -> Interpolation:
     for known in get_args(Interpolation):
         if name == known:
             return known  # type: ignore[no-any-return]
-    raise InputError(f"Interpolation {name!r} is not supported.", hint="Bilinear and bicubic are.")
+    raise InputError(
+        f"Interpolation {name!r} is not supported.",
+        hint="Use a model with bilinear or bicubic interpolation.",
+    )
 
 
 def resize(images: torch.Tensor, size: int | tuple[int, int], how: Interpolation) -> torch.Tensor:
     """Antialiased resize of (..., channel, height, width), uint8 or float in [0, 1]; type and range are kept.
 
-    size: (height, width), or the length of the shorter edge.
+    Args:
+        size: (height, width), or the length of the shorter edge.
     """
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2.functional import resize as torchvision_resize
 
     lengths: Sequence[int] = [size] if isinstance(size, int) else list(size)
     resized: torch.Tensor = torchvision_resize(images, lengths, InterpolationMode(how), antialias=True)
-    # Bicubic weights overshoot at edges; images stored as bytes are clipped there, and so must floats be.
+    # Bicubic weights overshoot at edges; images stored as bytes are clipped there, so floats must be too.
     return resized.clamp(0, 1) if resized.is_floating_point() else resized
 
 

@@ -1,4 +1,4 @@
-"""Reading the networks of a located backbone, every parameter from the file."""
+"""Loading the networks of a located backbone, with every parameter from the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mindanim.backbones.weights.find import Weights
 
-# What the libraries raise for files that are cut short, of another format or of another network.
+# Raised by the libraries for files that are truncated, in another format or of another network.
 READING_FAILED = (OSError, ValueError, RuntimeError, KeyError, TypeError, UnpicklingError, SafetensorError)
 
 
@@ -28,10 +28,13 @@ def load_network(
 ) -> Any:
     """A diffusers or transformers network in evaluation mode, without gradients.
 
-    kind: its class, with ``from_pretrained``. subfolder: where in the backbone's folder it lies.
-    config: in the place of the folder's own.
+    Args:
+        kind: Its class, with ``from_pretrained``.
+        subfolder: Its folder within the backbone's folder.
+        config: Replaces the folder's configuration.
 
-    Raises InputError when the file holds another network, or lacks parameters (which would stay random).
+    Raises:
+        InputError: The file contains another network, or lacks parameters (which would stay random).
     """
     place = f"{weights.path / subfolder}"
     file = weights.holds(f"^{subfolder}/.*\\.(safetensors|bin)$" if subfolder else r"\.(safetensors|bin)$")
@@ -53,13 +56,13 @@ def load_network(
         raise InputError(
             f"{place}: {len(missing)} parameters of {kind.__name__} are missing, e.g. {missing[0]}.",
             why="They would stay random.",
-            hint="Name a complete model of this architecture.",
+            hint="Use a complete model of this architecture.",
         )
     return network.to(device).eval().requires_grad_(False)
 
 
 def unreadable(weights: Weights, place: object, what: str, error: Exception) -> InputError:
-    """The error that says that the files in `place` cannot be read as `what`."""
+    """The error that the files in `place` cannot be read as `what`."""
     return InputError(
         f"{place} does not hold a readable {what}.",
         why=" ".join(str(error).split())[:300],
@@ -68,7 +71,7 @@ def unreadable(weights: Weights, place: object, what: str, error: Exception) -> 
 
 
 def _no_bars() -> None:
-    """Both libraries draw a progress bar per file; ours is the one that counts."""
+    """Hide both libraries' progress bars, one per file; ours shows the progress."""
     import diffusers
     import transformers
 

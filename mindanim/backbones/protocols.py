@@ -1,4 +1,4 @@
-"""What a backbone offers, whatever model is behind it. Images are floats in [0, 1]; results are float32."""
+"""What a backbone provides, whatever the model. Images are floats in [0, 1]; results are float32."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DiffusionBackbone(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; inputs are moved there."""
+        """Device it computes on; inputs are moved there."""
 
     @property
     def frame_size(self) -> int:
@@ -29,7 +29,7 @@ class DiffusionBackbone(Protocol):
 
     @property
     def frames_at_once(self) -> int:
-        """Frames of `frame_size` to give the autoencoder at a time, by the memory that is free now."""
+        """Frames of `frame_size` to pass to the autoencoder together, by the memory that is free now."""
 
     @property
     def text_width(self) -> int:
@@ -37,7 +37,7 @@ class DiffusionBackbone(Protocol):
 
     @property
     def max_tokens(self) -> int:
-        """Longest text condition that the tokenizer and the text encoder allow, BOS and EOS included."""
+        """Longest text condition that the tokenizer and the text encoder allow, including BOS and EOS."""
 
     @property
     def scaling_factor(self) -> float:
@@ -45,33 +45,42 @@ class DiffusionBackbone(Protocol):
 
     @property
     def prediction_type(self) -> str:
-        """What the noise predictor predicts: ``epsilon``, ``v_prediction`` or ``sample``."""
+        """Prediction of the noise predictor: ``epsilon``, ``v_prediction`` or ``sample``."""
 
     @property
     def scheduler_config(self) -> dict[str, Any]:
-        """The model's own noise schedule, as its scheduler_config.json states it."""
+        """The model's noise schedule, from its scheduler_config.json."""
 
     @property
     def unet(self) -> Any:
-        """The noise predictor (diffusers ``UNet2DConditionModel``), read from disk at first use.
+        """The noise predictor (diffusers ``UNet2DConditionModel``), loaded at first use.
 
-        It belongs to whoever called the loader: no other backbone shares it, so it may be changed in place.
+        It belongs to the caller of the loader: no other backbone shares it, so it may be changed in place.
         """
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """Posterior mean of the latents times `scaling_factor`.
 
-        frames: (frame, channel, height, width) in [0, 1], both sides multiples of the autoencoder's factor.
-        Returns (frame, latent channel, latent height, latent width) float32.
-        The frames are computed at once: the caller bounds their number.
+        All frames are computed together; the caller limits their number.
+
+        Args:
+            frames: (frame, channel, height, width) in [0, 1], both sides multiples of the autoencoder's
+                factor.
+
+        Returns:
+            (frame, latent channel, latent height, latent width) float32.
         """
 
     def decode_latents(self, latents: torch.Tensor, tile: int | None = None) -> torch.Tensor:
-        """Scaled latents, as `encode_frames` gives -> (frame, channel, height, width) float32 in [0, 1].
+        """Scaled latents, as from `encode_frames` -> (frame, channel, height, width) float32 in [0, 1].
 
-        tile: side in pixels of the overlapping tiles that a larger frame is decoded in, one after the other,
-        and blended from; None decodes it as a whole. Tiles need less memory and give other pixels: each is
-        normalised by itself and sees nothing beyond its border. Raises as `check_tile` does.
+        Args:
+            tile: Side in pixels of overlapping tiles that a larger frame is decoded in, one after the other,
+                and then blended; None decodes whole frames. Tiles need less memory but change the pixels:
+                each is normalised separately and sees nothing beyond its border.
+
+        Raises:
+            ConfigError: As `check_tile`.
         """
 
     def check_tile(self, side: int) -> None:
@@ -80,7 +89,8 @@ class DiffusionBackbone(Protocol):
     def encode_text(self, texts: list[str], tokens: int) -> torch.Tensor:
         """Hidden states (text, token, feature) float32 of `texts`, padded or cut to `tokens`; token 0 is BOS.
 
-        Raises ConfigError when `tokens` exceeds `max_tokens`.
+        Raises:
+            ConfigError: `tokens` exceeds `max_tokens`.
         """
 
 
@@ -91,7 +101,7 @@ class ClipBackbone(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; inputs are moved there."""
+        """Device it computes on; inputs are moved there."""
 
     @property
     def dim(self) -> int:
@@ -115,7 +125,7 @@ class ImageClassifier(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; inputs are moved there."""
+        """Device it computes on; inputs are moved there."""
 
     @property
     def labels(self) -> list[str]:
@@ -132,7 +142,7 @@ class VideoClassifier(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; inputs are moved there."""
+        """Device it computes on; inputs are moved there."""
 
     @property
     def frames(self) -> int:
@@ -140,7 +150,7 @@ class VideoClassifier(Protocol):
 
     @property
     def trained_frames(self) -> int:
-        """Frames per clip that it was trained on; positions of a clip of another length are computed."""
+        """Frames per clip that it was trained on; positions for other lengths are computed."""
 
     @property
     def labels(self) -> list[str]:
@@ -149,35 +159,36 @@ class VideoClassifier(Protocol):
     def logits(self, clips: torch.Tensor) -> torch.Tensor:
         """(clip, frame, channel, height, width) in [0, 1], any size -> (clip, class) float32.
 
-        Raises InputError unless there are exactly `frames` frames.
+        Raises:
+            InputError: The clips do not have `frames` frames.
         """
 
     def logits_and_features(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, and the (clip, feature) float32 that the logits are made from."""
+        """The same, and the (clip, feature) float32 from which the logits are computed."""
 
 
 class VideoEmbedder(Protocol):
-    """A network that makes one vector of a clip."""
+    """A network that embeds a clip as one vector."""
 
     def embed_clips(self, clips: torch.Tensor) -> torch.Tensor:
         """(clip, frame, channel, height, width) in [0, 1], any size -> (clip, feature) float32, length 1."""
 
 
 class FlowNetwork(Protocol):
-    """A network that sees how pixels move."""
+    """A network that estimates optical flow."""
 
     def flow(self, frames: torch.Tensor) -> torch.Tensor:
         """(frame, channel, height, width) in [0, 1] -> (step, 2, height, width) float32 px, x then y."""
 
 
 class Captioner(Protocol):
-    """A model that says what an image shows."""
+    """A model that describes images."""
 
     weights: Weights
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; inputs are moved there."""
+        """Device it computes on; inputs are moved there."""
 
     def caption(self, images: torch.Tensor) -> list[str]:
         """(image, channel, height, width) in [0, 1], any size -> one sentence per image."""

@@ -16,9 +16,12 @@ _FACTOR = 8
 class Raft:
     """A `FlowNetwork`.
 
-    file: a state dictionary of torchvision's `raft_large` or `raft_small`; which one, its names tell.
+    Args:
+        file: A state dictionary of torchvision's `raft_large` or `raft_small`; its parameter names tell
+            which.
 
-    Raises InputError when it is neither.
+    Raises:
+        InputError: It is neither.
     """
 
     def __init__(self, file: Path, device: torch.device | str = "cpu") -> None:
@@ -27,7 +30,7 @@ class Raft:
         self.device = torch.device(device)
         try:
             state: Any = torch.load(file, map_location="cpu", weights_only=True)
-            # Only the large network predicts how to enlarge its flow.
+            # Only the large network predicts its upsampling mask.
             large = any(name.startswith("mask_predictor.") for name in state)
             self.model = raft_large(weights=None) if large else raft_small(weights=None)
             self.model.load_state_dict(state)
@@ -35,7 +38,7 @@ class Raft:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             hint = "Name a state dictionary of raft_small or raft_large, as torchvision publishes them."
             raise InputError(
-                f"{file} is no checkpoint of torchvision's RAFT.", why=reason, hint=hint
+                f"{file} is not a checkpoint of torchvision's RAFT.", why=reason, hint=hint
             ) from error
         self.model = self.model.to(self.device).eval().requires_grad_(False)
 
@@ -43,7 +46,7 @@ class Raft:
     def flow(self, frames: torch.Tensor) -> torch.Tensor:
         """(frame, channel, height, width) in [0, 1] -> (step, 2, height, width) float32 px, x then y.
 
-        Sides are filled up to multiples of 8 by repeating the rim.
+        Sides are padded to multiples of 8 by repeating the border.
         """
         height, width = frames.shape[-2:]
         rim = (0, -width % _FACTOR, 0, -height % _FACTOR)

@@ -21,10 +21,13 @@ _HEAD = 64
 class ViFiClip:
     """A `VideoEmbedder`: the mean over frames of the image tower's embeddings.
 
-    file: a checkpoint as ViFi-CLIP publishes them: a dictionary whose `model` holds `image_encoder.*` (each
-    name perhaps behind `module.`), a vision transformer in OpenAI's names. Read without executing anything.
+    Args:
+        file: A checkpoint as published by ViFi-CLIP: a dictionary whose `model` contains `image_encoder.*`
+            (names may start with `module.`), a vision transformer in OpenAI's names. Read without executing
+            code.
 
-    Raises InputError when the file is nothing of the sort or lacks parameters.
+    Raises:
+        InputError: The file is not such a checkpoint, or lacks parameters.
     """
 
     def __init__(self, file: Path, device: torch.device | str = "cpu") -> None:

@@ -1,1 +1,1 @@
-"""Where the weights of backbones are found, and what exactly they are."""
+"""Weights of backbones: finding, listing and verifying their files."""

@@ -1,8 +1,8 @@
-"""Which files each kind of backbone consists of, and sizes and licences of well-known ones.
+"""The files of each kind of backbone, and sizes and licences of well-known ones.
 
-`NEEDED` holds one entry per file, with the names it may have, the preferred one first. `OPTIONAL` files are
-used where they are there; they change the result, so they are part of a backbone's identity. `FETCH` holds
-the patterns of what to download: the preferred files and not their duplicates in other formats.
+`NEEDED` has one entry per file, with its possible names, the preferred one first. `OPTIONAL` files are used
+if they exist; they change the result, so they are part of a backbone's identity. `FETCH` has the patterns of
+what to download: the preferred files without their duplicates in other formats.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ LICENCES = {
     "timm/vit_base_patch16_clip_224.openai": "MIT",
 }
 
-# Bytes of the files of the recipes' models, as the hub lists them: stable-diffusion-v1-5 as it was published
-# at runwayml/, which this is a copy of; the CLIP at commit a6f597a3; the image classifier at 3f49326e. Files
-# that are in neither table hold settings and vocabularies, of some kB to a few MB.
+# Bytes of the files of the recipes' models, as listed by the hub: stable-diffusion-v1-5 as published at
+# runwayml/, of which this is a copy; the CLIP at commit a6f597a3; the image classifier at 3f49326e. Files in
+# neither table contain settings and vocabularies, of a few kB to a few MB.
 FILE_BYTES = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": {
         "unet/diffusion_pytorch_model.safetensors": 3_438_167_540,
@@ -97,19 +97,19 @@ FILE_BYTES = {
     "timm/vit_base_patch32_clip_224.openai": {"open_clip_model.safetensors": 605_143_284},
     "google/vit-base-patch16-224": {"model.safetensors": 346_293_852},
 }
-# Not looked up, but reckoned from the architecture: parameters times four bytes, for the weights are float32.
-# A header that names the tensors adds less than a thousandth.
+# Not looked up but computed from the architecture: parameters times four bytes (float32). The header with the
+# tensors' names adds less than a thousandth.
 ABOUT_BYTES = {
     # 86,534,800 parameters (transformers' VideoMAEForVideoClassification, 400 classes).
     "MCG-NJU/videomae-base-finetuned-kinetics": {"model.safetensors": 346_139_200},
-    # 12,229,596,672 parameters: 986.0 M of the eye, 105.1 M of the Q-Former, 3.1 M between, 11,135 M of
-    # Flan-T5-XXL with its own output layer. It comes in shards.
+    # 12,229,596,672 parameters: 986.0 M in the vision model, 105.1 M in the Q-Former, 3.1 M in between,
+    # 11,135 M in Flan-T5-XXL with its output layer. The file is sharded.
     "Salesforce/blip2-flan-t5-xxl": {"model.safetensors": 48_918_386_688},
 }
 
 
 def file_size(repository: str, file: str) -> tuple[int, bool] | None:
-    """Bytes of a file of a hub model and whether they are exact; None where they are not known."""
+    """Size of a hub model's file in bytes, and whether it is exact; None if unknown."""
     if size := FILE_BYTES.get(repository, {}).get(file):
         return size, True
     size = ABOUT_BYTES.get(repository, {}).get(file)

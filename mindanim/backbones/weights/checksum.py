@@ -1,4 +1,4 @@
-"""Checksums of large files, computed once: remembered by path, size and modification time."""
+"""Checksums of large files, computed once and cached by path, size and modification time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mindanim.artifacts.files import atomic_path, sha256_of
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's content, hexadecimal.
 
-    Remembered in ``sha256.json`` of the user's cache folder (``$XDG_CACHE_HOME/mindanim``, else
-    ``~/.cache/mindanim``) while the file's size and modification time stay the same.
+    Cached in ``sha256.json`` in the user's cache folder (``$XDG_CACHE_HOME/mindanim``, otherwise
+    ``~/.cache/mindanim``) as long as the file's size and modification time are the same.
     """
     real = path.resolve()
     status = real.stat()
@@ -23,7 +23,7 @@ def file_sha256(path: Path) -> str:
     known = _remembered(_cache_file())
     if key not in known:
         known[key] = sha256_of(real)
-        # A cache folder that cannot be written costs time in the next run, nothing else.
+        # A cache folder that is not writable only costs time in the next run.
         with contextlib.suppress(OSError), atomic_path(_cache_file()) as draft:
             draft.write_text(json.dumps(known))
     return known[key]

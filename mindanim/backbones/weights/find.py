@@ -1,4 +1,4 @@
-"""Where a named backbone's files lie, what exactly they are, and how to get those that are missing."""
+"""Find a named backbone's files, identify them, and say how to get those that are missing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ DEMO = Path(__file__).parents[1] / "demo"
 class Weights:
     """The files of one backbone on this machine.
 
-    name: as the user gave it.
-    path: the folder that `files` (relative, sorted) are in.
-    identity: sha256 over the files' names and contents; equal wherever the model lies.
-    size_bytes: of all files together.
-    licence: as far as it is known.
-    architecture: for CLIP weights without a config of their own, open_clip's name of the architecture and the
-    tag (empty for a file).
+    Attributes:
+        name: As given by the user.
+        path: Folder of `files`, which are relative and sorted.
+        identity: sha256 of the files' names and contents; the same wherever the model is stored.
+        size_bytes: Size of all files together.
+        licence: As far as it is known.
+        architecture: For CLIP weights without a configuration file, open_clip's name of the architecture and
+            the tag (empty for a file).
     """
 
     name: str
@@ -52,7 +53,7 @@ class Weights:
 
     @property
     def source(self) -> Source:
-        """These files as the input of a stage."""
+        """These files as an input of a stage."""
         detail = {
             "kind": self.kind,
             "path": str(self.path),
@@ -69,22 +70,22 @@ class Weights:
 def locate(name: str, kind: Kind, offline: bool = True) -> Weights:
     """Find the files of the backbone `name` without loading it.
 
-    name: ``demo``, a local folder or a hub id; for CLIP also open_clip's ``ARCHITECTURE/TAG``, or
-    ``ARCHITECTURE@FILE``.
-    offline: when False, files that are not here are fetched from the hub.
+    Args:
+        name: ``demo``, a local folder or a hub id; for CLIP also open_clip's ``ARCHITECTURE/TAG``, or
+            ``ARCHITECTURE@FILE``.
+        offline: If False, missing files are downloaded from the hub.
 
-    Raises
-    ------
-    ConfigError: `name` or `kind` is nothing of the sort.
-    InputError: `name` is a file where a folder should be.
-    MissingError: files are missing; lists each one and the command that fetches them.
+    Raises:
+        ConfigError: `name` or `kind` is invalid.
+        InputError: `name` is a file but must be a folder.
+        MissingError: Files are missing; lists each one and the command that downloads them.
     """
     if kind not in get_args(Kind):
         raise ConfigError(
             f"There is no kind of backbone called {kind!r}.", hint=f"Use one of {', '.join(get_args(Kind))}."
         )
     if not name:
-        raise ConfigError(f"No {kind} backbone is named.", hint=f"Name one, e.g. --set {kind}=demo.")
+        raise ConfigError(f"No {kind} backbone is named.", hint=f"Choose one, e.g. --set {kind}=demo.")
     if name == "demo":
         return _from_folder(name, kind, DEMO / kind)
     folder = Path(name).expanduser()
@@ -165,7 +166,7 @@ def _from_hub(
 
 
 def _with_sizes(repository: str, files: Sequence[str]) -> str:
-    """The files in words, the largest first, with the sizes that are known, and what they come to."""
+    """List the files in words, the largest first, with the known sizes and their total."""
     sizes = {file: size for file in files if (size := file_size(repository, file))}
 
     def described(file: str) -> str:
@@ -186,7 +187,7 @@ def _size(size: int, exact: bool) -> str:
 
 
 def _fetch(repository: str, patterns: Sequence[str]) -> str:
-    """Download what is there of the files; returns why some may still be missing."""
+    """Download the available files; return why some may still be missing."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -213,7 +214,7 @@ def _clip_file(name: str) -> Weights:
 
 
 def _clip_tag(name: str, offline: bool) -> Weights | None:
-    """``ARCHITECTURE/TAG``; None when `name` does not begin with an architecture."""
+    """``ARCHITECTURE/TAG``; None if `name` does not start with an architecture."""
     architecture, _, tag = name.partition("/")
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
@@ -235,7 +236,7 @@ def _clip_tag(name: str, offline: bool) -> Weights | None:
 def _collect(
     find: Finder, needed: Sequence[tuple[str, ...]], optional: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Files found, sorted, with the shards that an index lists; and the preferred names of the missing."""
+    """Found files, sorted, including the shards listed by an index; and preferred names of missing files."""
     found, missing = [], []
     for names in needed:
         name = next((name for name in names if find(name) is not None), None)
