@@ -7,11 +7,14 @@ import torch
 
 from mindanim.config.train import TrainMotionConfig, TrainSemanticConfig, TrainStructureConfig
 from mindanim.decoders.base import Shapes
+from mindanim.decoders.build import build
 from mindanim.decoders.fit import fit_decoder
 from mindanim.decoders.fit_result import Fitted
 from mindanim.decoders.load_examples import decode_first_frames
 from mindanim.decoders.methods_text import findings
 from mindanim.decoders.models.motion import MotionNetwork
+from mindanim.decoders.training.fit_network import fresh_weights
+from mindanim.decoders.training.tasks import MotionTask, SemanticTask
 from tests.decoders.planted import SHAPES, machine, planted
 
 NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "zero_fraction": 0.05}
@@ -161,3 +164,64 @@ def test_decoded_first_frames_are_out_of_sample(all_fit: bool) -> None:
     error = float((decoded[rows] - latents[rows]).square().mean())
     # From noise nothing better than the mean can be decoded, unless a clip's own latent leaks in.
     assert error > 0.98 * float((latents[rows] - latents[rows].mean(0)).square().mean())
+
+
+def test_losses_of_semantic_ridge_weigh_tokens(tmp_path: Path) -> None:
+    losses = [
+        fit("semantic", {"decoder": "ridge", "token_weight": weight}, tmp_path, 1.0).facts["val_loss"]
+        for weight in (0.0, 0.5, 1.0)
+    ]
+    assert losses[0] < losses[1] and losses[1] == pytest.approx((losses[0] + losses[2]) / 2)
+
+
+def test_scales_are_those_of_the_clips_that_fit(tmp_path: Path) -> None:
+    data = planted()
+    latents, rows = data.motion.latents.clone(), data.split.fit
+    latents[data.split.validation] += 100.0
+    config = TrainMotionConfig.model_validate(CMG | {"epochs": 1, "standardise": True})
+    motion = replace(data.motion, latents=latents)
+    decoder = fit_decoder(config, motion, SHAPES, data.split, machine(tmp_path)).decoder
+    assert isinstance(decoder, MotionNetwork)
+    torch.testing.assert_close(decoder.first_scaler.mean, latents[rows, 0].mean(0))
+    torch.testing.assert_close(decoder.first_scaler.scale, latents[rows, 0].std(0, correction=0))
+    torch.testing.assert_close(decoder.later_scaler.mean, latents[rows, 1:].mean(0))
+
+
+def test_the_last_figures_are_computed_without_dropout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[tuple[bool, bool]] = []
+
+    def noted(task: MotionTask) -> dict[str, float]:
+        modes.append((task.training, torch.is_grad_enabled()))
+        return {"p": 1.0}
+
+    monkeypatch.setattr(MotionTask, "conclude", noted)
+    fit("motion", CMG | {"epochs": 1}, tmp_path, 1.0)
+    assert modes == [(False, False)]
+
+
+def test_validation_starts_from_decoded_first_frames_if_any_are_used() -> None:
+    data = planted().motion
+    for choice, wanted in (("true", data.latents[:, 0]), ("decoded", data.decoded), ("both", data.decoded)):
+        config = TrainMotionConfig.model_validate(CMG | {"first_frames": choice})
+        task = MotionTask(build("motion", config.spec(), SHAPES), data, config).eval()
+        assert torch.equal(task._first(data, data.latents[:, 0]), wanted), choice
+
+
+def test_share_of_the_text_in_the_contrastive_loss() -> None:
+    data = planted().semantic
+    other = replace(data, image=data.image.flip(0))
+    losses = {}
+    for share in (0.0, 0.3, 1.0):
+        config = TrainSemanticConfig(head_widths=(8,), text_share=share)
+        with fresh_weights(0):
+            task = SemanticTask(build("semantic", config.spec(), SHAPES), data, config).eval()
+        with torch.no_grad():
+            losses[share] = [
+                float(task._losses(one, one.responses, one.text[:, 0], one.image[:, 0])["contrast"])
+                for one in (data, other)
+            ]
+    assert losses[1.0][0] == losses[1.0][1], "with all the weight on the text the image does not matter"
+    assert losses[0.0][0] != pytest.approx(losses[0.0][1], rel=1e-3)
+    assert losses[0.3][1] == pytest.approx(0.3 * losses[1.0][1] + 0.7 * losses[0.0][1])

@@ -129,6 +129,13 @@ def reduced(y: np.ndarray, components: int, rows: np.ndarray | None = None) -> C
     return reduction.over(np.arange(len(y)) if rows is None else rows)
 
 
+def test_centred_clips_have_one_dimension_less_than_clips() -> None:
+    y = np.random.default_rng(3).standard_normal((12, 50)).astype(np.float32)
+    found = reduced(y, 20, np.arange(2, 10))
+    assert found.rank == 7, "the eighth component has no variance, and its direction is rounding error"
+    np.testing.assert_allclose(found.restore(found.scores), y[2:10], atol=1e-5)
+
+
 @pytest.mark.parametrize("columns", [7, 4096])
 def test_components_are_sklearns(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "_COLUMNS", columns)

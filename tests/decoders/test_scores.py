@@ -90,3 +90,17 @@ def test_motion_that_follows_from_the_first_frame_alone_is_chance() -> None:
     moved = from_frame(rows, data.decoded[rows]) - data.decoded[rows][:, None]
     assert shift_p_value(moved, change[rows]) <= 0.05 and data.response_p(from_frame) == 1
     assert data.response_p(from_response) == pytest.approx(0.05)
+
+
+def test_responses_are_shifted_evenly_over_all_clips_and_first_frames_are_not() -> None:
+    data = dataclasses.replace(planted().motion, validation=torch.arange(40))
+    asked: list[list[int]] = []
+
+    def follow(rows: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        asked.append(rows.tolist())
+        assert torch.equal(first, data.decoded[:40])
+        return data.latents[rows, 1:]
+
+    data.response_p(follow)
+    places = list(range(40))
+    assert asked == [places[shift:] + places[:shift] for shift in range(0, 40, 2)]

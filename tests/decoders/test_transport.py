@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from mindanim.decoders import build
 from mindanim.decoders.base import Shapes
 from mindanim.decoders.fit import fit_decoder
 from mindanim.decoders.ridge.linear_decoders import MotionRidge
-from mindanim.decoders.ridge.motion_transport import carry, motion_field
+from mindanim.decoders.ridge.motion_transport import MotionTransport, carry, motion_field
 from mindanim.decoders.training_examples import MotionExamples
 from mindanim.decoders.validation_split import Split
 from tests.decoders.planted import SHAPES, machine
@@ -99,3 +101,38 @@ def test_gain_scales_decoded_differences() -> None:
     responses, first = torch.zeros(2, *SHAPES.response), torch.randn(2, *SHAPES.latent)
     plain, large = (decoder.predict(responses, first) - first[:, None] for decoder in made)
     torch.testing.assert_close(large, 3 * plain, rtol=1e-4, atol=1e-5)
+
+
+def test_gain_scales_the_decoded_field() -> None:
+    plain, large = (
+        build("motion", {"decoder": "transport", "grid": (4, 4), "gain": gain}, SHAPES) for gain in (1.0, 2.5)
+    )
+    for decoder in (plain, large):
+        assert isinstance(decoder, MotionTransport)
+        decoder.field_map.offset.copy_(torch.linspace(-0.1, 0.1, 32))
+    responses = torch.zeros(2, SHAPES.features)
+    assert isinstance(plain, MotionTransport) and isinstance(large, MotionTransport)
+    torch.testing.assert_close(large.field(responses), 2.5 * plain.field(responses))
+
+
+def test_gain_is_chosen_on_the_clips_that_fit(tmp_path: Path) -> None:
+    """Clips that validate have the opposite motion: chosen on them, the gain would be the smallest."""
+    rng = np.random.default_rng(4)
+    velocity = rng.uniform(-0.8, 0.8, (180, 2))
+    responses = velocity @ rng.standard_normal((2, 20))
+    shown = velocity.copy()
+    shown[150:] *= -1
+    latents = torch.from_numpy(moving_blobs(shown, rng)).flatten(2)
+    segments = np.repeat([f"seg{segment}" for segment in range(6)], 30)
+    split = Split(np.arange(150), np.arange(150, 180), np.arange(0), segments, "the last segment")
+    examples = MotionExamples(
+        responses=torch.from_numpy(responses.astype(np.float32)),
+        fit=torch.from_numpy(split.fit),
+        validation=torch.from_numpy(split.validation),
+        latents=latents,
+        decoded=latents[:, 0],
+    )
+    shapes = Shapes(response=(1, 20), latents=(4, 2, SIZE, SIZE))
+    config = TrainMotionConfig(decoder="transport")
+    fitted = fit_decoder(config, examples, shapes, split, machine(tmp_path))
+    assert fitted.facts["gain"] >= 1 and fitted.facts["val_difference_r"] < 0

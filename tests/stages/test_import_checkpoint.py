@@ -68,6 +68,15 @@ def test_a_decoder_that_suits_the_responses(run: RunOptions, tmp_path: Path) -> 
     assert imported("structure", file, run).manifest["finished"] == artifact.manifest["finished"]
 
 
+def test_clips_spread_over_the_study_are_checked(
+    run: RunOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mindanim.decoders.import_check.CHECKED", 40)
+    _, file = trained_structure(tmp_path)
+    artifact = imported("structure", file, run)
+    assert artifact.facts["clips_looked_at"] == 40 and artifact.facts["train_score"] > 0.5
+
+
 def test_other_voxels_are_noticed(run: RunOptions, tmp_path: Path) -> None:
     module, file = trained_structure(tmp_path)
     state = module.state_dict()
