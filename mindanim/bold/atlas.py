@@ -37,7 +37,7 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
     :func:`mindanim.bold.formats.surfaces.atlas_file`.
 
     For volumes a NIfTI file of labels on the runs' grid (BIDS ``_dseg.nii.gz``), with a table of the columns
-    index and name beside it (``_dseg.tsv``); without one, regions are called by their number.
+    index and name (``_dseg.tsv``); without one, regions are called by their number.
 
     Raises InputError where the file is missing, malformed, or on another mesh or grid.
     """
@@ -59,7 +59,7 @@ def _standard(path: Path, voxels: Voxels) -> NDArray[np.str_]:
     sizes = cast("BrainModelAxis", voxels.space).nvertices
     if others := {size for name, size in sizes.items() if name in HEMISPHERES and size != MESH_VERTICES}:
         raise InputError(
-            f"The atlas {path.stem} is on another mesh.",
+            f"The atlas {path.stem} is on a different mesh.",
             f"It has {MESH_VERTICES} vertices per hemisphere, the runs {others.pop()}.",
             "Give a dlabel file on the runs' mesh with --atlas.",
         )
@@ -86,7 +86,7 @@ def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:
     for structure, size in space.nvertices.items():
         if models.nvertices.get(structure, size) != size:
             raise InputError(
-                f"The atlas {path} is on another mesh.",
+                f"The atlas {path} is on a different mesh.",
                 f"{structure} has {models.nvertices[structure]} vertices there and {size} in the runs.",
                 "Use the atlas for the mesh of the runs (32k_fs_LR has 32492 vertices per hemisphere).",
             )
@@ -119,11 +119,11 @@ def _from_volume(path: Path, voxels: Voxels, grid: Grid) -> NDArray[np.str_]:
         raise InputError(f"The atlas {path} cannot be read.", str(error), "Give a NIfTI file.") from error
     if not np.array_equal(keys, np.rint(keys)):
         raise InputError(
-            f"The atlas {path} does not hold labels.", "Its values are no whole numbers.", "Give a dseg file."
+            f"The atlas {path} has no labels.", "Its values are not whole numbers.", "Give a dseg file."
         )
     if keys.ndim != 3 or not found.same_as(grid):
         raise InputError(
-            f"The atlas {path} lies on another grid than the runs.",
+            f"The atlas {path} is on a different grid from the runs.",
             f"It has {' x '.join(map(str, keys.shape))} voxels, the runs {' x '.join(map(str, grid.shape))}.",
             "Resample it to the runs by nearest neighbour (nilearn.image.resample_to_img).",
         )
@@ -134,7 +134,7 @@ def _from_volume(path: Path, voxels: Voxels, grid: Grid) -> NDArray[np.str_]:
 
 
 def _names_beside(path: Path) -> dict[int, str]:
-    """Names by label from the table beside an atlas, if there is one."""
+    """Names by label from the table that accompanies an atlas, if there is one."""
     table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if not table.is_file():
         return {}
@@ -151,9 +151,9 @@ def _names_beside(path: Path) -> dict[int, str]:
 
 
 def in_regions(regions: NDArray[np.str_], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Which voxels ``(voxel,)`` lie in a wanted region, named in any case, with or without hemisphere.
+    """Which voxels ``(voxel,)`` are in a wanted region, named in any case, with or without hemisphere.
 
-    A name of :data:`REGION_LISTS` stands for all regions of the list. Raises ConfigError for a name the atlas
+    A name of :data:`REGION_LISTS` means all regions of the list. Raises ConfigError for a name the atlas
     does not have.
     """
     wanted = [region for name in wanted for region in REGION_LISTS.get(name.lower(), (name,))]

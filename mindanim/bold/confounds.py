@@ -20,7 +20,7 @@ _DISPLACEMENT = "framewise_displacement"
 def read_confounds(path: Path, strategy: Sequence[str], motion: str, volumes: int) -> Float:
     """Regressors ``(regressor, volume)`` of a run, chosen by nilearn's ``load_confounds``.
 
-    path: fMRIPrep's table, with its JSON file beside it. strategy: names of nilearn's, e.g. ``motion`` and
+    path: fMRIPrep's table, with its JSON sidecar. strategy: names of nilearn's, e.g. ``motion`` and
     ``wm_csf``. motion: ``basic`` for the six parameters, up to ``full`` for 24. Raises InputError where the
     table is missing, lacks what the strategy needs, has another length than the run, or where nilearn refuses
     the combination.
@@ -68,7 +68,7 @@ def displacement(path: Path, volumes: int) -> Float | None:
 
 def _must_exist(path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"The confounds {path} are missing.", hint="Get the table, or leave confounds away.")
+        raise InputError(f"The confounds {path} are missing.", hint="Get the table, or remove no confounds.")
 
 
 def _check(path: Path, values: NDArray[np.float64], volumes: int) -> None:

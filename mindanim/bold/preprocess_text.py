@@ -98,7 +98,7 @@ def findings(
     if config.standardize == "transductive":
         text = (
             "Test responses are scaled by the test set's own statistics (transductive), unlike a new clip's: "
-            "scores are not those of a decoder in use. To scale by the training runs: preprocess "
+            "scores overstate a decoder in use. To scale by the training runs: preprocess "
             "--standardize training"
         )
         found.append(("transductive", text, {}))
@@ -108,21 +108,21 @@ def findings(
         if weak:
             text = (
                 f"{weak} of {len(chosen)} chosen voxels do not respond reliably (p > {SIGNIFICANT:g}, "
-                f"{_CORRECTIONS[config.correction]}): the number was set, not the evidence."
+                f"{_CORRECTIONS[config.correction]}): their number was set, not earned by evidence."
             )
             found.append(("unreliable-voxels", text, {"voxels": weak, "of": len(chosen)}))
         negative = int((selection.reliability[chosen] < 0).sum())
         if negative:
-            text = f"{negative} of {len(chosen)} chosen voxels repeat *negatively*; a response cannot."
+            text = f"{negative} of {len(chosen)} chosen voxels repeat *negatively*, which no response does."
             found.append(("negative-reliability", text, {"voxels": negative}))
     if plan.dropped:
-        text = f"{len(plan.dropped)} clips are left out because their response lies outside the run."
+        text = f"{len(plan.dropped)} clips are left out because their response is outside the run."
         found.append(("dropped-clips", text, {"clips": list(plan.dropped)}))
     if plan.clamped:
-        text = f"{plan.clamped} responses lie outside their run and were taken from its nearest volume."
+        text = f"{plan.clamped} responses are outside their run and were read from its nearest volume."
         found.append(("nearest-volume", text, {"responses": plan.clamped}))
     if plan.tr_mismatches:
-        text = f"{len(plan.tr_mismatches)} headers state another TR than the study, which was trusted."
+        text = f"{len(plan.tr_mismatches)} headers give a TR other than the study's, which was used."
         found.append(("tr-mismatch", text, {"runs": list(plan.tr_mismatches)}))
     return found
 
@@ -138,7 +138,7 @@ def _left_out(plan: Plan, surveyed: Survey) -> list[tuple[str, str, dict[str, An
         )
         found.append(("flawed-voxels", text, {"not_finite": int(bad), "constant": int(flat)}))
     if plan.outside_masks:
-        text = f"{plan.outside_masks} voxels are left out: they lie in the masks of some runs, not of all."
+        text = f"{plan.outside_masks} voxels are left out: they are in the masks of some runs, not of all."
         found.append(("outside-masks", text, {"voxels": plan.outside_masks}))
     runs = [run for segment in plan.segments for run in segment.runs]
     tight = [run.facts.name for run in runs if 2 * len(run.basis) > run.sampling.volumes]

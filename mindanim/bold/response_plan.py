@@ -71,7 +71,7 @@ class Plan:
     """All segments, training first, over the voxels that all runs have.
 
     outside_masks: voxels of some run's mask that are not in every run's.
-    dropped: clips left out because their response lies outside a run.
+    dropped: clips left out because their response is outside a run.
     clamped: samples taken from a run's first or last volume instead, over all runs.
     tr_mismatches: runs whose header states another TR than the study, where that was allowed.
     """
@@ -104,7 +104,7 @@ def make_plan(
 
     Segments without a run are left out; a study reader decides whether that is acceptable. Raises InputError
     that lists together every run that cannot be opened, and where runs have different brain models, no
-    training run is left, or responses lie outside their run and ``config.edge`` is ``error``.
+    training run is left, or responses are outside their run and ``config.edge`` is ``error``.
     """
     reader = RunReader(config.structures)
     by_segment: dict[str, list[Run]] = {}
@@ -174,7 +174,7 @@ def _plan_run(run: Run, bold: Series, timing: Timing, config: PreprocessConfig) 
         raise InputError(
             f"{run.name} has no confounds.",
             f"{', '.join(config.confounds)} are to be removed, and the study names no table for the run.",
-            "Use a study with fMRIPrep's tables, or leave confounds away.",
+            "Use a study with fMRIPrep's tables, or remove no confounds.",
         )
     if run.confounds is None:
         return PlannedRun(run, bold, sampled, timing.index, basis)
@@ -187,9 +187,9 @@ def _plan_run(run: Run, bold: Series, timing: Timing, config: PreprocessConfig) 
 def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
     lags = ", ".join(f"{lag:g}" for lag in lags_s)
     return InputError(
-        f"The responses of {len(beyond)} clips lie outside their run: {names_and_more(beyond)}.",
+        f"The responses of {len(beyond)} clips are outside their run: {names_and_more(beyond)}.",
         f"They are read {lags} s after the clip's onset, before the run's first or after its last volume.",
-        "Choose other lags, or say what to do: --set edge=drop leaves these clips out, --set edge=nearest "
+        "Choose other lags, or what to do: --set edge=drop leaves these clips out, --set edge=nearest "
         "takes the nearest volume.",
     )
 

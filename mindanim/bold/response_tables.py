@@ -1,4 +1,4 @@
-"""The two tables beside the response arrays: their rows (clips) and their columns (voxels)."""
+"""The two tables of the response arrays: their rows (clips) and their columns (voxels)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def clips_table(plan: Plan, clips: Sequence[Clip]) -> pd.DataFrame:
 
 
 def _volumes(segment: PlannedSegment) -> list[str]:
-    """Per clip the volumes read, e.g. ``1,2.5``; fractions lie between two volumes."""
+    """Per clip the volumes read, e.g. ``1,2.5``; fractions are between two volumes."""
     run = segment.runs[0]
     positions = np.round(run.sampling.positions + run.sampling.window.start, 6)[run.index]
     return [",".join(f"{position:g}" for position in clip) for clip in positions]

@@ -84,7 +84,7 @@ def extract(
 
 
 def _few_clips(responses: NDArray[np.float32], rows: slice | None = None) -> Iterator[slice]:
-    """Slices of ``(clip, lag, voxel)`` responses of some ten MB: whole rows, as they lie on the disk."""
+    """Slices of ``(clip, lag, voxel)`` responses of some ten MB: whole rows, in the order on disk."""
     step = max(1, _AT_ONCE // (4 * max(responses[:1].size, 1)))
     start, stop = (0, len(responses)) if rows is None else (rows.start, rows.stop)
     for few in cut(start, stop, step):

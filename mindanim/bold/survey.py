@@ -206,12 +206,12 @@ def _nothing(
     found: Survey, candidates: NDArray[np.bool_], adjusted: Float, config: PreprocessConfig
 ) -> InputError:
     if not candidates.any():
-        others = f"; none of the others lies in {', '.join(config.roi)}" if config.roi else ""
+        others = f"; none of the others is in {', '.join(config.roi)}" if config.roi else ""
         flawed = int((~found.usable).sum())
         return InputError(
             "No usable voxel is left.",
             f"{flawed} of {len(candidates)} voxels are constant or not finite in some run{others}.",
-            "Look at the runs named by: mindanim doctor --dataset; or choose other regions.",
+            "Check the runs (mindanim doctor --dataset NAME), or choose other regions.",
         )
     smallest = float(np.nanmin(adjusted)) if np.isfinite(adjusted).any() else float("nan")
     return InputError(

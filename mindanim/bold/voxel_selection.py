@@ -2,7 +2,7 @@
 
 Per segment the repeats' responses are correlated (Wen et al. 2018, Cerebral Cortex 28:4136);
 Fisher-transformed correlations of all segments enter a one-sample t test per voxel. Only *positive*
-reproducibility is evidence of a response, so the test is one-sided unless asked otherwise.
+reproducibility is evidence of a response, so the test is one-sided by default.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Correction = Literal["fdr", "bonferroni", "none"]
 
 _LARGEST_R = 1 - 1e-12
 _SMALLEST_SHARE = 1e-13
-"""Variance over mean square up to which a signal counts as constant: below it rounding is all there is."""
+"""Variance over mean square up to which a signal counts as constant: below it is only rounding."""
 
 
 def repeat_correlation(repeats: Float) -> Float:
@@ -119,5 +119,5 @@ def check_repeats(repeats_per_segment: dict[str, int]) -> None:
             f"Voxels cannot be chosen by reliability: {len(usable)} training segments have two or more "
             f"repeats.",
             "The reproducibility of a response takes repeats, and its test takes at least two segments.",
-            "Choose by name what to do instead: --selection variance, or --selection none with --roi.",
+            "Choose explicitly: --selection variance, or --selection none with --roi",
         )

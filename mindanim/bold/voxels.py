@@ -1,4 +1,4 @@
-"""Where responses come from: what the columns of a run are, on a cortical mesh, in a volume, or by name."""
+"""Where responses come from: the columns of a run on a cortical mesh, in a volume, or by name."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Voxels:
 
     @property
     def surface(self) -> NDArray[np.bool_]:
-        """Which lie on a cortical mesh ``(voxel,)``."""
+        """Which are on a cortical mesh ``(voxel,)``."""
         return np.not_equal(self.vertex, NO_INDEX)
 
     def same_as(self, other: Voxels) -> bool:
@@ -147,7 +147,7 @@ def _same_names(one: NDArray[np.str_] | None, other: NDArray[np.str_] | None) ->
 
 
 def shared(one: Voxels, other: Voxels) -> NDArray[np.intp] | None:
-    """Indices into ``one`` of the voxels that ``other`` holds too, where both lie on one grid; else None."""
+    """Indices into ``one`` of the voxels that ``other`` has too, where both are on one grid; else None."""
     if not (isinstance(one.space, Grid) and isinstance(other.space, Grid) and one.space.same_as(other.space)):
         return None
     flat = [np.ravel_multi_index(tuple(voxels.ijk.T), one.space.shape) for voxels in (one, other)]

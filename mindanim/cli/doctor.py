@@ -53,7 +53,9 @@ def run(given: Mapping[str, Any]) -> None:
     if missing:
         raise MissingError(f"Missing: {', '.join(missing)}.", hint="See the lines marked 'missing'.")
     if wrong:
-        raise InputError(f"Not as it should be: {', '.join(wrong)}.", hint="See the lines marked 'problem'.")
+        raise InputError(
+            f"Something is wrong with: {', '.join(wrong)}.", hint="See the lines marked 'problem'."
+        )
 
 
 def _rows(runs: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:

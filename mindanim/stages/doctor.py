@@ -151,7 +151,7 @@ def _memory() -> Check:
     import psutil
 
     free, total = runtime.main_memory_bytes(), psutil.virtual_memory().total
-    return Check("memory", "ok", f"{_gb(free)} can be taken; the machine has {_gb(total)}")
+    return Check("memory", "ok", f"{_gb(free)} available; the machine has {_gb(total)}")
 
 
 def _disk(work: Path) -> Check:
@@ -159,7 +159,7 @@ def _disk(work: Path) -> Check:
     while not here.exists():
         here = here.parent
     if not os.access(here, os.W_OK):
-        return Check("disk", "problem", f"{here} cannot be written", "Choose another folder with --work.")
+        return Check("disk", "problem", f"{here} is not writable", "Choose another folder with --work.")
     free = shutil.disk_usage(here).free
     text = f"{_gb(free)} free for {work}"
     return Check("disk", "ok" if free > _ROOMY_BYTES else "note", text)
@@ -176,13 +176,13 @@ def _backbone(kind: str, name: str) -> Iterator[Check]:
 
 
 def _beside(recipe: Recipe) -> Iterator[Check]:
-    """What is to be known of weights beside the list of those that the recipe names."""
+    """What to know about weights that the recipe does not list."""
     names = recipe.tables.get("backbones", {})
     if "captioner" in names:
-        text = "the captioner speaks only where no captions are given"
-        yield Check("captions", "note", text, "With a table of your own, --captions FILE, it is not needed.")
+        text = "the captioner is used only where no captions are given"
+        yield Check("captions", "note", text, "It is not needed with your own captions: --captions FILE")
     if set(names.values()) - {"demo"} and recipe.tables.get("evaluate", {}).get("vifi") is None:
-        text = "VIFI and the gated CLIP-pcc look through ViFi-CLIP (ViT-B/16), which is not named"
+        text = "VIFI and the gated CLIP-pcc need ViFi-CLIP (ViT-B/16), and no checkpoint is named"
         hint = (
             "Its authors publish the checkpoint: github.com/muzairkhattak/ViFi-CLIP. Then: evaluate "
             "--set vifi=FILE. Without it the two scores are left out, by name."
@@ -224,7 +224,7 @@ def _films(about: str, study: Study) -> Iterator[Check]:
     )
     text = f"{len(there & shown)} of {len(shown)} films, {counts} clips"
     missing = sorted(shown - there)
-    hint = f"Get the others from {study.facts.where}, or leave them out: --allow-partial." if missing else ""
+    hint = f"Get the others from {study.facts.where}, or leave them out: --allow-partial" if missing else ""
     yield Check(f"{about}, films", "problem" if missing else "ok", text, hint)
 
 

@@ -1,4 +1,4 @@
-"""``mindanim encode-stimuli``: the study's films become the features that the decoders learn to predict."""
+"""``mindanim encode-stimuli``: turns the study's films into the features that decoders learn."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class _Work:
             self._check_films()
 
     def inputs(self) -> dict[str, Source]:
-        """The films, where clips lie in them, the captions, and the models: all of them decide the result."""
+        """The films, the clips in them, the captions, and the models: all that decides the result."""
         clips = [[clip.clip_id, clip.split, clip.film, clip.onset_s, clip.duration_s] for clip in self.clips]
         inputs = {
             "films": Source.of_files("films", [film.path for film in self.films], self.study.root),
@@ -182,7 +182,7 @@ class _Work:
         return inputs
 
     def build(self, draft: Draft) -> None:
-        """Films first, batch by batch; then the captions, which need no film; then what is said of them."""
+        """Films first, batch by batch; then the captions, which need no film; then the record."""
         from mindanim.stimuli.encoding import Encoding, Models
 
         console.say(
@@ -288,7 +288,7 @@ class _Work:
 
         config, declared = self.config, len(self.study.clips())
         if partial := len(self.clips) < declared:
-            text = f"{len(self.clips)} of {declared} clips were encoded: the other films are not there."
+            text = f"{len(self.clips)} of {declared} clips were encoded: the other films are missing."
             draft.finding("partial-stimuli", text, clips=len(self.clips), declared=declared)
         draft.fact(
             frames_per_clip=config.frames,

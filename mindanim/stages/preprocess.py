@@ -1,4 +1,4 @@
-"""``mindanim preprocess``: a subject's BOLD runs become responses per clip."""
+"""``mindanim preprocess``: turns a subject's BOLD runs into responses per clip."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class _Work:
         with surveying:
             found = survey(plan, config, surveying.advance)
         selection = select(found, self.regions, config)
-        console.say(f"{len(selection.columns)} of {len(plan.voxels)} {plan.voxels.noun} are chosen.")
+        console.say(f"Selected {len(selection.columns)} of {len(plan.voxels)} {plan.voxels.noun}.")
 
         def open_array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
             return draft.open_array(
@@ -217,6 +217,6 @@ class _Work:
 
 
 def _root_of(files: Sequence[Path], root: Path) -> Path:
-    """The study's folder, or, where runs lie outside it, the nearest folder that holds all of them."""
+    """The study's folder, or, if runs are outside it, the nearest folder that contains all of them."""
     inside = all(path.is_relative_to(root) for path in files)
     return root if inside else Path(os.path.commonpath([path.parent for path in files]))

@@ -57,7 +57,7 @@ def caption_views(
 
 
 def edit_caption(caption: str, edit: Edit, synonyms: Synonyms, rng: np.random.Generator) -> str:
-    """One edit of easy data augmentation; a caption that an edit cannot change comes back as it is.
+    """One edit of easy data augmentation; a caption that an edit cannot change is returned unchanged.
 
     Every edit but deletion changes as many words as its share of the caption says, one at least; deletion
     drops each word with that probability, and keeps one.

@@ -1,4 +1,4 @@
-"""Which frames of a film stand for a clip, and how they are brought to the model's frame size."""
+"""Which frames of a film represent a clip, and how they are resized to the model's frame size."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sampling:
     centre: float = 1.0
 
     def indices(self, film: FilmFile, clip_id: str, onset_s: float, duration_s: float) -> list[int]:
-        """Rising numbers of the film's frames that stand for the clip.
+        """Rising numbers of the film's frames that represent the clip.
 
         Raises InputError naming clip, film and time when the film ends before the clip's last frame, or has
         fewer frames in the clip than are wanted.
@@ -48,7 +48,7 @@ class Sampling:
         if instants[-1] >= film.end_s:
             raise InputError(
                 f"{film.path} ends at {film.end_s:.2f} s.",
-                why=f"Clip {clip_id} needs it up to {instants[-1]:.2f} s, as in the study's film.",
+                why=f"Clip {clip_id} needs it up to {instants[-1]:.2f} s, as in the study's own film.",
                 hint="Download or copy the film again.",
             )
         first, stop = np.searchsorted(film.times, np.array([onset_s, onset_s + duration_s]) - _CLOCK_S)
@@ -62,7 +62,7 @@ class Sampling:
         if len(np.unique(chosen)) < self.frames:
             raise InputError(
                 f"{film.path} shows {stop - first} frames from {onset_s:g} s on, in clip {clip_id}.",
-                why=f"{self.frames} frames per clip are wanted.",
+                why=f"{self.frames} frames per clip were requested.",
                 hint="Ask for fewer: --frames.",
             )
         return [int(index) for index in chosen]
@@ -94,5 +94,5 @@ class Sampling:
 
 
 def middle(frames: int) -> int:
-    """Number of the frame that stands for the whole clip: 3 of 8, which is frame 24 of 60 in the paper."""
+    """Number of the frame that represents the whole clip: 3 of 8, which is frame 24 of 60 in the paper."""
     return (frames - 1) // 2

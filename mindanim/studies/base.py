@@ -1,7 +1,7 @@
 """What a study is to the rest of the tool: facts declared by its reader, and what the reader found on disk.
 
 A reader is a module with two duties. It *declares* what the study's papers and scripts say (:class:`Facts`),
-and it *discovers* what lies in the user's folder; :mod:`mindanim.studies.checks.declared_vs_disk` compares
+and it *discovers* what is in the user's folder; :mod:`mindanim.studies.checks.declared_vs_disk` compares
 the two. Time is explicit throughout: seconds of film time, that is from the onset of the film.
 """
 
@@ -72,10 +72,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check of the study or of its responses brought up.
+    """One thing that a check of the study or of its responses found.
 
-    status: ``ok``, ``note`` (travels with the results) or ``problem`` (an error unless a part of the study is
-    enough). data: small JSON facts, the names of the runs for example.
+    status: ``ok``, ``note`` (travels with the results) or ``problem`` (an error, unless an incomplete study
+    is allowed). data: small JSON facts, the names of the runs for example.
     """
 
     status: Status
@@ -114,13 +114,13 @@ class Study(Protocol):
     def root(self) -> Path: ...
 
     def films(self) -> list[Film]:
-        """The film files. InputError where one is missing, unless a part of the study is enough."""
+        """The film files. InputError where one is missing, unless an incomplete study is allowed."""
 
     def clips(self) -> list[Clip]:
         """All clips of the study in order, training clips first."""
 
     def runs(self, subject: int) -> list[Run]:
-        """The usable runs of a subject. InputError with all problems, unless a part is enough."""
+        """The usable runs of a subject. InputError with all problems, unless these are allowed."""
 
     def check(self, subject: int) -> list[Finding]:
         """How a subject's runs compare with the declared facts; reads headers and samples only."""

@@ -1,4 +1,4 @@
-"""What can be learnt of a run without reading it: its header, and a sample of its data.
+"""What can be learnt about a run without reading it: its header, and a sample of its data.
 
 The fixed part of a CIFTI file is a NIfTI-2 header of 540 bytes, so checking a study of many gigabytes takes
 milliseconds per run.
@@ -52,7 +52,7 @@ def peek(path: Path) -> Layout:
     if path.name.endswith(".npy"):
         return _peek_npy(path)
     raise InputError(
-        f"{path} is of no known format.",
+        f"{path} has an unknown format.",
         "Runs are read from .dtseries.nii, .ptseries.nii, .nii, .nii.gz and .npy files.",
     )
 
@@ -66,7 +66,7 @@ def _peek_nifti(path: Path) -> Layout:
         shape, zooms = image.shape, image.header.get_zooms()  # type: ignore[attr-defined]
         unit = image.header.get_xyzt_units()[1]  # type: ignore[attr-defined]
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path} is not a readable NIfTI file.", str(error), "Get it again.") from error
+        raise InputError(f"{path} is not a readable NIfTI file.", str(error), "Download it again.") from error
     if len(shape) != 4:
         raise InputError(f"{path} has {len(shape)} dimensions.", "A run has four: three of space, and time.")
     seconds = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit)
@@ -81,7 +81,7 @@ def _peek_npy(path: Path) -> Layout:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a readable array.", str(error), "Get it again.") from error
+        raise InputError(f"{path} is not a readable array.", str(error), "Download it again.") from error
     if array.ndim != 2:
         raise InputError(f"{path} has {array.ndim} dimensions.", "A run has two: volume and voxel.")
     return Layout(array.shape[0], array.shape[1], 0, path.stat().st_size)
@@ -101,7 +101,7 @@ def _check_size(path: Path, promised: int) -> None:
 
 
 def _peek_cifti(path: Path) -> Layout:
-    """Read the fixed header of a CIFTI-2 series and hold its promise against the size of the file.
+    """Read the fixed header of a CIFTI-2 series and compare the size it promises with that of the file.
 
     Raises InputError where the file is of another format, CIFTI-1, or shorter than its header says.
     """
@@ -120,7 +120,7 @@ def _peek_cifti(path: Path) -> Layout:
     if version is not None and version[1].startswith(b"1"):
         raise InputError(
             f"{path} is a CIFTI-1 file.",
-            "Its axes are written in a form that was given up in 2014.",
+            "The format of its axes was replaced in 2014.",
             f"Convert it: wb_command -file-convert -cifti-version-convert {path} 2 NEW.dtseries.nii",
         )
     bits = struct.unpack_from(f"{order}h", header, 14)[0]
@@ -133,8 +133,8 @@ def _peek_cifti(path: Path) -> Layout:
 
 
 def _series_step(xml: bytes) -> float | None:
-    """Seconds between volumes, where the series axis stands at the beginning of the header, as it does as a
-    rule."""
+    """Seconds between volumes, where the series axis comes first in the header, as it
+    usually does."""
     step = re.search(rb'\bSeriesStep="([^"]+)"', xml)
     exponent = re.search(rb'\bSeriesExponent="([^"]+)"', xml)
     unit = re.search(rb'\bSeriesUnit="SECOND"', xml)

@@ -1,4 +1,4 @@
-"""Paths that stand in a study's tables: whoever wrote them, they stay within its folder."""
+"""Paths in a study's tables: whoever wrote them, they must stay within its folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def inside(root: Path, text: str, table: Path, *, allow_outside: bool = False) -
     """
     if not text.strip() or "\0" in text:
         raise InputError(
-            f"{table} has an empty path.", "Every row names a file.", "Fill it in, or remove the row."
+            f"{table} has an empty path.", "Every row must name a file.", "Fill it in, or remove the row."
         )
     path = root / text
     if allow_outside:
@@ -26,11 +26,11 @@ def inside(root: Path, text: str, table: Path, *, allow_outside: bool = False) -
     try:
         within = path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError) as error:  # a link that leads to itself
-        raise InputError(f"The path '{text}' in {table} leads nowhere.", str(error)) from error
+        raise InputError(f"The path '{text}' in {table} does not exist.", str(error)) from error
     if Path(text).is_absolute() or ".." in Path(text).parts or not within:
         raise InputError(
-            f"The path '{text}' in {table} leads out of {root}.",
-            "A table may come from elsewhere; its paths stay within the data folder.",
+            f"The path '{text}' in {table} is outside {root}.",
+            "Tables may come from others, so their paths must stay within the data folder.",
             f"Move the file there, or, if you trust the table, allow it: --study {OUTSIDE}=allow",
         )
     return path

@@ -67,7 +67,7 @@ class _Unpickler(pickle.Unpickler):
 def read_pickle(path: Path) -> Any:
     """The content of a pickle of numpy arrays and plain containers.
 
-    Raises InputError naming what it refuses, and where the file is missing, cut short or no pickle.
+    Raises InputError naming what it refuses, and where the file is missing, truncated or not a pickle.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing.", hint="Download it again.")
@@ -91,13 +91,13 @@ def read_object_npy(path: Path) -> Any:
             }[version]
             shape, _, dtype = read_header(file)
         except (ValueError, KeyError) as error:
-            raise InputError(f"{path} is not a .npy file.", str(error), "Get it again.") from error
+            raise InputError(f"{path} is not a .npy file.", str(error), "Download it again.") from error
         if not dtype.hasobject:
             file.seek(0)
             try:
                 return np.load(file, allow_pickle=False)
             except ValueError as error:
-                raise InputError(f"{path} is cut short.", str(error), "Get it again.") from error
+                raise InputError(f"{path} is truncated.", str(error), "Download it again.") from error
         content = _read(path, file)
     return content.item() if isinstance(content, np.ndarray) and not shape else content
 
@@ -123,6 +123,6 @@ def _read(path: Path, file: BinaryIO) -> Any:
 def _broken(path: Path, error: BaseException) -> InputError:
     return InputError(
         f"{path} is not a readable pickle.",
-        f"It is cut short or damaged ({type(error).__name__}: {error}).",
+        f"It is truncated or damaged ({type(error).__name__}: {error}).",
         "Download it again.",
     )

@@ -42,7 +42,7 @@ class StudyOptions:
         value = self.text(key)
         if value is not None and value not in choices:
             raise UsageError(
-                f"--study {key}={value} is not known.",
+                f"--study {key}={value} is not a valid value.",
                 f"For '{self._dataset}' it is one of: {', '.join(choices)}.",
             )
         return value

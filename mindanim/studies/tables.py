@@ -13,13 +13,13 @@ from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.words import names_and_more
 
 EMPTY = ("", "n/a")
-"""What stands in a cell without a value."""
+"""Content of a cell without a value."""
 ROW = "#"
 """Key under which a row carries its line number, for messages."""
 
 
 def read_table(path: Path, needed: Sequence[str], hint: str) -> list[dict[str, str]]:
-    """Rows of a TSV by column name, without surrounding spaces; ``n/a`` and missing cells become empty.
+    """Rows of a TSV by column name, without surrounding spaces; ``n/a`` and missing cells are read as empty.
 
     Each row carries its line number under ``#``. Raises InputError where the file is missing, not text, has
     no row, lacks or repeats a column, or has a row with more cells than columns.

@@ -138,7 +138,7 @@ def scattered(laid: Sequence[Laid]) -> int:
 
 
 def _one_film(shown: Sequence[Shown]) -> str:
-    """The name of the film, without folder and ending, where all clips come from one; otherwise empty."""
+    """The name of the film, without folder and ending, if all clips come from one; else empty."""
     films = {one.film for one in shown}
     return PurePosixPath(films.pop()).stem if len(films) == 1 else ""
 

@@ -16,7 +16,7 @@ class Clip:
     seconds.
 
     at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
-    one run may show many films, and one film may lie in many runs.
+    one run may show many films, and many runs may show one film.
     """
 
     clip_id: str

@@ -27,7 +27,7 @@ class Film:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Signal that a study's own reader takes out of a file of its own kind.
+    """Signal that a study's own reader extracts from a file of its own kind.
 
     signal ``(volume, voxel)``. region ``(voxel,)``: region of interest of each voxel, where known, by which
     ``--roi`` chooses. ijk ``(voxel, 3)``: index in the study's volume, where known.
@@ -43,7 +43,7 @@ class Run:
     """One recording of one subject watching one film.
 
     Volume k was acquired at ``start_s + k * tr_s`` seconds of the clock that :attr:`Clip.shown_s` uses, which
-    is film time where a run shows one film. Two segments may lie in one file: each has runs with its path.
+    is film time where a run shows one film. Two segments may share a file: each has runs with its path.
     ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one
     volume per clip, ``tr_s`` the duration of a clip, lag 0.
 
@@ -52,7 +52,7 @@ class Run:
     mask: NIfTI mask, needed for NIfTI runs.
     axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
     confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
-    load: takes the signal out of a file of the study's own kind; called once, when the run is opened.
+    load: extracts the signal from a file of the study's own kind; called once, when the run is opened.
     others: further files that ``load`` reads; they count as input.
     shown_s: by clip_id, when this run shows its clips, where that is another time than
     :attr:`Clip.shown_s`: runs may show the same clips in another order, or at other distances.

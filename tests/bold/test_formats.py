@@ -104,8 +104,8 @@ MALFORMED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "mask empty": (lambda at: {"mask": write_mask(at / "m.nii", inside() & False)}, "is empty"),
     "mask of shares": (lambda at: {"mask": write_nifti(at / "m.nii", inside() * 0.3)}, "is not a mask"),
     "mask with time": (lambda at: {"mask": write_nifti(at / "m.nii", volumes() * 0)}, "not .i, j, k."),
-    "mask away": (lambda at: {"mask": write_mask(at / "m.nii", inside(), affine=2 * AFFINE)}, "another grid"),
-    "mask smaller": (lambda at: {"mask": write_mask(at / "m.nii", inside()[1:])}, "another grid"),
+    "mask away": (lambda at: {"mask": write_mask(at / "m.nii", inside(), affine=2 * AFFINE)}, "on a differ"),
+    "mask smaller": (lambda at: {"mask": write_mask(at / "m.nii", inside()[1:])}, "different grid"),
     "mask is text": (lambda at: {"mask": damaged(at / "m.nii", b"mask")}, "readable NIfTI mask"),
     "no time": (lambda at: {"path": write_nifti(at / "r.nii", volumes()[..., 0])}, "not .i, j, k, volume."),
     "text": (lambda at: {"path": damaged(at / "r.nii", b"run" * 500)}, "header cannot be read"),
@@ -186,7 +186,7 @@ def volume_plan(folder: Path, *, shift: float = 0.0) -> Plan:
 
 
 def test_runs_on_different_grids_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"hold other voxels than 0.nii.gz"):
+    with pytest.raises(InputError, match=r"have other voxels than 0.nii.gz"):
         volume_plan(tmp_path, shift=1.0)
 
 
@@ -220,8 +220,8 @@ def labels() -> np.ndarray:
 
 
 ATLASES: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "other grid": (lambda at: write_nifti(at / "a.nii", np.zeros(SHAPE), affine=AFFINE * 2), "another grid"),
-    "shares": (lambda at: write_nifti(at / "a.nii", np.full(SHAPE, 0.5)), "does not hold labels"),
+    "other grid": (lambda at: write_nifti(at / "a.nii", np.zeros(SHAPE), affine=AFFINE * 2), "on a differ"),
+    "shares": (lambda at: write_nifti(at / "a.nii", np.full(SHAPE, 0.5)), "has no labels"),
     "text": (lambda at: damaged(at / "a.nii", b"V1"), "cannot be read"),
     "bad names": (
         lambda at: (damaged(at / "a.tsv", b"index\tname\nV1\t1\n"), write_nifti(at / "a.nii", labels()))[1],

@@ -165,7 +165,7 @@ def test_a_subject_and_a_data_folder_are_needed(
 @pytest.mark.parametrize(
     ("config", "error", "why"),
     [
-        ({"lags_s": (0.0,)}, InputError, "5 clips lie outside their run"),
+        ({"lags_s": (0.0,)}, InputError, "5 clips are outside their run"),
         ({"roi": ("V9",)}, ConfigError, "no region V9"),
         ({"selection_exclude": ("seg9",)}, ConfigError, "seg9"),
         ({"lags_s": (200.0,), "edge": "drop"}, InputError, "No training run is left"),

@@ -120,7 +120,7 @@ def test_the_atlas_of_an_installed_package(surfaces: Path, tmp_path: Path) -> No
     found = read_regions(atlas_file("mmp"), standard(tmp_path))
     expected = ["n/a"] * 3 + ["V1"] * 5 + ["V2"] * 5 + ["n/a"] * 17 + ["n/a"] * 20 + ["V1"] * 5 + ["n/a"] * 5
     assert found.tolist() == expected
-    with pytest.raises(InputError, match="another mesh"):
+    with pytest.raises(InputError, match="a different mesh"):
         read_regions(atlas_file("mmp"), standard(tmp_path, size=40))
 
 

@@ -195,7 +195,7 @@ def test_a_file_that_only_says_it_is_compressed(tmp_path: Path) -> None:
             look(named)
 
 
-@pytest.mark.skipif(not ONES.exists(), reason="the standard axis lies in a folder of this workplace only")
+@pytest.mark.skipif(not ONES.exists(), reason="the standard axis file is not on this machine")
 def test_the_standard_axis_has_the_standard_cortex(tmp_path: Path) -> None:
     axis = nib.load(ONES).header.get_axis(1)
     run = RunReader().open(write_run(tmp_path / "run.dtseries.nii", np.ones((2, len(axis))), axis=axis))
@@ -269,7 +269,7 @@ def test_atlases_that_do_not_fit(tmp_path: Path) -> None:
     left = BrainModelAxis.from_surface(np.arange(5), MESH + 1, name="cortex_left")
     label = nib.cifti2.LabelAxis(["map"], [{0: ("???", (0, 0, 0, 0))}])
     nib.save(Cifti2Image(np.zeros((1, 5), np.float32), header=(label, left)), tmp_path / "atlas.dlabel.nii")
-    with pytest.raises(InputError, match="another mesh"):
+    with pytest.raises(InputError, match="a different mesh"):
         read_regions(tmp_path / "atlas.dlabel.nii", found)
 
 

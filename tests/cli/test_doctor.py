@@ -62,7 +62,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_is_what_a_job_may_take(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of a control group, which the machine's free pages do not know."""
     monkeypatch.setattr(runtime, "main_memory_bytes", lambda: 3_200_000_000)
-    assert "3.2 GB can be taken; the machine has " in call("doctor").out
+    assert "3.2 GB available; the machine has " in call("doctor").out
 
 
 def test_all_is_well(call: Call) -> None:

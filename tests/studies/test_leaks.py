@@ -118,7 +118,7 @@ def test_lists_of_clips_to_leave_out(tmp_path: Path) -> None:
     clips = [clip("a", "train", 0), clip("b", "train", 20), clip("c", "test", 40)]
     (tmp_path / "list.txt").write_text("a\n\nc\n")
     assert [one.clip_id for one in leave_out(clips, [f"@{tmp_path / 'list.txt'}"])] == ["b"]
-    with pytest.raises(InputError, match="not in the study: z"):
+    with pytest.raises(InputError, match="the study does not have: z"):
         leave_out(clips, ["z"])
     with pytest.raises(InputError, match=r"list of clips .*none\.txt is missing"):
         leave_out(clips, [f"@{tmp_path / 'none.txt'}"])

@@ -219,14 +219,14 @@ def test_bids_header_and_sidecar_that_disagree_are_said(tmp_path: Path) -> None:
     for path in root.rglob("*desc-preproc_bold.json"):
         path.write_text('{"RepetitionTime": 1.9}')
     row = next(row for row in opened(root).check(1) if row.code == "header-tr")
-    assert "7 headers state another TR" in row.text and "2 s" in row.text
+    assert "7 headers give a TR other than" in row.text and "2 s" in row.text
 
 
 def test_bids_versions_of_a_run_must_be_chosen(tmp_path: Path) -> None:
     root = simulate(tmp_path, "bids", subjects=1)
     for path in sorted(root.rglob("*_space-MNI*")):
         shutil.copy(path, path.with_name(path.name.replace("MNI152NLin2009cAsym", "T1w")))
-    with pytest.raises(InputError, match=r"there in 2 versions: .*space-MNI.*space-T1w"):
+    with pytest.raises(InputError, match=r"exists in 2 versions: .*space-MNI.*space-T1w"):
         opened(root)
     assert all("space-T1w" in run.path.name for run in opened(root, space="T1w").runs(1))
 

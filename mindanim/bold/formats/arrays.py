@@ -45,7 +45,7 @@ def open_npy(path: Path, axes: str | None) -> Series:
 
 
 def open_matrix(path: Path, load: Callable[[], Matrix]) -> Series:
-    """Open responses that ``load`` takes out of ``path``; they stay in memory."""
+    """Open responses that ``load`` extracts from ``path``; they stay in memory."""
     matrix = load()
     signal = np.asarray(matrix.signal)
     if signal.ndim != 2 or signal.dtype.kind not in "fiu":

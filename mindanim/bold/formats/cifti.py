@@ -52,7 +52,7 @@ class CiftiReader:
         self._unpacked = Unpacked()
 
     def open(self, path: Path) -> Series:
-        """Open a dense or parcellated series. InputError where the file is no such thing or cut short."""
+        """Open a dense or parcellated series. InputError where the file is something else, or truncated."""
         from nibabel.filebasedimages import ImageFileError
         from nibabel.nifti2 import Nifti2Header
         from nibabel.spatialimages import HeaderDataError
@@ -168,14 +168,14 @@ def _wanted(path: Path, axis: BrainModelAxis, structures: Sequence[str]) -> NDAr
         if not found.any():
             if plain == "CORTEX":
                 raise InputError(
-                    f"{path} holds no cortical surface.",
+                    f"{path} has no cortical surface.",
                     f"Its structures are: {', '.join(there)}.",
                     'Name those to use, for example --set structures=["subcortex"], or get surface runs '
                     "(dtseries with CORTEX_LEFT and CORTEX_RIGHT).",
                 )
             raise ConfigError(
                 f"{path} has no structure '{structure}'.",
-                f"Its structures are: {', '.join(there)}; cortex, subcortex and all name groups of them.",
+                f"Its structures are: {', '.join(there)}; cortex, subcortex and all are groups of them.",
                 "Correct structures.",
             )
         wanted |= found
@@ -214,7 +214,7 @@ def _split(path: Path, xml: bytes) -> tuple[bytes, ElementTree.Element]:
     if version is not None and version[1].startswith(b"1"):
         raise InputError(
             f"{path} is a CIFTI-1 file.",
-            "Its axes are written in a form that was given up in 2014.",
+            "The format of its axes was replaced in 2014.",
             f"Convert it: wb_command -file-convert -cifti-version-convert {path} 2 NEW.dtseries.nii",
         )
     mark = max(xml.find(_MODELS), xml.find(_PARCELS))

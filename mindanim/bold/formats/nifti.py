@@ -1,4 +1,4 @@
-"""Reading NIfTI runs within a mask: memory-mapped where they lie open, else unpacked into unlinked files."""
+"""Reading NIfTI runs within a mask: memory-mapped where uncompressed, else unpacked into unlinked files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class NiftiReader:
         self._unpacked = Unpacked()
 
     def open(self, path: Path, mask: Path | None) -> Series:
-        """Open a 4-D run. InputError where it is none, is cut short, or does not fit its mask."""
+        """Open a 4-D run. InputError where it is none, is truncated, or does not fit its mask."""
         if mask is None:
             raise InputError(
                 f"The run {path} has no mask.",
-                "A volume is mostly air; which voxels are brain is not guessed.",
+                "A volume is mostly air, and the brain is not guessed.",
                 "Give a mask in the run's space (fMRIPrep writes ..._desc-brain_mask.nii.gz).",
             )
         image = _load(path, _FORMAT)
@@ -42,7 +42,7 @@ class NiftiReader:
         on_mask, voxels, columns = self._mask(mask)
         if not grid.same_as(on_mask):
             raise InputError(
-                f"The mask {mask} lies on another grid than {path}.",
+                f"The mask {mask} is on a different grid from {path}.",
                 f"The mask has {_words(on_mask)}, the run {_words(grid)}.",
                 "Use the mask of the run's own space and resolution.",
             )
@@ -98,7 +98,7 @@ class NiftiReader:
                 raise InputError(
                     f"{path} is not a mask.",
                     f"Its values go from {np.nanmin(values):g} to {np.nanmax(values):g}, not 0 or 1.",
-                    "Threshold it first: which share of a tissue counts as brain is a decision.",
+                    "Threshold it first: how much tissue counts as brain is your decision.",
                 )
             if not values.any():
                 raise InputError(f"The mask {path} is empty.", "No voxel of it is 1.", "Use another mask.")

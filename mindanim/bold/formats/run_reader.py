@@ -1,4 +1,4 @@
-"""Opening runs: CIFTI series, NIfTI within a mask, arrays, and what a study's own reader takes out."""
+"""Opening runs: CIFTI series, NIfTI within a mask, arrays, and what a study's own reader extracts."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class RunReader:
     ) -> Series:
         """Open a run without reading its data.
 
-        volumes, tr_s: what the study declares; InputError where the file says otherwise. mask: which voxels
+        volumes, tr_s: what the study declares; InputError where the file disagrees. mask: which voxels
         of a NIfTI run to take. axes: of a .npy file. load: takes the signal out of a file of another kind.
         InputError also where the file is missing, of no known kind, malformed, or truncated.
         """
         if not path.exists():
             raise InputError(
-                f"The run {path} is missing.", hint="Check the study with: mindanim doctor --dataset"
+                f"The run {path} is missing.", hint="Check the study: mindanim doctor --dataset NAME"
             )
         series = self._open(path, mask, axes, load)
         _check_declared(series, volumes, tr_s)
@@ -74,12 +74,12 @@ def _check_declared(run: Series, volumes: int | None, tr_s: float | None) -> Non
     if volumes is not None and run.volumes != volumes:
         raise InputError(
             f"{run.path} has {run.volumes} volumes.",
-            f"The study declares {volumes}; with another number the timing is unknown.",
-            "Get the run again, or leave it out with --allow-partial.",
+            f"The study declares {volumes}; with a different number the timing is unknown.",
+            "Download the run again, or leave it out: --allow-partial",
         )
     if tr_s is not None and run.tr_s is not None and abs(run.tr_s - tr_s) > TR_TOLERANCE * tr_s:
         raise InputError(
             f"{run.path} states a repetition time of {run.tr_s:g} s.",
-            f"The study declares {tr_s:g} s; with the wrong one every response belongs to another moment.",
-            "If the header is wrong, trust the study: --set check_tr=false; otherwise this is another study.",
+            f"The study declares {tr_s:g} s; with the wrong one every response comes from the wrong moment.",
+            "If the header is wrong, use the study's: --set check_tr=false",
         )

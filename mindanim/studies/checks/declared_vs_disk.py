@@ -21,7 +21,7 @@ _TR_TOLERANCE = 1e-3
 class Declared:
     """What a reader expects of a subject.
 
-    runs: one per declared run, with the path where it was found or should lie; ``volumes=0`` where the study
+    runs: one per declared run, with the path where it is or should be; ``volumes=0`` where the study
     does not say how many. strangers: other files that look like runs, with the reason why they are not used.
     notes: what the reader itself has to say.
     """
@@ -47,7 +47,7 @@ def compare_runs(
 
     last_s: by segment, the last time on its runs' clock at which a response is read, seconds; a run whose
     number of volumes is not declared has to reach it. Findings are one per kind of difference: missing runs,
-    unreadable ones, runs of another length, runs that hold the same data; and, as notes, files of undeclared
+    unreadable ones, runs of another length, copies of other runs; and, as notes, files of undeclared
     runs, runs left out on the study's own advice, and headers with another TR.
     """
     found = Compared()
@@ -70,10 +70,10 @@ def compare_runs(
         found.findings.append(Finding("note", "dropped-run", text))
     if strange_tr:
         text = (
-            f"Subject {subject}: {len(strange_tr)} headers state another TR than the study's "
+            f"Subject {subject}: {len(strange_tr)} headers give a TR other than the study's "
             f"{declared.runs[0].tr_s:g} s: {names_and_more(strange_tr, separator='; ')}."
         )
-        hint = "preprocess stops at them, unless the study is to be trusted: --set check_tr=false"
+        hint = "preprocess stops at them; to use the study's TR: --set check_tr=false"
         found.findings.append(Finding("note", "header-tr", text, hint, {"runs": strange_tr}))
     for path, why in declared.strangers:
         found.entries.append(Entry(subject, "", 0, "not used", path, "extra-file", why))
@@ -84,7 +84,7 @@ def compare_runs(
 
 def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, Run | None, Layout | None]:
     """One declared run: its entry, and the run itself where it is without fault."""
-    again = f"Get it again from {facts.where}, or leave it out: --allow-partial."
+    again = f"Download it again from {facts.where}, or leave it out: --allow-partial"
 
     def entry(state: str, code: str = "", why: str = "", hint: str = "") -> Entry:
         return Entry(run.subject, run.segment, run.repeat, state, run.path, code, why, hint)  # type: ignore[arg-type]
@@ -130,11 +130,11 @@ def _drop_duplicates(facts: Facts, found: Compared, good: dict[tuple[str, int], 
         files.setdefault(run.path, []).append(run)
     bad: dict[Path, str] = {}
     for one, other in _duplicates(files):
-        why = f"{one.name} and {other.name} hold the same data"
+        why = f"{one.name} and {other.name} contain the same data"
         bad.setdefault(other, why)
         if {run.segment for run in files[one]} != {run.segment for run in files[other]}:
             bad.setdefault(one, why)
-    hint = f"Get both again from {facts.where}, or leave them out: --allow-partial."
+    hint = f"Download both again from {facts.where}, or leave them out: --allow-partial"
     for path in bad:
         for run in files[path]:
             del good[run.segment, run.repeat]
@@ -156,10 +156,10 @@ def _duplicates(files: Iterable[Path]) -> list[tuple[Path, Path]]:
 
 _KINDS = {
     "missing-run": "of {count} runs missing",
-    "missing-part": "runs without a file that belongs to them",
+    "missing-part": "runs without a file of their own",
     "unreadable-run": "runs unreadable",
-    "wrong-volumes": "runs of another length than declared, so their timing is unknown",
-    "duplicate-run": "runs with the data of another one under a second name",
+    "wrong-volumes": "runs whose length is not the declared one, so that their timing is unknown",
+    "duplicate-run": "runs that are copies of another run",
 }
 
 
@@ -175,7 +175,7 @@ def _fault_findings(facts: Facts, subject: int, entries: Sequence[Entry]) -> lis
         mends = dict.fromkeys(entry.hint for entry in faulty)
         hint = " ".join(text for text in mends if text)
         if "--allow-partial" not in hint:
-            hint = f"{hint} Or leave them out: --allow-partial.".strip()
+            hint = f"{hint} Or leave them out: --allow-partial".strip()
         findings.append(Finding("problem", code, text, hint, {"runs": names}))
     return findings
 
@@ -211,9 +211,9 @@ def identical_subjects(subject: int, runs: Sequence[Run], others: Mapping[int, D
                 continue  # unreadable: a finding of that subject
         if same:
             text = (
-                f"{len(same)} runs of subjects {subject} and {other} hold the same data: "
+                f"{len(same)} runs of subjects {subject} and {other} contain the same data: "
                 f"{names_and_more(same, separator='; ')}. "
-                "They are not two subjects."
+                "They cannot be two subjects."
             )
             data = {"subjects": [subject, other], "runs": same}
             findings.append(Finding("note", "identical-subjects", text, data=data))

@@ -113,7 +113,7 @@ def near_duplicates(
             "near-duplicate-clips",
             f"{count} of {len(test_hashes)} test clips look like a training clip, for example "
             f"{pairs[0][1]} like {pairs[0][0]}.",
-            effect="Scores on them reward memory.",
+            effect="Scores on them reward memorisation.",
             option=exclude_option(pair[0] for pair in pairs),
             clips=sorted({pair[0] for pair in pairs}),
             pairs=pairs[:100],

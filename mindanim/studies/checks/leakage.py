@@ -18,9 +18,9 @@ from mindanim.vocabulary.runs import Run
 from mindanim.vocabulary.words import names_and_more
 
 HRF_S = 10.0
-"""Time after which the response to a clip has largely passed, seconds: nearer clips share signal."""
+"""Seconds until the response to a clip has largely decayed; closer clips share signal."""
 _LISTED = 100
-"""Pairs in a finding's data; ``clips`` names all clips that removing it takes out."""
+"""Pairs in a finding's data; ``clips`` names all clips to be removed."""
 
 Pair = tuple[str, str]
 
@@ -39,7 +39,7 @@ def exclude_option(clips: Iterable[str]) -> str:
     if len(names) <= 3:
         return f"To leave them out of training: preprocess --set exclude={','.join(names)}"
     return (
-        f"To leave the {len(names)} training clips out: list them, one a line, in a file, and preprocess "
+        f"To leave the {len(names)} training clips out: list them in a file, one per line, then preprocess "
         "--set exclude=@FILE"
     )
 
@@ -68,7 +68,7 @@ def close_clips(clips: Sequence[Clip], runs: Sequence[Run], window_s: float) -> 
 
 
 def leave_out(clips: Sequence[Clip], wanted: Sequence[str]) -> list[Clip]:
-    """The clips without those that ``wanted`` names; ``@FILE`` stands for the names in a file, one a line.
+    """The clips without those that ``wanted`` names; ``@FILE`` reads names from a file, one per line.
 
     Raises InputError for a file that is not there and for names of no clip.
     """
@@ -79,13 +79,13 @@ def leave_out(clips: Sequence[Clip], wanted: Sequence[str]) -> list[Clip]:
             continue
         path = Path(name[1:])
         if not path.is_file():
-            raise InputError(f"The list of clips {path} is missing.", "It is named by exclude.")
+            raise InputError(f"The list of clips {path} is missing.", "The option exclude names it.")
         names |= {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     strange = sorted(names - {clip.clip_id for clip in clips})
     if strange:
         raise InputError(
-            f"exclude names {len(strange)} clips that are not in the study: {names_and_more(strange)}.",
-            f"Its clips are called like {clips[0].clip_id}.",
+            f"exclude names {len(strange)} clips that the study does not have: {names_and_more(strange)}.",
+            f"Clip names look like {clips[0].clip_id}.",
         )
     return [clip for clip in clips if clip.clip_id not in names]
 
@@ -155,7 +155,7 @@ def _close(shown: Sequence[_Shown], window_s: float) -> list[Finding]:
     return [
         leak(
             "close-in-time",
-            f"{count} test clips lie within {window_s:g} s of a training clip in the same run, for example "
+            f"{count} test clips are within {window_s:g} s of a training clip in the same run, for example "
             f"{pairs[0][0]} and {pairs[0][1]}.",
             effect="Their responses overlap, so the test set is partly seen in training.",
             option=f"To leave the {len(train)} training clips out: preprocess --set purge_s={window_s:g}",
@@ -184,7 +184,7 @@ def _overlapping(clips: Sequence[Clip]) -> list[Finding]:
             "repeated-spans",
             f"{count} test clips show a part of a film that training clips show too, for example "
             f"{pairs[0][1]} and {pairs[0][0]}.",
-            effect="The test film was seen in training: scores on it reward memory.",
+            effect="The test film was seen in training: scores on it reward memorisation.",
             option=exclude_option(names),
             clips=names,
             pairs=pairs[:_LISTED],
@@ -227,7 +227,7 @@ def _validation_neighbours(shown: Sequence[_Shown], clips: Sequence[Clip], windo
             "validation-neighbours",
             f"{len(named)} pairs of training segments overlap in time or show the same film: "
             f"{names_and_more(named, separator='; ')}.",
-            effect="A decoder validated on one of them has seen it in the other: it stops too late.",
+            effect="A decoder validated on one of them has seen it in the other, so training stops too late.",
             option="Give such segments one name in the study's tables, so that they are held out together.",
             clips=(),
             segments=named,

@@ -30,13 +30,13 @@ from mindanim.vocabulary.runs import Film, Matrix, Run
 ROIS = ("V1", "V2", "V3", "V4", "LOC", "EBA", "FFA", "STS", "PPA")
 WHOLE_BRAIN = "WB"
 GRID = (78, 93, 71)
-"""Shape of the volume that the voxel mask of the whole-brain file lies on."""
+"""Shape of the volume of the voxel mask in the whole-brain file."""
 WITHHELD = 102
 TRACKS = {"full": "full_track", "mini": "mini_track"}
 FOLDER, FILMS = "participants_data_v2021", "AlgonautsVideos268_All_30fpsmax"
 _OPTIONS = {
     "track": "mini (nine regions) or full (whole brain); the first that is there, full before mini",
-    "test": "number of clips at the end that are kept for the test; 100 as in the paper",
+    "test": "number of clips at the end kept for the test; 100 in the paper",
 }
 
 FACTS = Facts(
@@ -53,7 +53,7 @@ FACTS = Facts(
         "Kay K, Roig G, Oliva A (2021). The Algonauts Project 2021 Challenge: how the human brain makes "
         "sense of a world in motion. arXiv:2104.13714"
     ),
-    licence="for research, as the challenge's page states (a form has to be filled in)",
+    licence="for research, according to the challenge's page (after filling in a form)",
     where="http://algonauts.csail.mit.edu/2021",
 )
 
@@ -79,8 +79,8 @@ class Algonauts2021(Reader):
         self._base = next((folder for folder in (root / FOLDER, root) if _holds_tracks(folder)), None)
         if self._base is None:
             raise InputError(
-                f"{root} does not hold the study in the layout of Algonauts 2021.",
-                f"There is neither {FOLDER}/{TRACKS['mini']} nor {FOLDER}/{TRACKS['full']} in it.",
+                f"{root} does not contain the study in the layout of Algonauts 2021.",
+                f"Neither {FOLDER}/{TRACKS['mini']} nor {FOLDER}/{TRACKS['full']} in it.",
                 f"Unpack the download there; the study is at {facts.where}.",
             )
 
@@ -230,7 +230,9 @@ def _places(path: Path, content: Mapping[str, Any], voxels: int) -> NDArray[np.i
     """Indices ``(voxel, 3)`` of the whole-brain voxels, from the file's own mask."""
     mask = content.get("voxel_mask")
     if not isinstance(mask, np.ndarray) or mask.ndim != 3:
-        raise InputError(f"{path} has no volume 'voxel_mask'.", "It tells where its voxels lie.", _AGAIN)
+        raise InputError(
+            f"{path} has no volume 'voxel_mask'.", "It gives the positions of its voxels.", _AGAIN
+        )
     places = np.argwhere(mask.astype(bool))
     if len(places) != voxels:
         raise InputError(

@@ -2,7 +2,7 @@
 
 Nothing is declared beforehand, so everything is discovered: subjects, preprocessed runs, repetition times
 (sidecar, else header), events, films. Clips come from the events; the test set from a column of them or from
-a rule. What one subject has and another lacks is said.
+a rule. What one subject has and another lacks is reported.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OPTIONS = {
     "clip_s": "cut films into clips of this length, seconds",
     "lag_s": f"default lag from a clip's onset to its response, seconds (default {LAG_S:g})",
     "test": "which clips are for the test: run:5+6, ses:02, film:NAME or COLUMN:VALUE",
-    OUTSIDE: "allow lets paths in tables leave the data folder",
+    OUTSIDE: "allow: tables may name files outside the data folder",
 }
 
 
@@ -148,7 +148,7 @@ class Bids(Reader):
             segments=tuple(laid.segment for laid in self._laid),
             citation=_citation(described),
             licence=str(described.get("License") or "not stated in dataset_description.json"),
-            where="whoever gave you the data, or your own pipeline",
+            where="whoever provided the data, or your own pipeline",
         )
 
     def _described(self) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def metadata(name: Name, trees: Iterable[Path]) -> dict[str, Any]:
-    """Metadata of a run from its sidecars; what stands nearer to the file counts."""
+    """Metadata of a run from its sidecars; the nearest sidecar wins."""
     found: dict[str, Any] = {}
     for path in inherited(name, trees, name.suffix, ".json"):
         found |= read_json(path)

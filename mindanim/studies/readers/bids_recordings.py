@@ -1,4 +1,4 @@
-"""The runs of a study in BIDS: which there are, in which of several versions, and what lies beside them."""
+"""The runs of a study in BIDS: which exist, in which versions, and the files that accompany them."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ def find_recordings(
 def _ambiguous(root: Path, names: Sequence[Name]) -> InputError:
     listed = ", ".join(str(name.path.relative_to(root)) for name in names)
     return InputError(
-        f"{names[0].label(())} is there in {len(names)} versions: {listed}.",
-        "Responses are taken from one.",
+        f"{names[0].label(())} exists in {len(names)} versions: {listed}.",
+        "Responses come from one of them.",
         "Choose with --study space=, res=, den=, desc=, format= or derivatives=.",
     )
 
@@ -151,7 +151,7 @@ def _refuse_surfaces(trees: Sequence[Path]) -> None:
     if surfaces:
         raise InputError(
             f"The runs are GIFTI surfaces, for example {surfaces[0]}.",
-            "Read are CIFTI-2 (.dtseries.nii, .ptseries.nii) and volumes with a mask (.nii, .nii.gz).",
+            "Readable: CIFTI-2 (.dtseries.nii, .ptseries.nii) and volumes with a mask (.nii, .nii.gz).",
             "Let fMRIPrep write them (--cifti-output 91k), or join both hemispheres: wb_command "
             "-cifti-create-dense-timeseries NEW.dtseries.nii -left-metric ... -right-metric ...",
         )
@@ -169,7 +169,7 @@ def repetition_time(recording: Recording, trees: Sequence[Path]) -> float | None
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 100:
             raise InputError(
                 f"RepetitionTime of {recording.name.path.name} is {value!r}.",
-                "It is a number of seconds in the sidecar.",
+                "It must be a number of seconds.",
                 "Correct the JSON file.",
             )
         return float(value)

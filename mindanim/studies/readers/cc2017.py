@@ -54,7 +54,7 @@ FACTS = Facts(
 )
 
 _RUN = re.compile(r"(?P<segment>(?:seg|test)\d+)_(?P<repeat>\d+)(?P<mark>[_.])Atlas\.dtseries\.nii")
-"""The study names one of its files with a dot in the place of the second underscore."""
+"""The study names one of its files with a dot instead of the second underscore."""
 
 
 class CC2017(Reader):
@@ -82,7 +82,7 @@ class CC2017(Reader):
         return regular_clips(self.facts)
 
     def captions(self) -> dict[str, str] | None:
-        """Captions from ``captions.tsv`` (clip_id, caption), where the user has put one beside the study."""
+        """Captions from ``captions.tsv`` (clip_id, caption), where the user has added it to the folder."""
         path = self._trunk / "captions.tsv"
         return read_captions(path, self.clips()) if path.exists() else None
 
@@ -121,7 +121,7 @@ class CC2017(Reader):
             runs,
             [
                 *((path, "the study declares no such run") for path in found.values()),
-                *((path, "the name is not a run's") for path in strangers),
+                *((path, "the name is not that of a run") for path in strangers),
             ],
         )
 
@@ -148,7 +148,7 @@ def _trunk(root: Path, facts: Facts) -> Path:
         ):
             return trunk
     raise InputError(
-        f"{root} does not hold the study in the layout of CC2017.",
+        f"{root} does not contain the study in the layout of CC2017.",
         _packed(root) or "Neither Subject01/, Stimuli/ nor video_fmri_dataset/ is in it.",
         f"Give the folder CC2017_Purdue with --data; the study is at {facts.where}.",
     )
@@ -160,11 +160,11 @@ def _packed(folder: Path) -> str:
     if not archives:
         return ""
     commands = "; ".join(f"unzip {path} -d {path.parent}" for path in archives)
-    return f"It holds packed archives. Unpack them (they may hold another bundle.zip): {commands}"
+    return f"It contains archives. Unpack them (they may contain another bundle.zip): {commands}"
 
 
 def _first_folder(places: Iterable[Path]) -> Path:
-    """The first folder that exists, otherwise the first one of all, for the message."""
+    """The first folder that exists; if none does, the first of all, for the message."""
     candidates = list(places)
     return next((place for place in candidates if place.is_dir()), candidates[0])
 

@@ -29,14 +29,14 @@ class Reader(ABC):
 
     @abstractmethod
     def _films(self) -> Sequence[Film]:
-        """Every film the study declares, with the path where it was found or should lie."""
+        """Every film the study declares, with the path where it is or should be."""
 
     @abstractmethod
     def _declare(self, subject: int) -> Declared:
         """The runs a subject should have. InputError where the subject is not there at all."""
 
     def films(self) -> list[Film]:
-        """The films on disk. InputError lists the missing ones, unless a part of the study is enough."""
+        """The films on disk. InputError lists the missing ones, unless an incomplete study is allowed."""
         films = self._films()
         missing = [film.path for film in films if not film.path.is_file()]
         if missing and (not self._allow_partial or len(missing) == len(films)):
@@ -44,7 +44,7 @@ class Reader(ABC):
             raise InputError(
                 f"{len(missing)} of {len(films)} films are not in {missing[0].parent}: {names}.",
                 self._hint(),
-                f"Get the films from {self.facts.where}, or work with what is there: --allow-partial.",
+                f"Get the films from {self.facts.where}, or work with what is there: --allow-partial",
             )
         return [film for film in films if film.path.is_file()]
 

@@ -7,7 +7,7 @@ Split. The last excerpt of every run (76 s) is the *same* film. It is the test s
 clips with four repeats, one in each run, whatever their place in it. Everything else is for training. A split
 at random would put the test film into the training set three times.
 
-Spans. Where the other excerpts begin and end stands in ``clip_times_24.npy`` (frames at 24 per second), which
+Spans. The start and end of the other excerpts are in ``clip_times_24.npy`` (frames at 24 per second), which
 users of these data pass on to one another, or in a table ``clip_times.tsv`` with the columns ``run``,
 ``start_frame`` and ``end_frame``. The spans that are known anyway are held against it.
 """
@@ -79,7 +79,7 @@ FACTS = Facts(
 
 
 class HCP(Reader):
-    """The study as its packages unpack: ``<subject>/MNINonLinear/Results/...``, and the films beside them.
+    """The study as its packages unpack: ``<subject>/MNINonLinear/Results/...``, next to the films.
 
     Subjects are those whose folder is there, known by their six digits. facts: those of the real study unless
     a simulated one uses this layout.
@@ -97,7 +97,7 @@ class HCP(Reader):
         subjects = _subjects(root)
         if not subjects:
             raise InputError(
-                f"{root} does not hold the study in the layout of HCP.",
+                f"{root} does not contain the study in the layout of HCP.",
                 "There is no <subject>/MNINonLinear/Results in it, with a subject of six digits.",
                 f"Give the folder that holds the subjects' folders with --data; it comes from {facts.where}.",
             )
@@ -109,7 +109,7 @@ class HCP(Reader):
         self._spans: Spans | None = None
 
     def spans(self) -> Spans:
-        """The excerpts of every run. InputError where they are not known, unless a part is enough."""
+        """The excerpts of every run. InputError where unknown, unless an incomplete study is allowed."""
         if self._spans is None:
             self._spans = find_spans(self.root, self._declared, self._allow_partial)
         return self._spans
@@ -163,7 +163,7 @@ class HCP(Reader):
         strangers = [
             (path, f"the {variant} files are read")
             if any(path in _names(results, movie) for movie in self._movies)
-            else (path, "the name is not a run's")
+            else (path, "the name is not that of a run")
             for path in others
         ]
         return Declared(runs, strangers, [*self._notes(subject, variant, there, paths), *spans.findings])

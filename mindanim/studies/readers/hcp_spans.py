@@ -60,7 +60,7 @@ def find_spans(root: Path, facts: Facts, allow_partial: bool) -> Spans:
             raise InputError(
                 f"The excerpts' times are not in {root}: neither {' nor '.join(FILES)} is there.",
                 "Only the first three and the last excerpt of every run are known without them.",
-                f"{_HINT} Or use the known excerpts alone: --allow-partial.",
+                f"{_HINT} Or use only the known excerpts: --allow-partial",
             )
         text = "Without a table of the excerpts, only the first three and the last one of every run are used."
         hint = f"Put {FILES[0]} or {FILES[1]} into {root}."

@@ -39,7 +39,7 @@ Made = TypeVar("Made")
 
 _AXES = ("volume voxel", "voxel volume")
 _HINT = "The columns are described in docs/reference/tables.md."
-_OPTIONS = {OUTSIDE: "allow lets paths in tables leave the data folder"}
+_OPTIONS = {OUTSIDE: "allow: tables may name files outside the data folder"}
 _TEXTS = ("title", "citation", "licence", "where", "atlas")
 
 
@@ -112,7 +112,9 @@ class Own(Reader):
             raise InputError(f"{table}, line {row[ROW]}: split is '{split}', not train or test.")
         duration_s = number(table, row, "duration_s")
         if duration_s == 0:
-            raise InputError(f"{table}, line {row[ROW]}: duration_s is 0.", "A clip lasts some time.")
+            raise InputError(
+                f"{table}, line {row[ROW]}: duration_s is 0.", "A clip must last longer than that."
+            )
         return Clip(
             text(table, row, "clip_id"),
             cast(Split, split),
@@ -214,7 +216,7 @@ class Own(Reader):
             segments=tuple(segments),
             citation=self._about.get("citation", "not stated"),
             licence=self._about.get("licence", "not stated"),
-            where=self._about.get("where", "whoever gave you the data"),
+            where=self._about.get("where", "whoever provided the data"),
         )
 
     def _read_about(self) -> dict[str, Any]:

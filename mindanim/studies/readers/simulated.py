@@ -95,7 +95,7 @@ def open_simulated(
 def _declared(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
-            f"There is no {FACTS_FILE} in {path.parent}.",
+            f"{path.parent} has no {FACTS_FILE}.",
             "A simulated study declares its facts in it.",
             _AGAIN,
         )
