@@ -63,10 +63,12 @@ class Variants:
 
     def check(self, value: str) -> str:
         """The name itself; ValueError with the likely name when there is no such variant."""
+        if value in self.own or (self.paths and re.fullmatch(IMPORT_PATH, value)):
+            return value
         start = f"{self.kind}." if self.kind else ""
         foreign = (point.name for point in entry_points(group=f"mindanim.{self.thing}s"))
         names = [*self.own, *(name.removeprefix(start) for name in foreign if name.startswith(start))]
-        if value in names or (self.paths and re.fullmatch(IMPORT_PATH, value)):
+        if value in names:
             return value
         sentence = unknown(self.thing, value, names)
         path = self.paths and not sentence.endswith("?")  # a likely name needs no other advice
