@@ -78,11 +78,6 @@ class StableDiffusion:
         # Early folders lack it; diffusers then assumes 0.18215.
         return float(self._vae_config.get("scaling_factor", 0.18215))
 
-    @property
-    def prediction_type(self) -> str:
-        """Prediction of the noise predictor: ``epsilon``, ``v_prediction`` or ``sample``."""
-        return str(self.scheduler_config.get("prediction_type", "epsilon"))
-
     @cached_property
     def scheduler_config(self) -> dict[str, Any]:
         """The model's noise schedule, from its scheduler_config.json."""

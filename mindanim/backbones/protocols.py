@@ -44,10 +44,6 @@ class DiffusionBackbone(Protocol):
         """Factor between the autoencoder's latents and the diffusion model's."""
 
     @property
-    def prediction_type(self) -> str:
-        """Prediction of the noise predictor: ``epsilon``, ``v_prediction`` or ``sample``."""
-
-    @property
     def scheduler_config(self) -> dict[str, Any]:
         """The model's noise schedule, from its scheduler_config.json."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mindanim.bold.clean import Cleaned, clean, drift_basis, extend_basis
 from mindanim.bold.confounds import displacement, read_confounds
-from mindanim.bold.formats.run_reader import TR_TOLERANCE, RunReader
+from mindanim.bold.formats.run_reader import RunReader
 from mindanim.bold.formats.series import Series, common_voxels, on_voxels
 from mindanim.bold.timing import Sampling, Timing, outside, sampling
 from mindanim.bold.voxels import Voxels
@@ -18,6 +18,7 @@ from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.vocabulary.arrays import Float
 from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Run
 from mindanim.vocabulary.words import names_and_more
 

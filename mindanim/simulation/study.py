@@ -22,8 +22,7 @@ from mindanim.simulation.layouts import LAYOUTS, Layout
 from mindanim.simulation.layouts.cifti import write_atlas
 from mindanim.simulation.layouts.layout import ATLAS, CAPTIONS
 from mindanim.simulation.regions import plant
-
-FACTS_FILE = "mindanim-study.json"
+from mindanim.vocabulary.limits import FACTS_FILE
 
 
 def write_study(root: Path, config: SimulateConfig, identity: str) -> None:

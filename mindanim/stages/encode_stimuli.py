@@ -30,6 +30,7 @@ from mindanim.studies.checks.duplicates import near_duplicates, perceptual_hash
 from mindanim.studies.checks.leakage import audit_clips
 from mindanim.studies.tables import read_captions
 from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.limits import SHEET_CLIPS
 from mindanim.vocabulary.runs import Film
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from mindanim.stimuli.encoding import Encoding, Models
     from mindanim.stimuli.frames import Sampling
 
-_SHEET_CLIPS = 12
 _COLUMNS = ("clip_id", "split", "segment", "film", "onset_s", "duration_s")
 
 
@@ -276,7 +276,7 @@ class _Work:
             for clip, text in zip(self.clips, captions, strict=True)
             if clip.split == "test"
         ]
-        shown = test[:: max(1, len(test) // _SHEET_CLIPS)][:_SHEET_CLIPS]
+        shown = test[:: max(1, len(test) // SHEET_CLIPS)][:SHEET_CLIPS]
         if shown:
             with draft.write("figures/clips.png") as path:
                 rows = [(clip_id, caption, encoding.frames_of(clip_id)) for clip_id, caption in shown]

@@ -13,6 +13,7 @@ from mindanim.config.generate import Feature, GenerateConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import UsageError
 from mindanim.stages.generation_inputs import TOGETHER, GenerationInputs
+from mindanim.vocabulary.limits import SHEET_CLIPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mindanim.generation.generator import Generator
     from mindanim.generation.store import ClipStore
 
-_SHEET_CLIPS = 12
 _BATCH = "batch"
 _UNITS = {
     "row": "row in the test arrays of the responses, from 0",
@@ -193,7 +193,7 @@ class _Work:
         from mindanim.generation.clip_files import contact_sheet
 
         chosen = self.given.chosen
-        shown = chosen.iloc[np.linspace(0, len(chosen) - 1, _SHEET_CLIPS).round().astype(int)]
+        shown = chosen.iloc[np.linspace(0, len(chosen) - 1, SHEET_CLIPS).round().astype(int)]
         shown = shown.drop_duplicates("clip_id")
         table = self.given.stimuli.table("clips.tsv")
         test = list(table.loc[table["split"] == "test", "clip_id"])

@@ -17,7 +17,8 @@ from mindanim.artifacts.lock import locked
 from mindanim.config.run_options import RunOptions
 from mindanim.config.simulate import SimulateConfig
 from mindanim.errors import InputError, UsageError
-from mindanim.simulation.study import FACTS_FILE, write_study
+from mindanim.simulation.study import write_study
+from mindanim.vocabulary.limits import FACTS_FILE
 
 _KIND = "simulated study"
 

@@ -1,4 +1,4 @@
-"""Numbers that several rooms must agree on."""
+"""Numbers and names that several rooms must agree on."""
 
 SIGNIFICANT = 0.05
 """p values up to this count as significant."""
@@ -14,6 +14,13 @@ TAIL_S = 12.0
 """CC2017: seconds from the end of a film to the end of its runs."""
 LATE_START_S = 2.0
 """CC2017: seconds from the start of a training film, or of the first test film, to its runs' first volume."""
+
+TR_TOLERANCE = 1e-3
+"""Two repetition times agree when they differ by at most this share."""
+FACTS_FILE = "mindanim-study.json"
+"""What a simulated study says about itself."""
+SHEET_CLIPS = 12
+"""Clips on a contact sheet."""
 
 SAME_LOOK = 0.12
 """Two clips look alike when at most this share of the bits of their perceptual hashes differs."""

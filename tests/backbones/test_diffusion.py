@@ -34,7 +34,9 @@ def test_sizes_come_from_the_configs(tmp_path: Path) -> None:
     backbone = load_diffusion(str(folder))
     assert backbone.frame_size == 48 and backbone.latent_shape == (3, 6, 6)
     assert (backbone.text_width, backbone.max_tokens) == (24, 12)
-    assert backbone.prediction_type == "v_prediction" and backbone.scaling_factor == 0.18215
+    assert (
+        backbone.scheduler_config["prediction_type"] == "v_prediction" and backbone.scaling_factor == 0.18215
+    )
     assert backbone.scheduler_config["steps_offset"] == 1
     assert backbone.encode_frames(frames(1, 48)).shape == (1, 3, 6, 6)
 

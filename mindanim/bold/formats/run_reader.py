@@ -10,9 +10,9 @@ from mindanim.bold.formats.cifti import CiftiReader
 from mindanim.bold.formats.nifti import NiftiReader
 from mindanim.bold.formats.series import Series
 from mindanim.errors import InputError
+from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Matrix
 
-TR_TOLERANCE = 1e-3
 """Relative difference of repetition times up to which they count as the same."""
 _CIFTI = (".dtseries.nii", ".ptseries.nii", ".dtseries.nii.gz", ".ptseries.nii.gz")
 _NIFTI = (".nii", ".nii.gz")

@@ -103,21 +103,6 @@ def sign_flip_p(
     return _p_of(float(sums.sum()) / np.sqrt(added), signs @ sums, two_sided)
 
 
-def shift_p(
-    own: NDArray[np.float64],
-    shifted: NDArray[np.float64],
-    runs: NDArray[np.intp],
-    permutations: int,
-    rng: np.random.Generator,
-) -> float | None:
-    """Permutation test of the pairing: each run's reconstructions are shifted circularly, runs independently.
-
-    own, shifted: goodness (larger is better) as `shift_null` takes them. p as in `sign_flip_p`, one-sided.
-    """
-    null = shift_null(own, shifted, runs, permutations, rng)
-    return None if null is None else p_of_null(null)
-
-
 def p_of_null(null: NDArray[np.float64]) -> float:
     """The one-sided p value of (1 + permutation,) values, the observed one first; larger is better."""
     return _p_of(float(null[0]), null[1:], two_sided=False)

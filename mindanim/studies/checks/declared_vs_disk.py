@@ -10,11 +10,11 @@ from pathlib import Path
 from mindanim.errors import InputError
 from mindanim.studies.base import Entry, Facts, Finding
 from mindanim.studies.files import Layout, peek, same_data, signature
+from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Run
 from mindanim.vocabulary.words import names_and_more
 
 """Runs named in a message; all of them are in the finding's data."""
-_TR_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def compare_runs(
         entry, usable, layout = _look(facts, run, last_s or {})
         if usable is not None:
             good[run.segment, run.repeat] = usable
-        if layout and layout.tr_s and abs(layout.tr_s - run.tr_s) > _TR_TOLERANCE * run.tr_s:
+        if layout and layout.tr_s and abs(layout.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
             strange_tr.append(f"{run.path.name} ({layout.tr_s:g} s)")
         found.entries.append(entry)
     _drop_duplicates(facts, found, good)

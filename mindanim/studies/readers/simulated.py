@@ -17,9 +17,9 @@ from mindanim.studies.readers.cc2017 import CC2017, segment_of
 from mindanim.studies.readers.hcp import HCP
 from mindanim.studies.tables import read_captions
 from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.limits import FACTS_FILE
 from mindanim.vocabulary.runs import Film, Run
 
-FACTS_FILE = "mindanim-study.json"
 _AGAIN = "Write a study with: mindanim simulate"
 
 
