@@ -1,5 +1,6 @@
-"""Scores of reconstructed videos, each with its floors, chance level, ceiling and uncertainty.
+"""Scores of reconstructed videos, each with its floors, chance level, ceilings and uncertainty.
 
-`registry` names every metric; `nway`, `semantic`, `pixel`, `motion`, `features` and `frame_order` compute
-them; `floors` and `scored` put beside a score what it stands against; `statistics` says how sure one can be.
+`evaluation` is the way through: `inputs` reads what is scored, `families` has the metrics, `pair_scorer`
+scores pairs of clips, `with_floors` everything they are compared with, and `inference` adds uncertainty and
+tests.
 """

@@ -1,4 +1,4 @@
-"""Several evaluations of the same clips side by side, paired by clip; what cannot be compared is refused."""
+"""Comparison of several evaluations of the same clips, paired by clip; what is not comparable is refused."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ _SHARED = {
 class Evaluated:
     """One evaluation to compare.
 
-    name: what to call it. data: the content of metrics.json. per_clip: its table. null: (metric, 1 +
-    permutation), the content of pairing_null.npy.
+    Attributes:
+        name: What to call it.
+        data: The content of metrics.json.
+        per_clip: The content of per_clip.tsv.
+        null: (metric, 1 + permutation), the content of pairing_null.npy.
     """
 
     name: str
@@ -96,7 +99,7 @@ def compare(
 
 
 def check_comparable(evaluations: Sequence[Evaluated]) -> None:
-    """InputError naming every difference that forbids these evaluations to stand in one table."""
+    """Raise InputError naming every difference that makes these evaluations incomparable."""
     first = evaluations[0]
     problems: list[MindanimError] = []
     for other in evaluations[1:]:
@@ -128,9 +131,9 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
     """Every metric over several subjects who saw the same clips; one row per metric.
 
     Columns: `metric`, `direction`, `subjects`, `value` (mean of the subjects' means), `se` (over subjects),
-    `ci_low`, `ci_high` (95 %, Student's t over subjects: for other subjects of the same kind, on these
-    clips), `shuffled` (mean floor), `above` (subjects whose own interval clears it), `p` and `p_holm`: the
-    mean over subjects against the same circular shifts of the pairing in all of them, for these subjects.
+    `ci_low`, `ci_high` (95 %, Student's t over subjects: for other subjects from the same population, on
+    these clips), `shuffled` (mean floor), `above` (subjects whose interval is above it), `p` and `p_holm`:
+    the mean over subjects against the same circular shifts of the pairing in all of them, for these subjects.
     NaN where something cannot be computed. Raises as `check_comparable` does.
     """
     check_comparable(evaluations)
@@ -203,7 +206,7 @@ def _number(value: float | None, otherwise: float = float("nan")) -> float:
 def _differences(
     first: dict[str, Any], second: dict[str, Any], clips: pd.DataFrame, others: pd.DataFrame
 ) -> list[str]:
-    """What forbids a comparison, each as "resolution ([64, 64] and [32, 32])"."""
+    """What makes two evaluations incomparable, each as "resolution ([64, 64] and [32, 32])"."""
     found = [
         f"{words} ({first[name]} and {second[name]})"
         for name, words in _SHARED.items()

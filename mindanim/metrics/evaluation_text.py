@@ -17,7 +17,7 @@ def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
     sentences = [
         f"Evaluation: {scored} of {data['frames']} frames at {height} x {width} px were scored with "
         f"{versions}.",
-        f"Every score stands beside these floors, computed by the same code on the same clips: "
+        f"Every score is reported with these floors, computed by the same code on the same clips: "
         f"{', '.join(floors)}. The shuffled floor pairs each ground truth with reconstructions of other "
         f"captions after up to {data['shuffles']} circular shifts within its film segment.",
         f"Intervals (95 %) are studentised bootstraps over {data['blocks']} blocks ({data['block_rule']}; "
@@ -29,8 +29,8 @@ def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
     if data["motion_test"] is not None:
         sentences.append(
             f"Motion shuffle test: each clip's frames were permuted {data['motion_test']['permutations']} "
-            "times, with permutations of its own, and p = (1 + permutations at least as good) / "
-            "(1 + permutations); the reversed order was tested over blocks in the same way."
+            "times, independently of other clips, and p = (1 + permutations at least as good) / "
+            "(1 + permutations); the reversed order was compared over blocks, like the other floors."
         )
     return sentences
 

@@ -58,6 +58,6 @@ def draw_motion_test(path: Path, data: dict[str, Any]) -> None:
 
 
 def _title(figure: Figure, data: dict[str, Any]) -> None:
-    """A part of the test set says so."""
+    """Title the figure if only a subset was scored."""
     if data["subset"]:
         figure.suptitle(f"Subset: {data['subset']}", fontsize=8)

@@ -19,10 +19,10 @@ from mindanim.vocabulary.clips import Clips
 
 GRAY = 128
 SHIFTS, SHIFTS_OF_ONE = 9, 39
-"""Circular shifts per segment, and where there is one segment: its pairings are all there are, and p is at
-least 1 / (1 + shifts), while several segments combine theirs."""
+"""Circular shifts per segment, and if there is only one: p is then at least 1 / (1 + shifts), while the
+shifts of several segments combine."""
 SHORT_SEGMENT = 4
-"""With a shorter segment among them, the whole test set is shifted as if it were one segment."""
+"""If a segment is shorter, the whole test set is shifted as if it were one segment."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ def gray_clip(shape: tuple[int, ...]) -> Frames:
 
 @dataclass(frozen=True)
 class Shuffles:
-    """Which reconstructions each ground truth is compared with beside its own.
+    """Which other reconstructions each ground truth is compared with.
 
-    runs: (clip,) int; clips of the same number are shifted among themselves.
-    shifted: (clip, shift); reconstruction at the clip's place after each circular shift of its run, -1
-    where the run has no such shift. The permutation test uses these as they are.
-    partners: (clip, shift); the same, moved on to the next clip of another caption where the captions
-    agree, -1 where there is none. The shuffled floor uses these.
+    Attributes:
+        runs: (clip,) int; clips of the same number are shifted among themselves.
+        shifted: (clip, shift), the reconstruction at the clip's place after each circular shift of its run;
+            -1 where the run has no such shift. For the permutation test.
+        partners: (clip, shift), the same, moved on to the next clip of another caption where the captions
+            agree; -1 where there is none. For the shuffled floor.
     """
 
     runs: NDArray[np.intp]
@@ -72,8 +73,8 @@ class Shuffles:
 def plan_shuffles(segments: Sequence[str], captions: Sequence[str], shifts: int) -> Shuffles:
     """Evenly spaced circular shifts within each film segment.
 
-    segments, captions: one per clip, in film order. shifts: per segment, at most its clips less one; 0 takes
-    `SHIFTS`, or `SHIFTS_OF_ONE` where all clips are shifted together. A circular shift keeps each segment's
+    segments, captions: one per clip, in film order. shifts: per segment, at most its clips less one; 0 is
+    `SHIFTS`, or `SHIFTS_OF_ONE` if all clips are shifted together. A circular shift keeps each segment's
     own autocorrelation, in the truths and in the reconstructions, and breaks only their pairing.
     """
     names, runs = np.unique(np.asarray(segments, dtype=object), return_inverse=True)

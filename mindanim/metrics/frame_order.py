@@ -1,16 +1,16 @@
-"""The motion shuffle test: would the same frames in another order have fitted the truth as well?
+"""The motion shuffle test: would the same frames in another order fit the truth as well?
 
 The frames of each reconstruction are permuted, each clip with permutations of its own, and the permuted
 clip is scored like the original. p = (1 + #(permuted at least as good)) / (1 + permutations). A still clip
 cannot pass.
 
-What it does not show: a permuted clip also jumps more than a smooth one, and end-point error punishes jumps,
-so *any* smooth motion passes on `epe`, the wrong one too. Hence the same frames played backwards are scored
-as well: as smooth as the original, opposite in motion. Only motion that agrees with the truth beats its own
+What it does not show: a permuted clip jumps more than a smooth one, and end-point error punishes jumps, so
+*any* smooth motion passes on `epe`, even the wrong one. So the same frames played backwards are scored as
+well: as smooth as the original, opposite in motion. Only motion that agrees with the truth beats its own
 reversal.
 
-The flow between every ordered pair of frames of a clip is computed once; a permutation then only looks up
-which pairs it makes adjacent, so that a thousand permutations cost what one does.
+The flow between every ordered pair of frames of a clip is computed once; a permutation only looks up which
+pairs it makes adjacent, so that a thousand permutations cost as much as one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mindanim.vocabulary.arrays import Frames
 from mindanim.vocabulary.clips import Clips
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
-"""What is tested, and the sign that makes more of it better."""
+"""What is tested, and the sign that makes larger values better."""
 
 CORRECT = "clips whose reconstruction's best class is among the truth's three best in half of the frames"
 NOTE = (
@@ -99,8 +99,8 @@ def score_test_set(
     threads: int,
     scratch: Scratch = IN_TEMPORARY,
 ) -> list[OrderScores]:
-    """`score_orders` of every clip, each with permutations of its own; clip_ids name their random numbers.
-    The scores lie in `scratch`."""
+    """`score_orders` of every clip, each with its own permutations; clip_ids seed them.
+    The scores are in `scratch`."""
     table = scratch.array((len(truth), len(METRICS), 2 + permutations), np.float64)
     results = [dict(zip(METRICS, rows, strict=True)) for rows in table]
 

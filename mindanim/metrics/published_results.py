@@ -1,4 +1,4 @@
-"""Published results on CC2017, to stand beside a user's own with a warning."""
+"""Published results on CC2017, to show next to a user's own with a warning."""
 
 from __future__ import annotations
 

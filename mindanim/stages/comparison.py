@@ -1,4 +1,4 @@
-"""Which finished evaluations there are, and one against others of its subject."""
+"""Finished evaluations of a dataset, and comparisons of one with others of the same subject."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ def evaluations_of(run: RunOptions) -> list[Path]:
 
 
 def siblings_of(place: Path) -> list[Path]:
-    """Folders of the other finished evaluations beside one."""
+    """Folders of the other finished evaluations in the same folder."""
     found = sorted(path.parent for path in place.parent.glob(f"evaluation*/{MANIFEST}"))
     return [path for path in found if path.resolve() != place.resolve()]
 
 
 def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
-    """The folders of the evaluations of some labels that lie beside the one in `place`, which need not be
-    there yet.
+    """Folders of the evaluations with some labels next to `place`, which need not exist yet.
 
-    labels: theirs; "all" takes every one that is there. Raises InputError naming those that are not.
+    Args:
+        place: The folder of an evaluation.
+        labels: Of the others; "all" for every one.
+
+    Raises:
+        InputError: A label has no evaluation; names them.
     """
     there = {path.name.removeprefix("evaluation").removeprefix("-"): path for path in siblings_of(place)}
     chosen = there if _ALL in labels else {label: there[label] for label in labels if label in there}
@@ -46,19 +50,22 @@ def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
     if missing or not chosen:
         known = ", ".join(label or "one without a label" for label in there)
         raise InputError(
-            f"There is no other evaluation labelled {', '.join(missing)} beside {place}."
+            f"There is no other evaluation labelled {', '.join(missing)} next to {place}."
             if missing
-            else f"There is no other evaluation beside {place}.",
-            why=f"There are: {known}." if there else "It would be the only one there.",
+            else f"There is no other evaluation next to {place}.",
+            why=f"There are: {known}." if there else "It would be the only one.",
             hint="Evaluate the other results first, or leave out --compare.",
         )
     return list(chosen.values())
 
 
 def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
-    """An evaluation against others of the same subject; see `metrics.compare.compare`.
+    """An evaluation against others of the same subject; see `metrics.comparison.compare`.
 
-    labels: as in `compared_with`. Raises InputError when one is missing or cannot be compared.
+    labels: As in `compared_with`.
+
+    Raises:
+        InputError: One is missing or cannot be compared.
     """
     from mindanim.metrics.comparison import Evaluated, compare
 

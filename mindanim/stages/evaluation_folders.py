@@ -36,7 +36,7 @@ class FolderScene:
 
     @cached_property
     def found(self) -> Folders:
-        """What lies in the folders, in the order of the table of clips."""
+        """The clips in the folders, in the order of the table of clips."""
         from mindanim.metrics.inputs.folders import find_clips
         from mindanim.metrics.inputs.test_set import order_of
 
@@ -92,16 +92,18 @@ class FolderScene:
         from mindanim.metrics.inputs.short_films import LOSSY
 
         said = [
-            f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames where there are any."
+            f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames if you have them."
             for suffix, count in self.source["formats"].items()
             if suffix in LOSSY
         ]
         if self.config.size is not None:
-            said.append(f"All clips were resized to {self.config.size} px; scores hold for that size only.")
+            said.append(
+                f"All clips were resized to {self.config.size} px; the scores apply to that size only."
+            )
         if self.config.clip_table is None:
             said.append(
-                "The films and captions of these clips are not known: they are taken as one stretch of film "
-                "in the order of their names, and as all different. --set clip_table=FILE says otherwise."
+                "The films and captions of these clips are not known: they count as one stretch of film in "
+                "the order of their names, and as all different. Give them with --set clip_table=FILE."
             )
         if self.found.missing or self.found.extra:
             said.append(

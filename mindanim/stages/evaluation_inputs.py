@@ -37,7 +37,7 @@ _HOW = {
 
 
 class Scene(Protocol):
-    """Everything that is scored, read when it is first asked for."""
+    """Everything that is scored, read when first needed."""
 
     @property
     def config(self) -> EvaluateConfig:
@@ -65,11 +65,11 @@ class Scene(Protocol):
 
     @property
     def contenders(self) -> dict[str, Contender | str]:
-        """Other videos of the same clips by name, or why they are not there."""
+        """Other videos of the same clips by name, or why they are missing."""
 
     @property
     def mean_frames(self) -> NDArray[np.uint8] | str:
-        """The training mean, or why it is not there."""
+        """The training mean, or why it is missing."""
 
     @property
     def fps(self) -> float | None:
@@ -81,21 +81,24 @@ class Scene(Protocol):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the scores must know of the clips."""
+        """What readers of the scores must know about the clips."""
 
 
 @dataclass(frozen=True)
 class SubjectScene:
     """A subject's videos with the artifacts they were made from.
 
-    artifacts: fmri, stimuli and videos. beside: other videos of the same subject by the name they have in
-    the scores. pool: stimuli of other studies, by the name they have among the inputs. room: folder for what
-    is too large for memory; None takes the system's.
+    Attributes:
+        config: How it is scored.
+        artifacts: fmri, stimuli and videos.
+        others: Other videos of the same subject, by their name in the scores.
+        pool: Stimuli of other studies, by their name among the inputs.
+        room: Folder for what does not fit into memory; None for the system's.
     """
 
     config: EvaluateConfig
     artifacts: Mapping[str, Artifact]
-    beside: Mapping[str, Artifact]
+    others: Mapping[str, Artifact]
     pool: Mapping[str, Artifact]
     room: Path | None = None
 
@@ -114,21 +117,21 @@ class SubjectScene:
         if run.label and "videos" not in run.use and not (own / MANIFEST).exists():
             raise _no_videos(own, run)
         artifacts = {name: workspace.read(run, name) for name in ("fmri", "stimuli", "videos")}
-        beside = {}
+        others = {}
         for name, label in _labels(config).items():
             place = workspace.stage(run.need_subject(), "videos", label)
             if label and place != artifacts["videos"].path and (place / MANIFEST).exists():
-                beside[name] = workspace.load(place)
+                others[name] = workspace.load(place)
         pool = {f"{_POOL}{row}": Artifact.load(folder) for row, folder in enumerate(config.pool, 1)}
         if pool:
             from mindanim.metrics.inputs.retrieval_pool import check_pool
 
             check_pool(artifacts["stimuli"], list(pool.values()))
-        return cls(config, artifacts, beside, pool, run.work)
+        return cls(config, artifacts, others, pool, run.work)
 
     @property
     def inputs(self) -> dict[str, Artifact | Source]:
-        return {**self.artifacts, **self.beside, **self.pool}
+        return {**self.artifacts, **self.others, **self.pool}
 
     @property
     def lineage(self) -> list[Artifact]:
@@ -162,9 +165,9 @@ class SubjectScene:
 
         found: dict[str, Contender | str] = {}
         for name, label in _labels(self.config).items():
-            if name in self.beside:
+            if name in self.others:
                 found[name] = read_contender(
-                    self.beside[name],
+                    self.others[name],
                     self.test,
                     self.artifacts["stimuli"],
                     Scratch(self.room),
@@ -175,7 +178,7 @@ class SubjectScene:
                 command = f"mindanim generate --subject {subject} {_HOW[name]} --label {label}"
                 found[name] = f"not computed; run `{command}`, then evaluate with --force."
             else:
-                found[name] = "not asked for."
+                found[name] = "not requested."
         return found
 
     @property
@@ -192,9 +195,9 @@ def _no_videos(place: Path, run: RunOptions) -> InputError:
     there = sorted(found.parent.name for found in place.parent.glob(f"videos*/{MANIFEST}"))
     return InputError(
         f"There are no videos labelled {run.label}: {place} does not exist.",
-        why=f"There are: {', '.join(there)}." if there else f"{place.parent} holds no videos at all.",
-        hint=f"Write the label as it is there; or score other videos under this label, the plain ones with "
-        f"--use videos= --label {run.label}, those of a variant with --use videos=LABEL.",
+        why=f"There are: {', '.join(there)}." if there else f"There are no videos in {place.parent}.",
+        hint="Use one of these labels; or score other videos under this label, the unlabelled ones with "
+        f"--use videos= --label {run.label}, those of a variant with --use videos=LABEL",
     )
 
 
@@ -206,7 +209,7 @@ def scene_of(config: EvaluateConfig, run: RunOptions) -> SubjectScene | FolderSc
 
 
 def scene_behind(evaluation: Artifact) -> SubjectScene | FolderScene | str:
-    """What a finished evaluation scored, or why it cannot be looked at any more."""
+    """What a finished evaluation scored, or why it is no longer available."""
     options = {name: entry["value"] for name, entry in evaluation.manifest["config"].items()}
     known = {name: options[name] for name in EvaluateConfig.model_fields if name in options}
     config = EvaluateConfig.model_validate(known)
@@ -225,7 +228,7 @@ def scene_behind(evaluation: Artifact) -> SubjectScene | FolderScene | str:
 
 
 def lineage_of(*artifacts: Artifact) -> list[Artifact]:
-    """These artifacts and all that they were made from, inputs first, each once."""
+    """These artifacts and everything they were made from, inputs first, each once."""
     found: dict[str, Artifact] = {}
     for artifact in artifacts:
         above = [ancestor.artifact for ancestor in ancestors(artifact) if ancestor.artifact is not None]

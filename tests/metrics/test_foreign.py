@@ -190,7 +190,7 @@ def test_a_folder_of_another_layout_says_what_was_found(tmp_path):
     with pytest.raises(InputError, match="fits the layout neuroclips(.|\n)*Found there: a"):
         find_clips(tmp_path, None, "neuroclips")
     save(tmp_path / "a.gif", clip(0))
-    with pytest.raises(InputError, match="holds a twice"):
+    with pytest.raises(InputError, match="has a twice"):
         find_clips(tmp_path, tmp_path, "plain")
     with pytest.raises(InputError, match="does not exist"):
         find_clips(tmp_path / "nowhere", None, "neuroclips")

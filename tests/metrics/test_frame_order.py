@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from mindanim.metrics import frame_order
-from mindanim.metrics.families import motion
 from mindanim.metrics.inference.significance import STUDENT
-from tests.metrics.films import panned, texture
+from tests.metrics.films import panned, scores_of, texture
 
 
 def film(seed, step):
@@ -19,9 +18,8 @@ def test_looked_up_scores_equal_scoring_the_permuted_clip():
     truth, recon = film(0, (2, 1)), film(1, (2, -1))
     orders = frame_order.draw_orders(5, 4, np.random.default_rng(0))
     found = frame_order.score_orders(truth, recon, orders)
-    described = motion.describe(truth)
     for row, order in enumerate(orders):
-        slow = motion.score(described, motion.describe(recon[order]))
+        slow = scores_of(truth, recon[order], "motion")
         assert found["epe"][row] == pytest.approx(slow["epe"], rel=1e-6)
         assert found["flow.corr"][row] == pytest.approx(slow["flow.corr"], rel=1e-6)
 

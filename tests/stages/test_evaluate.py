@@ -209,7 +209,7 @@ def test_missing_reconstructions_are_listed_unless_a_subset_is_asked_for(tmp_pat
 def test_reconstructions_of_no_test_clip_are_an_error(tmp_path):
     run = run_options(tmp_path)
     make_videos(run, make_inputs(run), clips=[*TEST, "test9-0001"])
-    with pytest.raises(InputError, match="no test clips of this subject: test9-0001"):
+    with pytest.raises(InputError, match="not of test clips of this subject: test9-0001"):
         evaluate(quick(), run)
 
 
@@ -229,11 +229,11 @@ def test_videos_of_other_stimuli_are_refused(tmp_path):
     manifest = json.loads((inputs["stimuli"].path / "manifest.json").read_text())
     manifest["identity"] = strangers["stimuli"].identity[::-1]
     (inputs["stimuli"].path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="made from other stimuli"):
+    with pytest.raises(InputError, match="made from stimuli other than"):
         evaluate(quick(), run)
 
 
-def test_a_contender_without_all_clips_does_not_stand_beside_the_score(tmp_path):
+def test_a_contender_without_all_clips_is_not_compared(tmp_path):
     run = run_options(tmp_path)
     inputs = make_inputs(run)
     make_videos(run, inputs, unrelated)
@@ -304,7 +304,7 @@ def test_the_large_pool_holds_the_clips_of_another_study_but_not_those_of_both(t
     found = evaluate(quick(**quickly, pool=(other.path,)), beside)
     jsonschema.validate(found.json("metrics.json"), json.loads(SCHEMA.read_text()))
     scores = scores_of(found)
-    # 6 training clips and 16 // 2 films of the other study, beside the 16 test clips.
+    # 6 training clips and 16 // 2 films of the other study, in addition to the 16 test clips.
     pool = scores["retrieval.top10.large"]["pool"]
     assert pool["clips"] == 16 + 6 + 8
     assert scores["retrieval.top10.large"]["chance"] == pytest.approx(10 / 30)
@@ -327,7 +327,7 @@ def test_a_pool_seen_by_another_clip_model_is_refused(tmp_path):
     other = make_inputs(run_options(tmp_path / "other"), clip_model="d", seed=1)
     for folder, why in (
         (other["stimuli"], r"another CLIP model \(dddddddd\) than (.|\n)*\(cccccccc\)"),
-        (other["fmri"], "It holds fmri, not the stimuli"),
+        (other["fmri"], "It is the artifact fmri, not the stimuli"),
         (inputs["stimuli"], "the stimuli that are scored"),
     ):
         with pytest.raises(InputError, match=why):
@@ -340,7 +340,7 @@ def test_a_label_that_no_videos_have_is_refused(tmp_path):
     typed = run.model_copy(update={"label": "nomotoin"})
     with pytest.raises(InputError, match="no videos labelled nomotoin(.|\n)*There are: videos"):
         evaluate(quick(), typed)
-    # For the evaluation alone the label stands beside an explicit choice of the videos.
+    # The label is then the evaluation's alone, with an explicit choice of the videos.
     explicit = typed.model_copy(update={"use": {"videos": ""}})
     found = evaluate(quick(groups=("pixel",), motion_test=False), explicit)
     assert found.path.name == "evaluation-nomotoin"
@@ -350,7 +350,7 @@ def options(*sets):
     return resolve(Asked(sets=sets), "evaluate", EvaluateConfig, lambda run: (run, {})).config
 
 
-def test_what_is_not_wanted_beside_a_score_is_left_out_by_saying_none():
+def test_floors_and_ceilings_are_left_out_with_none():
     config = options("repeats=none", "ceiling=none", "no_brain=none")
     assert (config.repeats, config.ceiling, config.no_brain) == ((), "", "")
     with pytest.raises(UsageError, match=r"repeats=odd,even\), or repeats=none"):

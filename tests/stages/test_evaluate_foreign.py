@@ -209,10 +209,10 @@ def test_several_subjects_are_put_on_one_page_and_others_refused(folders, tmp_pa
 
 
 def test_others_to_compare_with_are_looked_for_before_anything_is_scored(folders):
-    with pytest.raises(InputError, match="no other evaluation beside(.|\n)*leave out --compare"):
+    with pytest.raises(InputError, match="no other evaluation next to(.|\n)*leave out --compare"):
         mindanim.evaluate(**folders, **QUICK, compare="all")
     first = mindanim.evaluate(**folders, **QUICK)
-    with pytest.raises(InputError, match="labelled second beside(.|\n)*There are: one without a label"):
+    with pytest.raises(InputError, match="labelled second next to(.|\n)*There are: one without a label"):
         mindanim.evaluate(**folders, **QUICK, compare="second", label="third")
     assert not (folders["work"] / "foreign" / "evaluation-third").exists()
     other = mindanim.evaluate(**folders, **QUICK, label="second", compare="all")

@@ -163,7 +163,7 @@ def _quantile(
     means, errors = mean_and_error(sums[drawn], sizes[drawn])
     distances, nothing = np.abs(means - mean), 1e-12 * (abs(mean) + error)
     most = _most_errors(count)
-    # A resample of equal blocks has no error of its own: unless it hits the mean, it lies infinitely far.
+    # A resample of equal blocks has no error of its own: unless it hits the mean, it is infinitely far away.
     far = np.where(distances > nothing, most, 0.0)
     np.divide(distances, errors, out=far, where=errors > nothing)
     found = float(np.quantile(np.minimum(far, most), 0.95))
@@ -187,7 +187,7 @@ def skew_shift(scores: NDArray[np.float64]) -> float:
     """By how many standard errors both ends of the interval of a mean of (clip,) scores move to the side of
     their long tail, up to 1.5: positive where that is the right one.
 
-    A mean of skewed scores lies on the short tail's side of the truth mostly when its standard error is too
+    A mean of skewed scores is on the short tail's side of the truth mostly when its standard error is too
     small as well. Johnson's modified t (1978, Journal of the American Statistical Association 73, 536)
     corrects that by (1 + 2 t^2) / 6 times the skewness of the mean, here with t = 1.96. The skewness is the
     clips' over the root of their number, for a dozen blocks say next to nothing of theirs: a cautious figure,

@@ -1,4 +1,4 @@
-"""Correlation across features of decoded with true vectors, every one with every other."""
+"""Correlation across features of every decoded with every true vector."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ class Rows(Protocol):
 def correlations(decoded: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlation across features of every decoded with every target vector, (decoded, target).
 
-    decoded, targets: (clip, feature). NaN for a constant target; 0 for a constant decoded vector, for it
-    says nothing.
+    decoded, targets: (clip, feature). NaN for a constant target; 0 for a constant decoded vector.
     """
     (first, flat), (second, empty) = _standard(decoded), _standard(targets)
-    # Targets of one caption are the same vector but for the batch they were computed in: they shall tie.
+    # Targets of one caption differ only by the batch they were computed in: rounding makes them tie.
     result: NDArray[np.float64] = np.round(first @ second.T, 6)
     result[flat] = 0.0
     result[:, empty] = np.nan
@@ -53,8 +52,8 @@ def clip_correlations(
     """`correlations` of CLIP vectors less the training clips' mean vector; decoded ones are scaled to
     length 1 first.
 
-    decoded, targets: (clip, feature), read a few at a time; training_mean: (feature,), the mean of vectors of
-    length 1. The result lies in `scratch`.
+    decoded, targets: (clip, feature), read a few at a time. training_mean: (feature,), the mean of vectors of
+    length 1. The result is in `scratch`.
     """
     result: NDArray[np.float64] = scratch.array((len(decoded), len(targets)), np.float64)
     mean = np.float64(training_mean)

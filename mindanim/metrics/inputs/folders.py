@@ -1,4 +1,4 @@
-"""Reconstructions that mindanim did not make: folders of clips, found by their layout.
+"""Reconstructions made elsewhere: folders of clips, found by their layout.
 
 | layout | reconstruction | ground truth |
 |---|---|---|
@@ -29,9 +29,9 @@ Half = Literal["whole", "left", "right", "other"]
 
 @dataclass(frozen=True)
 class Part:
-    """A film, or the part of one that shows what is wanted.
+    """A film, or the part of it that is used.
 
-    half: `other` is the half that differs most from the film `unlike`.
+    half: `other` is the half that differs more from the film `unlike`.
     """
 
     file: Path
@@ -41,10 +41,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Folders:
-    """What lies in the folders.
+    """The clips in the folders.
 
-    pairs: clip name -> ground truth and reconstruction, in natural order of the names. missing: ground truths
-    without a reconstruction. extra: reconstructions without a ground truth.
+    Attributes:
+        pairs: Clip name -> ground truth and reconstruction, in natural order of the names.
+        missing: Ground truths without a reconstruction.
+        extra: Reconstructions without a ground truth.
     """
 
     pairs: Mapping[str, tuple[Part, Part]]
@@ -58,9 +60,10 @@ class Folders:
 
 
 def find_clips(videos: Path, truth: Path | None, layout: Layout) -> Folders:
-    """The clips of two folders (or of one, where it holds both) by their layout.
+    """The clips of two folders, or of one with both truths and reconstructions, by their layout.
 
-    Raises InputError when a folder does not exist, two files have one name, or nothing fits the layout.
+    Raises:
+        InputError: A folder does not exist, two files have the same name, or no file fits the layout.
     """
     shown = _films(videos)
     given = _films(truth) if truth is not None else None
@@ -81,8 +84,11 @@ def find_clips(videos: Path, truth: Path | None, layout: Layout) -> Folders:
 
 
 def check_complete(found: Folders, subset: bool) -> str | None:
-    """How much of the ground truth is scored, None for all of it; InputError for a part that was not asked
-    for."""
+    """How much of the ground truth is scored, None for all of it.
+
+    Raises:
+        InputError: Clips are missing, and `subset` does not allow it.
+    """
     total = len(found.pairs) + len(found.missing)
     lacking = []
     if found.missing:
@@ -96,7 +102,7 @@ def check_complete(found: Folders, subset: bool) -> str | None:
     if lacking and not subset:
         raise InputError(
             " ".join(lacking),
-            why="Scores of a part cannot stand beside those of the whole.",
+            why="Scores on a subset are not comparable with scores on all clips.",
             hint="Complete the folders, or score what is in both with --subset; every table will say so.",
         )
     if not found.missing and not found.extra:
@@ -106,10 +112,13 @@ def check_complete(found: Folders, subset: bool) -> str | None:
 
 
 class PartClips:
-    """Clips read from films when they are asked for, each (frame, height, width, rgb) uint8.
+    """Clips read from films on demand, each (frame, height, width, rgb) uint8.
 
-    size: side of the square they are resized to, None leaves them as they are. frames: how many equally
-    spaced frames are taken, None takes all. border: see `films.cut`.
+    Args:
+        parts: Where they are.
+        size: Side of the square they are resized to, px; None for no resizing.
+        frames: Number of equally spaced frames to take; None for all.
+        border: See `short_films.cut`.
     """
 
     def __init__(
@@ -125,20 +134,25 @@ class PartClips:
         film = _part(part, self.border)
         if self.frames is not None:
             if len(film) == 1 and part.file.suffix.lower() in MERGED:
-                film = np.repeat(film, self.frames, axis=0)  # it never moves: one frame of all was kept
+                film = np.repeat(
+                    film, self.frames, axis=0
+                )  # a still film: writers merged its frames into one
             if len(film) < self.frames:
                 raise InputError(
-                    f"{part.file} has {len(film)} frames, fewer than the {self.frames} asked for.",
-                    hint="Ask for fewer with --set frames=N, or make the clip again with all of its frames.",
+                    f"{part.file} has {len(film)} frames, fewer than the {self.frames} requested.",
+                    hint="Request fewer with --set frames=N, or write the clip again with all of its frames.",
                 )
             film = film[np.arange(self.frames) * len(film) // self.frames]
         return film if self.size is None else _resized(film, self.size)
 
 
 def check_alike(names: list[str], truth: PartClips, recon: PartClips) -> tuple[int, ...]:
-    """The shape (frame, height, width, rgb) that all clips have; InputError naming those that differ.
+    """The shape (frame, height, width, rgb) that all clips have in common.
 
     Every film is read once, so that a broken one is found before any long computation.
+
+    Raises:
+        InputError: Clips have another shape; names them.
     """
     shapes = [(truth[index].shape, recon[index].shape) for index in range(len(names))]
     common = shapes[0][0]
@@ -149,10 +163,11 @@ def check_alike(names: list[str], truth: PartClips, recon: PartClips) -> tuple[i
             other = shapes[names.index(wrong[0])][number]
             problems.append(
                 InputError(
-                    f"{len(wrong)} {what} are not like the first ground truth: {names_and_more(wrong)}.",
+                    f"{len(wrong)} {what} differ in size from the first ground truth: "
+                    f"{names_and_more(wrong)}.",
                     why=f"{wrong[0]} is {_size(other)}, the first ground truth is {_size(common)}.",
-                    hint="--size PX brings all to one size, --set frames=N takes N equally spaced frames of "
-                    "each. Both are part of what a score means: enlarging alone lifts SSIM.",
+                    hint="--size PX resizes all clips, --set frames=N takes N equally spaced frames of each. "
+                    "Both affect the scores: enlarging alone raises SSIM.",
                 )
             )
     raise_together(problems)
@@ -174,7 +189,7 @@ def _part(part: Part, border: int | None) -> Frames:
             raise InputError(
                 f"{part.unlike} does not have the size of either half of {part.file}.",
                 why=f"It is {_size(known.shape)}, the halves are {_size(left.shape)}.",
-                hint="Say how wide the border is with --set border=PX, or put truth and reconstruction into "
+                hint="Give the width of the border with --set border=PX, or put truth and reconstruction in "
                 "two folders and use --layout plain.",
             )
         errors = [np.abs(half.astype(np.int16) - known).mean() for half in (left, right)]
@@ -193,10 +208,10 @@ def _resized(film: Frames, size: int) -> Frames:
 
 
 def _films(folder: Path) -> dict[str, Path]:
-    """The films right in a folder, by their names without the suffix."""
+    """The films in a folder, not in its subfolders, by their names without the suffix."""
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {what}.", hint="Name a folder of clips, one file per clip.")
+        raise InputError(f"{folder} {what}.", hint="Give a folder of clips, one file per clip.")
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
     found: dict[str, Path] = {}
     for file in files:
@@ -204,8 +219,8 @@ def _films(folder: Path) -> dict[str, Path]:
             continue
         if file.stem in found:
             raise InputError(
-                f"{folder} holds {file.stem} twice: {found[file.stem].name} and {file.name}.",
-                hint="Leave the lossless one only (npy rather than webp, mp4 or gif).",
+                f"{folder} has {file.stem} twice: {found[file.stem].name} and {file.name}.",
+                hint="Keep only the lossless one (npy rather than webp, mp4 or gif).",
             )
         found[file.stem] = file
     return found
@@ -258,7 +273,7 @@ _LAYOUTS: dict[Layout, Callable[[Films, Films | None], Parts]] = {
 WORDS: dict[Layout, str] = {
     "plain": "the same file name in both folders",
     "mind-video": "one file per clip, ground truth left, reconstruction right",
-    "mind-animator": "testN is the reconstruction, test_and_gtN holds both side by side",
+    "mind-animator": "testN is the reconstruction, test_and_gtN shows both side by side",
     "neuroclips": "NAME is the reconstruction, gt_NAME the ground truth",
 }
 

@@ -1,4 +1,4 @@
-"""The large retrieval pool: the test clips and those of other studies, without what occurs in both."""
+"""The large retrieval pool: the test clips and the clips of other studies, without duplicates."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ _HASH = "frame_hash.npy"
 
 @dataclass(frozen=True)
 class Pool:
-    """What joins the test clips.
+    """The clips that join the test clips.
 
-    similarities: (decoded, other clip), to the captions' vectors. clips: of the whole pool, the test clips
-    among them. duplicates: clips of the other studies that were left out; by_hash and by_clip: as many of
-    them as were found by their perceptual hash and by their CLIP vector, some by both. sha256: of the pool's
-    clips.
+    Attributes:
+        similarities: (decoded, other clip), to the captions' vectors.
+        clips: Number of clips in the whole pool, including the test clips.
+        duplicates: Clips of the other studies that were left out.
+        by_hash: How many of them were found by their perceptual hash.
+        by_clip: How many were found by their CLIP vector; some by both.
+        sha256: Of the identities of the studies and the names of the clips.
     """
 
     similarities: NDArray[np.float64]
@@ -60,8 +63,12 @@ class _Looks:
 
 
 def check_pool(stimuli: Artifact, others: Sequence[Artifact]) -> None:
-    """InputError for what is no stimuli artifact, the study's own, seen by another CLIP model, or without
-    hashes of its frames."""
+    """Check that the stimuli of other studies can join the pool.
+
+    Raises:
+        InputError: One is not a stimuli artifact, is the study's own, was encoded with another CLIP model, or
+            has no hashes of its frames.
+    """
     problems: list[MindanimError] = [
         InputError(
             f"{one.path} has no {_HASH}, by which clips that occur in both studies are found.",
@@ -77,15 +84,15 @@ def check_pool(stimuli: Artifact, others: Sequence[Artifact]) -> None:
             problems.append(
                 InputError(
                     f"{other.path} cannot join the retrieval pool.",
-                    why=f"It holds {other.kind}, not the stimuli of a study.",
-                    hint="Name the folder that `mindanim encode-stimuli` wrote.",
+                    why=f"It is the artifact {other.kind}, not the stimuli of a study.",
+                    hint="Give a folder that `mindanim encode-stimuli` wrote.",
                 )
             )
         elif other.identity == stimuli.identity:
             problems.append(
                 InputError(
                     f"{other.path} cannot join the retrieval pool.",
-                    why="It holds the stimuli that are scored; the pool takes another study's.",
+                    why="It has the stimuli that are scored; the pool needs those of another study.",
                 )
             )
         elif own is None or _clip_model(other) != own:
@@ -108,11 +115,11 @@ def read_pool(
     training_mean: NDArray[np.float64],
     scratch: Scratch,
 ) -> Pool:
-    """The pool beside the test clips, `rows` of `stimuli`.
+    """The pool around the test clips, which are `rows` of `stimuli`.
 
     A clip of another study is left out when its middle frame is that of a test clip, or of a clip of the pool
     already, by its perceptual hash (re-encoded, resized) or by its CLIP vector (cropped, overlaid).
-    training_mean: (feature,), of the captions' vectors, taken away as from the test clips'.
+    training_mean: (feature,), of the captions' vectors, subtracted as for the test clips.
     """
     held = [_Looks.of(stimuli, rows)]
     digest = hashlib.sha256(stimuli.identity.encode())

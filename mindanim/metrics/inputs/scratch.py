@@ -1,6 +1,6 @@
-"""Room on disk for what grows with the number of clips: pairs' scores, networks' answers, similarities.
+"""Disk space for what grows with the number of clips: scores of pairs, answers of networks, similarities.
 
-The operating system keeps in memory what of it is in use and there is room for, and drops the rest.
+The operating system keeps what is in use in memory as far as it fits.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 _SMALL = 1 << 16
-"""Bytes below which a file is not worth it."""
+"""Bytes below which memory is used instead."""
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """Makes arrays whose files have no name and vanish with the last reference to the array.
+    """Makes arrays in unnamed files that disappear with the last reference to the array.
 
-    folder: on a disk with room for them; None takes the system's folder for temporary files.
+    folder: On a disk with enough space; None for the system's temporary folder.
     """
 
     folder: Path | None = None

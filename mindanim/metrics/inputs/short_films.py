@@ -1,5 +1,5 @@
-"""Short films from files of any common kind, exact where the file is, and the two halves of a film that shows
-both ground truth and reconstruction.
+"""Short films from files of any common kind, without loss where the file is lossless, and the two halves of a
+film that shows both ground truth and reconstruction.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from mindanim.vocabulary.arrays import Frames
 
 SUFFIXES = (".npy", ".webp", ".mp4", ".gif")
 MERGED = (".gif", ".webp")
-"""Of these, writers merge equal neighbouring frames; a film that never moves becomes a single one."""
+"""Writers of these merge equal consecutive frames; a still film becomes a single frame."""
 LOSSY = {
     ".gif": "GIF keeps at most 256 colours per frame",
     ".mp4": "mp4 is compressed",
     ".webp": "webp may be compressed",
 }
-"""What to say of scores of such files."""
+"""What is lost in such files."""
 
 _UNREADABLE = (OSError, ValueError, EOFError)
 _HINT = (
@@ -33,9 +33,10 @@ def read_film(path: Path) -> Frames:
     """All frames of a film, (frame, height, width, rgb) uint8.
 
     .npy: uint8, or floats in [0, 1], with the colours last or second. GIF and WebP: a frame that is shown n
-    times as long as the shortest counts n times, for writers merge equal frames. mp4: as decoded.
+    times as long as the shortest counts n times, because writers merge equal frames. mp4: as decoded.
 
-    Raises InputError naming the file when it cannot be read.
+    Raises:
+        InputError: The file cannot be read.
     """
     from PIL import Image
 
@@ -99,11 +100,16 @@ def _read_mp4(path: Path) -> Frames:
 def cut(film: Frames, path: Path, border: int | None) -> tuple[Frames, Frames]:
     """The left and the right half of a film, without the border between and around them.
 
-    border: its width in pixels; None finds it for square halves: a film wider than twice its height has a
-    gap between the halves, a narrower one a frame all around of the same width as the gap. A border that is
-    not cut leaves the halves out of register, which no pixel or motion metric forgives.
+    A border that is not cut leaves the halves out of register, which ruins pixel and motion scores.
 
-    Raises InputError when the size fits neither, or what would be cut is not of one colour.
+    Args:
+        film: (frame, height, width, rgb) uint8.
+        path: Its file, for messages.
+        border: Its width in pixels; None infers it for square halves: a film wider than twice its height has
+            a gap between the halves, a narrower one a frame all around of the same width as the gap.
+
+    Raises:
+        InputError: The size fits neither, or what would be cut is not of one colour.
     """
     height, width = film.shape[1:3]
     gap = abs(width - 2 * height) if border is None else border
@@ -115,14 +121,14 @@ def cut(film: Frames, path: Path, border: int | None) -> tuple[Frames, Frames]:
         raise InputError(
             f"{path} does not show two halves side by side.",
             why=f"It is {width} x {height} px.",
-            hint="Choose another --layout, or say how wide the border is with --set border=PX.",
+            hint="Choose another --layout, or give the width of the border with --set border=PX.",
         )
     between = inner[:, :, around + side : around + side + gap]
     if gap and np.ptp(between.reshape(-1, 3), axis=0).max() > 32:
         raise InputError(
             f"{path} has no even border of {gap} px between its halves.",
             why=f"It is {width} x {height} px; the columns between two squares are not of one colour.",
-            hint="Say how wide the border is with --set border=PX (0 for none).",
+            hint="Give the width of the border with --set border=PX (0 for none).",
         )
     left, right = inner[:, :, around : around + side], inner[:, :, around + side + gap : width - around]
     return left, right

@@ -1,6 +1,4 @@
-"""From artifacts to what is scored: ground truths, reconstructions, decoded features, all in one order of
-clips.
-"""
+"""Ground truths, reconstructions and decoded features from artifacts, all in one order of clips."""
 
 from __future__ import annotations
 
@@ -60,8 +58,11 @@ class FileClips:
 class TestSet:
     """The clips that are scored, in film order.
 
-    clips: one row per clip with clip_id, segment and caption. truth: their ground truths. shape: (frame,
-    height, width, rgb) of every clip. subset: how much of the test set this is, None for all of it.
+    Attributes:
+        clips: One row per clip with clip_id, segment and caption.
+        truth: Their ground truths.
+        shape: (frame, height, width, rgb) of every clip.
+        subset: How much of the test set this is; None for all of it.
     """
 
     clips: pd.DataFrame
@@ -79,10 +80,11 @@ class TestSet:
 
 
 def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: bool) -> TestSet:
-    """The test clips of `fmri` that `videos` holds.
+    """The test clips of `fmri` that are in `videos`.
 
-    Raises InputError when reconstructions are missing (unless `subset`), when there are some that are no test
-    clips, when a test clip has no ground truth, or when the videos were made from other stimuli.
+    Raises:
+        InputError: Reconstructions are missing (unless `subset`) or are not of test clips, a test clip has no
+            ground truth, or the videos were made from other stimuli.
     """
     table, mine = stimuli.table("clips.tsv"), fmri.table("clips.tsv")
     test = mine.loc[mine["split"] == "test", ["clip_id", "segment"]].reset_index(drop=True)
@@ -91,7 +93,7 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
     if made_from_others(videos, stimuli):
         problems.append(
             InputError(
-                f"{videos.path} was made from other stimuli than {stimuli.path}.",
+                f"{videos.path} was made from stimuli other than {stimuli.path}.",
                 why="Its clips cannot be compared with these ground truths.",
                 hint="Choose stimuli that belong to it with --use stimuli=LABEL, or generate again.",
             )
@@ -99,9 +101,9 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
     if strangers := made - set(test["clip_id"]):
         problems.append(
             InputError(
-                f"{len(strangers)} reconstructions are no test clips of this subject: "
+                f"{len(strangers)} reconstructions are not of test clips of this subject: "
                 f"{names_and_more(sorted(strangers))}.",
-                why=f"The test clips are those in {fmri.path}.",
+                why=f"The test clips are listed in {fmri.path}.",
             )
         )
     missing = [clip for clip in test["clip_id"] if clip not in made]
@@ -110,8 +112,8 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
             InputError(
                 f"{len(missing)} of {len(test)} test clips have no reconstruction: "
                 f"{names_and_more(sorted(missing))}.",
-                why=f"{videos.path} holds {len(made)} clips.",
-                hint="Generate the rest, or score this part with --subset; every table will say so.",
+                why=f"{videos.path} has {len(made)} clips.",
+                hint="Generate the rest, or score this subset with --subset, which every table will state.",
             )
         )
     rows = {clip: row for row, clip in enumerate(table["clip_id"])}
@@ -133,9 +135,11 @@ def read_foreign(
 ) -> TestSet:
     """The clips of two folders as a test set, in the order of `table`, or of their names without one.
 
-    table: TSV with a column clip_id and, where they are known, segment and caption. Without segments the
-    clips are taken as one stretch of film, without captions as all different.
-    Raises InputError when the table lacks a clip, or something of one.
+    table: TSV with a column clip_id and, if known, segment and caption. Without segments the clips count as
+    one stretch of film, without captions as all different.
+
+    Raises:
+        InputError: The table lacks a clip, or a segment or caption.
     """
     names = list(found.pairs)
     if table is None:
@@ -156,7 +160,7 @@ def read_foreign(
             raise InputError(
                 f"{table} has no {column} for {len(empty)} of the clips: {names_and_more(empty)}.",
                 why=f"Clips without one would count as clips of the same {column}.",
-                hint=f"Fill the column, or leave it out if no {column} is known.",
+                hint=f"Fill in the column, or leave it out if no {column} is known.",
             )
     return TestSet(clips[["clip_id", "segment", "caption"]], truth, shape, part)
 
@@ -193,7 +197,11 @@ def made_from_others(videos: Artifact, stimuli: Artifact) -> bool:
 
 
 def read_videos(videos: Artifact, test: TestSet) -> FileClips:
-    """The reconstructions of the test set's clips; InputError listing those of another size."""
+    """The reconstructions of the test set's clips.
+
+    Raises:
+        InputError: Some have another size; lists them.
+    """
     clips = FileClips([videos.file(f"clips/{clip}.npy") for clip in test.clip_ids])
     shapes = [np.load(file, mmap_mode="r", allow_pickle=False).shape for file in clips.files]
     wrong = [clip for clip, shape in zip(test.clip_ids, shapes, strict=True) if shape != test.shape]
@@ -215,12 +223,12 @@ def read_contender(
     scratch: Scratch = IN_TEMPORARY,
     others: Sequence[Artifact] = (),
 ) -> Contender | str:
-    """Other videos of the test set's clips, or the reason why they cannot stand beside these."""
+    """Other videos of the test set's clips, or why they cannot be compared with these."""
     if made_from_others(videos, stimuli):
-        return f"{videos.path} was made from other stimuli"
+        return f"{videos.path} was made from other stimuli."
     made = set(videos.table("clips.tsv")["clip_id"])
     if missing := [clip for clip in test.clip_ids if clip not in made]:
-        return f"{videos.path} lacks {len(missing)} of the clips: {names_and_more(missing)}"
+        return f"{videos.path} lacks {len(missing)} of the clips: {names_and_more(missing)}."
     return Contender(read_videos(videos, test), read_features(videos, test, stimuli, scratch, others))
 
 
@@ -231,9 +239,9 @@ def read_features(
     scratch: Scratch = IN_TEMPORARY,
     others: Sequence[Artifact] = (),
 ) -> DecodedFeatures:
-    """The scorer of the features that `videos` was made from, against the true ones.
+    """The features that `videos` was made from, with the true ones.
 
-    others: stimuli of other studies, which make the large retrieval pool.
+    others: Stimuli of other studies, for the large retrieval pool.
     """
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
@@ -247,7 +255,7 @@ def read_features(
         targets = stimuli.array(f"{kind}.npy")
         mean = Vectors(targets, train).mean()
         similarities[kind] = clip_correlations(decoded, Vectors(targets, stimulus), mean, scratch)
-    # The mean is now that of the captions, which retrieval looks for.
+    # `mean` is now that of the captions, which retrieval searches.
     pool = read_pool(decoded, stimuli, stimulus, others, mean, scratch) if others else None
     true = stimuli.array("latents.npy")
     latents = Latents(

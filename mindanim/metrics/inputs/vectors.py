@@ -15,7 +15,7 @@ _FEW = 512
 class Vectors:
     """Chosen rows of an array of vectors, (clip, feature) or (clip, view, feature).
 
-    Of several views the first is taken: the frame, or the caption, as it is; the others are augmented.
+    Of several views the first is used, the frame or caption itself; the others are augmented.
     """
 
     array: NDArray[np.floating]
