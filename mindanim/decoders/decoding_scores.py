@@ -15,11 +15,16 @@ _COLUMNS = 4096
 
 
 def element_correlation(predicted: Tensor, true: Tensor) -> float:
-    """Pearson correlation over clips, computed for each element of the feature and averaged.
+    """Pearson correlation over clips, averaged over the elements that vary in the truth.
 
-    ``(clip, ...)`` each. Elements that do not vary in the truth are left out; where the prediction does not
-    vary the correlation counts as 0, so a constant prediction scores 0. NaN when no element of the truth
-    varies.
+    A prediction that does not vary has correlation 0.
+
+    Args:
+        predicted: ``(clip, ...)``.
+        true: ``(clip, ...)``.
+
+    Returns:
+        The mean correlation; NaN if no element of the truth varies.
     """
     sums = [
         torch.stack([(p * t).sum(0), p.square().sum(0), t.square().sum(0)])
@@ -35,10 +40,13 @@ def element_correlation(predicted: Tensor, true: Tensor) -> float:
 
 
 def pooled_correlation(predicted: Tensor, true: Tensor) -> float:
-    """Correlation over all elements and clips together, after the mean over clips is taken off each element.
+    """Correlation over all elements and clips, after subtracting each element's mean over clips.
 
-    ``(clip, ...)`` each. Elements that vary more weigh more; a prediction that is the same for all clips
-    scores 0.
+    Elements that vary more have more weight; a prediction that is the same for all clips scores 0.
+
+    Args:
+        predicted: ``(clip, ...)``.
+        true: ``(clip, ...)``.
     """
     together = spread = truth = torch.zeros((), dtype=torch.float64, device=true.device)
     for p, t in _centred(predicted, true):
@@ -52,11 +60,14 @@ def pooled_correlation(predicted: Tensor, true: Tensor) -> float:
 
 
 def shift_p_value(predicted: Tensor, true: Tensor) -> float:
-    """How often the pooled correlation is as high when predictions are paired with the clips some places
-    further on.
+    """P value of the pooled correlation against predictions paired with shifted clips.
 
-    All circular shifts of the clips' order count once, the true pairing included, so the smallest value is
-    one over the number of clips. A shift keeps neighbours together and so respects that they are alike.
+    All circular shifts of the clips' order are used, including the true pairing, so the smallest value is
+    one over the number of clips. Shifts keep neighbouring clips, which are similar, together.
+
+    Args:
+        predicted: ``(clip, ...)``.
+        true: ``(clip, ...)``.
     """
     count = len(true)
     products = torch.zeros(count, count, dtype=torch.float64, device=true.device)
@@ -68,8 +79,8 @@ def shift_p_value(predicted: Tensor, true: Tensor) -> float:
 
 
 def _centred(predicted: Tensor, true: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Both as ``(clip, element) float64`` with the mean over clips taken off, some elements at a time:
-    clips of many frames are too large to be doubled whole."""
+    """Both as ``(clip, element) float64`` minus the mean over clips, some elements at a time: clips of many
+    frames are too large to be copied whole in double precision."""
     both = [values.reshape(len(values), -1) for values in (predicted, true)]
     for start in range(0, both[1].shape[1], _COLUMNS):
         p, t = (values[:, start : start + _COLUMNS].double() for values in both)
@@ -78,7 +89,7 @@ def _centred(predicted: Tensor, true: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Identification:
-    """Share of N-way identifications that succeed, and what guessing reaches."""
+    """Accuracy of N-way identification, and its chance level."""
 
     accuracy: float
     chance: float

@@ -32,6 +32,22 @@ def moving_blobs(velocity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack(frames, axis=1).astype(np.float32)
 
 
+def last_of_six_segments_validates(
+    responses: np.ndarray, latents: torch.Tensor
+) -> tuple[MotionExamples, Split]:
+    """180 clips with known first frames."""
+    segments = np.repeat([f"seg{segment}" for segment in range(6)], 30)
+    split = Split(np.arange(150), np.arange(150, 180), np.arange(0), segments, "the last segment")
+    examples = MotionExamples(
+        responses=torch.from_numpy(responses.astype(np.float32)),
+        fit=torch.from_numpy(split.fit),
+        validation=torch.from_numpy(split.validation),
+        latents=latents,
+        decoded=latents[:, 0],
+    )
+    return examples, split
+
+
 def test_motion_field_finds_the_velocity() -> None:
     rng = np.random.default_rng(0)
     velocity = rng.uniform(-0.6, 0.6, (80, 2))
@@ -67,15 +83,7 @@ def test_transport_decodes_motion_that_ridge_on_latents_cannot(tmp_path: object)
     velocity = rng.uniform(-0.8, 0.8, (180, 2))
     latents = torch.from_numpy(moving_blobs(velocity, rng)).flatten(2)
     responses = velocity @ rng.standard_normal((2, 20)) + 0.3 * rng.standard_normal((180, 20))
-    segments = np.repeat([f"seg{segment}" for segment in range(6)], 30)
-    split = Split(np.arange(150), np.arange(150, 180), np.arange(0), segments, "the last segment")
-    examples = MotionExamples(
-        responses=torch.from_numpy(responses.astype(np.float32)),
-        fit=torch.from_numpy(split.fit),
-        validation=torch.from_numpy(split.validation),
-        latents=latents,
-        decoded=latents[:, 0],
-    )
+    examples, split = last_of_six_segments_validates(responses, latents)
     shapes = Shapes(response=(1, 20), latents=(4, 2, SIZE, SIZE))
     scores = {
         decoder: fit_decoder(
@@ -123,15 +131,7 @@ def test_gain_is_chosen_on_the_clips_that_fit(tmp_path: Path) -> None:
     shown = velocity.copy()
     shown[150:] *= -1
     latents = torch.from_numpy(moving_blobs(shown, rng)).flatten(2)
-    segments = np.repeat([f"seg{segment}" for segment in range(6)], 30)
-    split = Split(np.arange(150), np.arange(150, 180), np.arange(0), segments, "the last segment")
-    examples = MotionExamples(
-        responses=torch.from_numpy(responses.astype(np.float32)),
-        fit=torch.from_numpy(split.fit),
-        validation=torch.from_numpy(split.validation),
-        latents=latents,
-        decoded=latents[:, 0],
-    )
+    examples, split = last_of_six_segments_validates(responses, latents)
     shapes = Shapes(response=(1, 20), latents=(4, 2, SIZE, SIZE))
     config = TrainMotionConfig(decoder="transport")
     fitted = fit_decoder(config, examples, shapes, split, machine(tmp_path))
