@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from mindanim.artifacts.files import sha256_of
 from mindanim.config.run_options import DEFAULT_WORK
 from mindanim.errors import InputError
 from mindanim.vocabulary.words import unknown
@@ -104,6 +105,17 @@ class Artifact:
         if problem := self._problem(name):
             raise InputError(problem, why="It has changed since the stage finished.", hint=self._hint())
         return self.path / name
+
+    def verified(self, name: str) -> Path:
+        """The path of one output after its content was compared with the manifest's checksum.
+
+        Raises:
+            InputError: As for `file`; also when the content differs.
+        """
+        path = self.file(name)
+        if sha256_of(path) != self.outputs[name]["sha256"]:
+            raise InputError(f"{path} has changed since the stage finished.", hint=self._hint())
+        return path
 
     def problems(self) -> list[str]:
         """What is wrong with the files: one sentence for each that is missing or has another size."""

@@ -69,8 +69,11 @@ def _default(settings: Settings, name: str) -> str:
 def input_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs between two manifest entries of the same input; empty when nothing does."""
     if before["identity"] == now["identity"]:
-        rebuilt = before.get("digest") != now.get("digest")
-        return "rebuilt since, with a different result" if rebuilt else ""
+        if before.get("digest") == now.get("digest"):
+            return ""
+        if before.get("clips") != now.get("clips"):
+            return f"{before.get('clips')} clips then, {now.get('clips')} now"
+        return "rebuilt since, with a different result"
     details = option_changes(Settings.of_entry(before), Settings.of_entry(now))
     if before.get("stage_version") != now.get("stage_version"):
         details.append(f"stage version: {before.get('stage_version')} -> {now.get('stage_version')}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindanim import console, runtime
-from mindanim.artifacts.artifact import CONFIG, MANIFEST
+from mindanim.artifacts.artifact import CONFIG, MANIFEST, Artifact
 from mindanim.artifacts.files import WRITING, atomic_path, sha256_of, sync, write_text
 from mindanim.errors import InputError
 
@@ -39,10 +39,11 @@ class Draft:
             `methods`, `finding` and `fact` do nothing; `write`, `scratch` and `mark_done` work everywhere.
         part: Name of this process's share of the work, if several independent processes fill the folder; each
             has its own journal.
+        extends: The finished artifact whose parts are to be reused, if any.
     """
 
-    def __init__(self, path: Path, part: str = "") -> None:
-        self.path, self.part = path, part
+    def __init__(self, path: Path, part: str = "", extends: Artifact | None = None) -> None:
+        self.path, self.part, self.extends = path, part, extends
         self.main = runtime.rank() == 0
         entries = self._entries() if path.is_dir() else []
         self.resumed = any(entry["entry"] != "session" for entry in entries)
@@ -51,6 +52,7 @@ class Draft:
     def begin(self) -> None:
         """Prepare the folder for another session of work; called once, by the main process."""
         self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / MANIFEST).unlink(missing_ok=True)  # complete for an earlier request, not for this one
         if not self.part:  # what another process is writing now is not a leftover
             for leftover in self.path.rglob(f"{WRITING}*"):
                 leftover.unlink()
@@ -183,6 +185,11 @@ class Draft:
             console.warn(text)
             self._record("finding", finding={"code": code, "text": text, "data": data})
 
+    def retract(self, code: str) -> None:
+        """Drop the findings with this code that were recorded so far."""
+        if self.main:
+            self._record("retract", code=code)
+
     def fact(self, **facts: Any) -> None:
         """Record small facts for `mindanim show`, e.g. n_voxels=1500. NaN becomes null: JSON has no NaN."""
         if self.main:
@@ -218,7 +225,7 @@ class Draft:
                 name: _describe(self.path / name) | described.get(name, {}) for name in self._outputs()
             },
             "methods": _unique(entry["text"] for entry in entries if entry["entry"] == "methods"),
-            "findings": _unique(entry["finding"] for entry in entries if entry["entry"] == "finding"),
+            "findings": _unique(iter(_findings(entries))),
             "facts": facts,
         }
 
@@ -272,6 +279,16 @@ def _describe(path: Path) -> dict[str, Any]:
 def _check_axes(name: str, axes: str, dimensions: int) -> None:
     if len(axes.split()) != dimensions:
         raise ValueError(f"{name} has {dimensions} dimensions, but its axes are '{axes}'")
+
+
+def _findings(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    for entry in entries:
+        if entry["entry"] == "finding":
+            kept.append(entry["finding"])
+        elif entry["entry"] == "retract":
+            kept = [finding for finding in kept if finding["code"] != entry["code"]]
+    return kept
 
 
 def _unique(items: Iterator[Any]) -> list[Any]:

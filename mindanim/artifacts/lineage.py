@@ -47,6 +47,8 @@ def input_entry(given: Artifact | Source, below: Path) -> dict[str, Any]:
             "options": given.options,
             "changed": given.changed_options,
         }
+        if "clips" in given.facts:
+            content["clips"] = given.facts["clips"]
         return {"type": "artifact", "kind": given.kind, "path": path, **content}
     return {"type": "source", "name": given.name, "identity": given.identity, "detail": given.detail}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,20 @@ from mindanim.config.option import StageConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, MindanimError, raise_together
 
-Action = Literal["skip", "build", "continue", "finish"]
+Action = Literal["skip", "build", "continue", "finish", "extend"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far an artifact covers what is asked for, where several requests share an identity.
+
+    Attributes:
+        lacks: What is missing, in words; empty if everything is there.
+        remark: What to say when nothing is missing; may be empty.
+    """
+
+    lacks: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,15 +36,16 @@ class Plan:
     """What a stage would do.
 
     Attributes:
-        action: skip (the artifact is there), build, continue (a killed run's work), or finish (only the
-            renaming of the folder is left).
+        action: skip (the artifact is there), build, continue (a killed run's work), finish (only the renaming
+            of the folder is left), or extend (add what the artifact lacks).
         kind: Kind of artifact.
         path: Its folder.
         identity: Its identity.
         partial: The folder it is built in.
         reason: Why this action.
         existing: The readable artifact in `path`, if any.
-        replaces: Whether something in `path` will be set aside.
+        replaces: Whether something in `path` will be replaced.
+        extends: The artifact whose finished parts are reused, if any.
     """
 
     action: Action
@@ -42,6 +56,7 @@ class Plan:
     reason: str
     existing: Artifact | None
     replaces: bool
+    extends: Artifact | None = None
 
 
 class Planned(Exception):  # noqa: N818 - not an error: it carries the answer of a dry run
@@ -67,6 +82,7 @@ def make_plan(
     inputs: Mapping[str, Artifact | Source],
     run: RunOptions,
     seed: int | None,
+    covers: Callable[[Artifact], Coverage] | None = None,
 ) -> Plan:
     """Decide without writing anything.
 
@@ -79,6 +95,7 @@ def make_plan(
     partial = path.with_name(f".{path.name}.partial-{identity[:8]}")
     existing = _existing(path, run.force)
     occupied = path.is_dir() and any(path.iterdir())
+    extends: Artifact | None = None
     if existing is not None and not run.force:
         if differences := compare(existing, identity, config, inputs, seed):
             raise InputError(
@@ -88,17 +105,24 @@ def make_plan(
             )
         if damage := existing.problems():
             raise InputError(f"{path} is damaged.", why=" ".join(damage), hint="Add --force to rebuild it.")
-        finished = existing.manifest["finished"]
-        reason = f"same inputs and options as the one finished {finished}{_other_precision(existing, run)}"
-        return Plan("skip", kind, path, identity, partial, reason, existing, replaces=False)
-    if (partial / MANIFEST).exists():
+        found = Coverage("") if covers is None else covers(existing)
+        if not found.lacks:
+            finished = existing.manifest["finished"]
+            reason = f"same inputs and options as the one finished {finished}{found.remark}"
+            reason += _other_precision(existing, run)
+            return Plan("skip", kind, path, identity, partial, reason, existing, replaces=False)
+        extends, lacks = existing, found.lacks
+    sealed = (partial / MANIFEST).exists()
+    if sealed and not (covers is not None and covers(Artifact.load(partial)).lacks):
         action: Action = "finish"
         reason = "complete except for its name; the run was stopped just before the end"
     elif partial.is_dir() and any(partial.iterdir()):
         action, reason = "continue", f"an earlier run was stopped; its work is in {partial}"
+    elif extends is not None:
+        action, reason = "extend", lacks
     else:
         action, reason = "build", "forced" if occupied else "not there yet"
-    return Plan(action, kind, path, identity, partial, reason, existing, replaces=occupied)
+    return Plan(action, kind, path, identity, partial, reason, existing, replaces=occupied, extends=extends)
 
 
 def _other_precision(existing: Artifact, run: RunOptions) -> str:

@@ -19,13 +19,14 @@ from mindanim.artifacts.files import sync, write_text
 from mindanim.artifacts.identity import Source
 from mindanim.artifacts.lock import BusyError, locked, refuse_held
 from mindanim.artifacts.manifest import describe_invocation, replayable
-from mindanim.artifacts.plan import Plan, Planned, ShareDone, make_plan
+from mindanim.artifacts.plan import Coverage, Plan, Planned, ShareDone, make_plan
 from mindanim.artifacts.workspace import Workspace
 from mindanim.config.option import StageConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, UsageError
 
 REPLACED = ".replaced"
+_RESUMING = {"continue": "continuing", "extend": "extending"}
 
 
 def produce(
@@ -39,6 +40,7 @@ def produce(
     build: Callable[[Draft], None],
     expected_bytes: int = 0,
     contribute: Callable[[Draft], bool] | None = None,
+    covers: Callable[[Artifact], Coverage] | None = None,
 ) -> Artifact:
     """The artifact that `config` and `inputs` make in the folder `path`, built when it is not there.
 
@@ -52,6 +54,9 @@ def produce(
     expected_bytes: what the result will about take on disk; too little room is an error before any work.
     contribute: with run.shard, does this process's share of the work and tells whether all shares are there;
     the process that finds them so calls `build` and finishes.
+    covers: where options outside the identity choose a part of the work: how far an artifact of this identity
+    has what is asked for. One that lacks something is extended: `build` finds it in `Draft.extends`, and the
+    result replaces it.
 
     Raises
     ------
@@ -60,12 +65,12 @@ def produce(
     ShareDone: run.shard is set, the share is done, and others are not yet.
     """
     runtime.join_on(run.device)
-    arguments = (kind, path, config, inputs, run, seed)
+    arguments = (kind, path, config, inputs, run, seed, covers)
     plan = make_plan(*arguments)
     _check_room(plan, expected_bytes)
     if run.dry_run:
         raise Planned(plan)
-    if run.share is not None and contribute is not None and plan.action in ("build", "continue"):
+    if run.share is not None and contribute is not None and plan.action not in ("skip", "finish"):
         _contribute(plan, run.share, contribute)
     runtime.wait_for_all()  # every process has decided before the first one writes
     if plan.action == "skip":
@@ -110,7 +115,7 @@ def _contribute(plan: Plan, share: tuple[int, int], contribute: Callable[[Draft]
     name = "{}of{}".format(*share)
     refuse_held(_lock(plan.path))
     with locked(plan.path.with_name(f".{plan.path.name}.part-{name}.lock")):
-        draft = Draft(plan.partial, part=name)
+        draft = Draft(plan.partial, part=name, extends=plan.extends)
         draft.begin()
         complete = contribute(draft)
     if not complete:
@@ -138,13 +143,13 @@ def _work(
     seed: int | None,
     build: Callable[[Draft], None],
 ) -> None:
-    draft = Draft(plan.partial)
+    draft = Draft(plan.partial, extends=plan.extends)
     draft.begin()
     with ExitStack() as stack:
         stack.enter_context(console.logging_to(plan.partial / LOG))
         console.log(f"mindanim {runtime.version()}, {plan.action} of {plan.kind} {plan.identity[:8]}")
-        if plan.action == "continue":
-            console.say(f"{plan.kind}: continuing, {plan.reason}")
+        if plan.action in _RESUMING:
+            console.say(f"{plan.kind}: {_RESUMING[plan.action]}, {plan.reason}")
         invocation = describe_invocation(plan, config, inputs, run, seed)
         write_text(plan.partial / CONFIG, tomli_w.dumps(replayable(plan.kind, config, run)))
         runtime.wait_for_all()
@@ -173,7 +178,7 @@ def _assist(plan: Plan, build: Callable[[Draft], None]) -> Artifact:
     """The part of the processes that do not own the folder: share the work, and wait for the result."""
     if plan.action != "finish":
         runtime.wait_for_all()
-        build(Draft(plan.partial))
+        build(Draft(plan.partial, extends=plan.extends))
         runtime.wait_for_all()
     runtime.wait_for_all()
     return Artifact.load(plan.path)
@@ -181,12 +186,13 @@ def _assist(plan: Plan, build: Callable[[Draft], None]) -> Artifact:
 
 def _put_in_place(plan: Plan) -> None:
     Draft(plan.partial).tidy()
-    if plan.path.exists():
-        aside = _set_aside(plan.path)
-        if aside is not None:
-            console.say(f"{plan.kind}: what was there is now in {aside}")
+    aside = _set_aside(plan.path) if plan.path.exists() else None
     os.rename(plan.partial, plan.path)
     sync(plan.path.parent)
+    if aside is not None and plan.extends is not None:
+        shutil.rmtree(aside)  # all it had is in the new one
+    elif aside is not None:
+        console.say(f"{plan.kind}: what was there is now in {aside}")
 
 
 def _set_aside(path: Path) -> Path | None:

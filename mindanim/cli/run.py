@@ -67,9 +67,10 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
         "build": "would run",
         "continue": "would continue",
         "finish": "would finish",
+        "extend": "would extend",
     }
     print(f"{plan.kind}: {words[plan.action]}: {plan.reason} ({plan.path})")
-    if plan.replaces:
+    if plan.replaces and plan.extends is None:
         print(f"{plan.kind}: what is there now would be set aside")
 
 

@@ -72,10 +72,18 @@ class GenerateConfig(StageConfig):
         "all", "Decode the mean over all repeats of the test clips, or over every second one only."
     )
     clips: str = opt(
-        "", "Test clips to generate: numbers in table order (1-20,35) or clip ids; empty is all.", flag=True
+        "",
+        "Test clips to generate: numbers in table order (1-20,35) or clip ids; empty is all.",
+        flag=True,
+        identity=False,
     )
     limit: int | None = opt(
-        None, "Generate at most this many of the chosen clips.", flag=True, unit="clips", ge=1
+        None,
+        "Generate at most this many of the chosen clips.",
+        flag=True,
+        unit="clips",
+        ge=1,
+        identity=False,
     )
     features: Annotated[str, spelled(f"(videos(-{NAME})?)?", _VIDEOS)] = opt(
         "",

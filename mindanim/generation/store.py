@@ -6,6 +6,8 @@ machine or on many with a shared disk, never write to the same file.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mindanim.artifacts import Draft
+from mindanim.artifacts import Artifact, Draft
 from mindanim.artifacts.files import atomic_path
 from mindanim.generation.clip_files import write_clip
 from mindanim.generation.features import Features
@@ -52,12 +54,13 @@ class ClipStore:
 
     def put_features(self, clip_id: str, given: Features, place: int) -> None:
         """Write the features at ``place`` of ``given``, in the types in which they are kept."""
-        with atomic_path(self._features(clip_id)) as path, path.open("wb") as file:
-            arrays: dict[str, Any] = {
+        self._write_features(
+            clip_id,
+            {
                 name: getattr(given, name)[place].numpy().astype(dtype)
                 for name, (_, dtype, _) in _ARRAYS.items()
-            }
-            np.savez(file, **arrays)
+            },
+        )
 
     def features(self, clip_ids: Sequence[str]) -> Features:
         """The features of some clips, as they were written."""
@@ -66,6 +69,30 @@ class ClipStore:
             for name in _ARRAYS
         }
         return Features(**stacked)
+
+    def adopt(self, videos: Artifact) -> None:
+        """Take over all clips of finished videos, as they are.
+
+        Raises:
+            InputError: A file has changed since the videos were finished.
+        """
+        arrays = {name: videos.array(file) for name, (file, _, _) in _ARRAYS.items()}
+        names = list(videos.table("clips.tsv")["clip_id"])
+        for row, clip_id in enumerate(names):
+            if self.has(clip_id):
+                continue
+            self._write_features(clip_id, {name: array[row] for name, array in arrays.items()})
+            for file in (f"view/{clip_id}.mp4", f"clips/{clip_id}.npy"):
+                with self.draft.write(file) as path:
+                    _link(videos.verified(file), path)
+        for precision in str(videos.facts["precision"]).split(", "):
+            self.draft.computes_in(precision)
+
+    def discard_all_but(self, clip_ids: Sequence[str]) -> None:
+        """Remove what a stopped run left of other clips."""
+        for file in (*self.draft.path.glob("view/*.mp4"), *self.draft.path.glob("clips/*.npy")):
+            if file.stem not in clip_ids:
+                file.unlink()
 
     def put(self, clip_id: str, frames: NDArray[np.uint8], fps: Fraction) -> None:
         """Write a clip's film and its frames ``(frame, height, width, rgb)``."""
@@ -81,6 +108,10 @@ class ClipStore:
                     array[row] = self._read(clip_id, name)
                 array.flush()
 
+    def _write_features(self, clip_id: str, arrays: dict[str, Any]) -> None:
+        with atomic_path(self._features(clip_id)) as path, path.open("wb") as file:
+            np.savez(file, **arrays)
+
     def _features(self, clip_id: str) -> Path:
         return self.draft.scratch(f"features/{clip_id}.npz")
 
@@ -88,3 +119,11 @@ class ClipStore:
         with np.load(self._features(clip_id), allow_pickle=False) as stored:
             values: NDArray[Any] = stored[name]
         return values
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

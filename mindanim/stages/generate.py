@@ -65,6 +65,7 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
         build=work.build,
         expected_bytes=work.expected_bytes(),
         contribute=work.contribute,
+        covers=given.covers,
     )
 
 
@@ -88,6 +89,7 @@ class _Work:
 
     def build(self, draft: Draft) -> None:
         """Generate the clips that are not there yet; then arrays, table, sheet and facts."""
+        self._adopt(draft)
         self._generate(draft, self.given.chosen)
         runtime.wait_for_all()
         if draft.main:
@@ -98,10 +100,22 @@ class _Work:
         from mindanim.generation.store import ClipStore
 
         chosen = self.given.chosen
+        self._adopt(draft)
         if self.run.share is not None:
             which, count = self.run.share
             self._generate(draft, chosen.iloc[which - 1 :: count])
         return all(map(ClipStore(draft).has, chosen["clip_id"]))
+
+    def _adopt(self, draft: Draft) -> None:
+        """Take over the clips of the videos that are being extended, and their batch size."""
+        from mindanim.generation.store import ClipStore
+
+        if draft.main and draft.extends is not None:
+            ClipStore(draft).adopt(draft.extends)
+            note = draft.scratch(f"{_BATCH}{draft.part}")
+            if not note.exists() and not self.run.low_memory:
+                write_text(note, str(draft.extends.facts["clips_at_a_time"]))
+        runtime.wait_for_all()
 
     def _generate(self, draft: Draft, wanted: pd.DataFrame) -> None:
         """Make the clips of ``wanted`` that are not there: the features of all, then frames by the batch.
@@ -133,10 +147,16 @@ class _Work:
                 follow.advance(len(names))
 
     def _decode(self, store: ClipStore, wanted: pd.DataFrame) -> None:
-        """Decode the features of the clips of ``wanted`` that have none yet."""
-        groups = [wanted.iloc[start : start + TOGETHER] for start in range(0, len(wanted), TOGETHER)]
+        """Decode the features of the clips of `wanted` that have none yet.
+
+        The groups are those of all test clips, so that the bits of a clip's features do not depend on which
+        clips are wanted. Features that are only copied need no such care.
+        """
+        clips = self.given.clips if self.given.earlier is None else wanted
+        groups = [clips.iloc[start : start + TOGETHER] for start in range(0, len(clips), TOGETHER)]
         groups = groups[runtime.rank() :: runtime.world_size()]
-        groups = [clips for clips in groups if not all(map(store.has_features, clips["clip_id"]))]
+        lacking = {name for name in wanted["clip_id"] if not store.has_features(name)}
+        groups = [group for group in groups if not lacking.isdisjoint(group["clip_id"])]
         if not groups:
             return
         with console.progress(sum(map(len, groups)), "Decoding features") as follow:
@@ -161,21 +181,23 @@ class _Work:
         from mindanim.generation.samplers import SAMPLERS
         from mindanim.generation.store import ClipStore
 
-        config, chosen, total = self.config, self.given.chosen, len(self.given.clips)
+        config, store, clips = self.config, ClipStore(draft), self.given.clips
+        # Also those of an earlier request that was stopped, or is being extended.
+        made, total = clips[clips["clip_id"].map(store.has)], len(clips)
+        store.discard_all_but(list(made["clip_id"]))
         columns = ["clip_id", "segment", "film", "onset_s", "duration_s", "caption", "row"]
-        draft.save_table("clips.tsv", chosen[columns], units=_UNITS)
-        ClipStore(draft).collect(list(chosen["clip_id"]))
-        self._draw_sheet(draft)
+        draft.save_table("clips.tsv", made[columns], units=_UNITS)
+        store.collect(list(made["clip_id"]))
+        self._draw_sheet(draft, made)
         for text in methods(config, self.given.backbone, self.given.shape[0]):
             draft.methods(text)
-        if len(chosen) < total:
-            text = (
-                f"Only {len(chosen)} of {total} test clips were generated: scores are those of this subset."
-            )
-            draft.finding("subset", text, clips=len(chosen), of=total)
+        draft.retract("subset")
+        if len(made) < total:
+            text = f"Only {len(made)} of {total} test clips were generated: scores are those of this subset."
+            draft.finding("subset", text, clips=len(made), of=total)
         notes = draft.scratch(_BATCH).parent.glob(f"{_BATCH}*")  # one of each share
         draft.fact(
-            clips=len(chosen),
+            clips=len(made),
             test_clips=total,
             frames=self.given.shape[0],
             fps=float(self.given.fps),
@@ -186,14 +208,13 @@ class _Work:
             clips_at_a_time=max(int(note.read_text()) for note in notes),
         )
 
-    def _draw_sheet(self, draft: Draft) -> None:
+    def _draw_sheet(self, draft: Draft, made: pd.DataFrame) -> None:
         """Truth and reconstruction of up to twelve clips, spread evenly over those that were made."""
         import numpy as np
 
         from mindanim.generation.clip_files import contact_sheet
 
-        chosen = self.given.chosen
-        shown = chosen.iloc[np.linspace(0, len(chosen) - 1, SHEET_CLIPS).round().astype(int)]
+        shown = made.iloc[np.linspace(0, len(made) - 1, SHEET_CLIPS).round().astype(int)]
         shown = shown.drop_duplicates("clip_id")
         table = self.given.stimuli.table("clips.tsv")
         test = list(table.loc[table["split"] == "test", "clip_id"])

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mindanim.artifacts import Artifact
+from mindanim.artifacts import Artifact, Coverage
 from mindanim.backbones import DiffusionBackbone
 from mindanim.config.generate import Feature, GenerateConfig
 from mindanim.errors import InputError, MindanimError, raise_together
@@ -70,6 +70,16 @@ class GenerationInputs:
 
         rows = chosen_rows(list(self.clips["clip_id"]), self.config.clips, self.config.limit)
         return self.clips.iloc[rows].reset_index(drop=True)
+
+    def covers(self, videos: Artifact) -> Coverage:
+        """Whether videos of this identity have all chosen clips."""
+        there, asked = set(videos.table("clips.tsv")["clip_id"]), list(self.chosen["clip_id"])
+        if missing := [name for name in asked if name not in there]:
+            return Coverage(
+                f"it has {len(there)} clips, and lacks {len(missing)} of the {len(asked)} asked for"
+            )
+        more = len(there) - len(asked)
+        return Coverage("", f"; it has the {len(asked)} clips asked for and {more} more" if more else "")
 
     @cached_property
     def shape(self) -> tuple[int, int, int, int]:

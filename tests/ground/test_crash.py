@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindanim.artifacts import Artifact
+from mindanim.artifacts import Artifact, Coverage, Draft, Workspace, produce
 from mindanim.artifacts.artifact import MANIFEST
-from tests.ground.toy import make
+from tests.ground.toy import SOURCE, ToyConfig, make, options
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -91,6 +91,45 @@ def test_killed_at_every_step_of_a_forced_rebuild(tmp_path: Path) -> None:
         new = make(work, factor=5.0, run=run)
         assert whole(new.path) is not None and new.identity != old.identity
     assert {(True, False), (False, True)} <= set(old_and_new), "kills before and after the exchange"
+
+
+def grown(work: Path, rows: int) -> Artifact:
+    """An artifact of one file per row, of which any number may be asked for; it is extended when asked."""
+    run, asked = options(work), [f"{row}.json" for row in range(rows)]
+
+    def build(draft: Draft) -> None:
+        for name in asked:
+            if draft.extends is not None and name in draft.extends.outputs:
+                with draft.write(name) as path:
+                    os.link(draft.extends.verified(name), path)
+            elif not (draft.path / name).exists():
+                draft.save_json(name, {"row": name})
+
+    def covers(there: Artifact) -> Coverage:
+        return Coverage("rows are missing" if set(asked) - there.outputs.keys() else "")
+
+    path, config = Workspace.of(run).place(run, "fmri"), ToyConfig()
+    inputs = {"numbers": SOURCE}
+    return produce("fmri", path, config=config, inputs=inputs, run=run, seed=0, build=build, covers=covers)
+
+
+def test_killed_at_every_step_of_an_extension(tmp_path: Path) -> None:
+    seen = set()
+    for call in range(500):
+        work = tmp_path / str(call)
+        old = grown(work, 2)
+        if not killed_at(call, lambda work=work: grown(work, 4)):
+            break
+        folders = [path for path in (old.path, *old.path.parent.glob(".replaced/*")) if path.exists()]
+        left = [Artifact.load(path) for path in folders if (path / MANIFEST).exists()]
+        complete = [len(artifact.outputs) for artifact in left if not artifact.problems()]
+        assert complete, "the old artifact is never lost"
+        seen.add((old.path.exists(), max(complete)))
+        new = grown(work, 4)
+        assert len(new.outputs) == 4 and new.problems() == []
+        assert all(new.verified(name) for name in new.outputs)
+        assert grown(work, 1).manifest["finished"] == new.manifest["finished"], "fewer rows: nothing to do"
+    assert seen == {(True, 2), (False, 2), (True, 4)}, "kills before, within and after the exchange"
 
 
 SLOW = """
