@@ -1,4 +1,4 @@
-"""One writer per artifact folder: `filelock`, and on top of it who holds a lock."""
+"""One writer per artifact folder: file locks that name their holder."""
 
 from __future__ import annotations
 

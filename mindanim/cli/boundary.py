@@ -17,23 +17,31 @@ T = TypeVar("T")
 
 TERMINATED = 143
 
-_LACKING = "The memory is too small for this."
-_MORE = (
-    "Use a machine or GPU with more, or need less: --batch 1 or --low-memory where a command has them, a "
-    "smaller batch_size in training. What is done is kept; the same command continues where it stopped."
+_OUT_OF_MEMORY = "Out of memory."
+_NEED_LESS = (
+    "Use a machine or GPU with more memory, or need less: --batch 1 or --low-memory if the command has them, "
+    "a smaller batch_size in training. Finished work is kept; the same command continues where it stopped."
 )
 
-_AGAIN = "Make room and run the same command again; it continues where it stopped."
+_AGAIN = "Free some space and run the same command again; it continues where it stopped."
 _OF_THE_SYSTEM = {
     errno.EACCES: "Check the permissions, or choose another folder with --work.",
     errno.EROFS: "The file system is read-only: choose another folder with --work.",
     errno.ENOSPC: f"The disk is full. {_AGAIN}",
-    errno.EDQUOT: f"The quota is used up. {_AGAIN}",
+    errno.EDQUOT: f"Your quota is used up. {_AGAIN}",
 }
 
 
 def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
-    """Do the work; whatever goes wrong becomes a message on stderr and SystemExit with the fitting code."""
+    """Do the work; every error becomes a message on stderr and an exit code.
+
+    Args:
+        work: What to do.
+        debug: Print tracebacks too.
+
+    Raises:
+        SystemExit: With the exit code of the error.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return work()
@@ -48,7 +56,7 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
             _print("\nTerminated. The same command continues where it stopped.")
         raise
     except BrokenPipeError:
-        # Whoever read our output has gone; keep Python from complaining about it once more at exit.
+        # The reader of our output is gone; keep Python from reporting that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
@@ -59,14 +67,14 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False) -> T:
         raise SystemExit(InputError.exit_code) from None
     except Exception as error:
         if _lacks_memory(error):
-            _show(MindanimError(_LACKING, " ".join(str(error).split())[:300], _MORE), debug)
+            _show(MindanimError(_OUT_OF_MEMORY, " ".join(str(error).split())[:300], _NEED_LESS), debug)
         else:
             _show_unexpected(error, debug)
         raise SystemExit(1) from None
 
 
 def _lacks_memory(error: Exception) -> bool:
-    """Whether numpy, or torch on a CPU or a GPU, was refused memory."""
+    """Whether numpy or torch ran out of memory."""
     torch = sys.modules.get("torch")
     return (
         isinstance(error, MemoryError)
@@ -76,7 +84,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Leave as after an error, so that locks are given back: clusters send SIGTERM before they kill."""
+    """Leave as after an error, so that locks are released: clusters send SIGTERM before they kill."""
     raise SystemExit(TERMINATED)
 
 
@@ -97,8 +105,8 @@ def _show_unexpected(error: Exception, debug: bool) -> None:
     _print(f"mindanim stopped on an unexpected error: {type(error).__name__}: {error}", "Error: ")
     log = console.last_log()
     if log is not None:
-        _print(f"  The log is {log}.")
-    _print("  This is a fault of the program, not of your input. Add --debug to see where it happened.")
+        _print(f"  Log: {log}")
+    _print("  This is a bug in mindanim, not a problem with your input. Add --debug for a traceback.")
 
 
 def _print(text: str, head: str = "") -> None:

@@ -17,7 +17,7 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """A plain aligned table. Into a pipe or file, lines are as long as they must be."""
+    """An aligned table; in a pipe or file, lines are as long as they need to be."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -38,7 +38,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 
 def print_rich(tables: Sequence[Any], width: int) -> None:
-    """Rich tables: coloured on a terminal, else plain; as wide as they are made."""
+    """Rich tables of the given width: coloured on a terminal, plain elsewhere."""
     from rich.console import Console
 
     console = Console(width=width, highlight=False)

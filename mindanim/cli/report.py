@@ -15,15 +15,15 @@ from mindanim.cli.options import helper_parameters
 from mindanim.cli.render import print_json
 from mindanim.config.resolve import Asked, resolve_run
 
-_ARGUMENT = typer.Argument(help="Folders of evaluations; without any, all of the dataset or subject.")
-_OUT = typer.Option("--out", metavar="file", help="File to write (default: beside the evaluations).")
+_ARGUMENT = typer.Argument(help="Folders of evaluations (default: all of the dataset or subject).")
+_OUT = typer.Option("--out", metavar="file", help="File to write (default: next to the evaluations).")
 _CLIPS = typer.Option(
     "--clips", metavar="integer", min=0, show_default=False,
-    help="Show at most this many clips, for a smaller page (default: as the evaluation's own page).",
+    help="Show at most this many clips, for a smaller page (default: as many as the evaluation's own page).",
 )  # fmt: skip
 _FILM_MB = typer.Option(
     "--film-mb", metavar="number", min=0.0, show_default=False,
-    help="Compress the clips until they take about so many megabytes together (default 14).",
+    help="Compress the clips to about this many megabytes in total (default: 14).",
 )  # fmt: skip
 _SHARED = ("dataset", "subject", "work")
 
@@ -42,7 +42,7 @@ def parameters() -> list[Parameter]:
 
 
 def run(given: Mapping[str, Any]) -> None:
-    """Write the page and print where it is."""
+    """Write the page and print its path."""
     from mindanim.stages.comparison import evaluations_of
     from mindanim.stages.report import report
 

@@ -16,17 +16,18 @@ from mindanim.config.resolve import Asked, resolve_run
 from mindanim.stages.show import describe, find, overview
 from mindanim.stages.show_timing import draw_timing
 
-_ARGUMENT = typer.Argument(
-    help="An artifact's folder, or a file in it; without it, all artifacts are listed."
-)
+_ARGUMENT = typer.Argument(help="Folder of an artifact, or a file in one (default: list all artifacts).")
 _TIMING = typer.Option(
     "--timing",
-    help="Draw film, clips, volumes and lag of a run of the raw study into this PNG file.",
+    help="Plot film, clips, volumes and lag of a run of the raw study to this PNG file.",
     metavar="file",
     show_default=False,
 )
 _RUN = typer.Option(
-    "--run", help="The run of --timing: its segment, or segment:repeat.", metavar="name", show_default=False
+    "--run",
+    help="The run to plot with --timing: segment, or segment:repeat.",
+    metavar="name",
+    show_default=False,
 )
 _SHARED = ("dataset", "data", "study", "subject", "work")
 
@@ -44,7 +45,7 @@ def parameters() -> list[Parameter]:
 
 
 def run(given: Mapping[str, Any]) -> None:
-    """Print one artifact, or the list of all; or draw the timing of a run of the raw study."""
+    """Print one artifact or list all of them, or plot the timing of a run of the raw study."""
     as_json = bool(given["json_"])
     if given["path"]:
         shown = describe(find(Path(given["path"])))
@@ -129,7 +130,7 @@ def _form(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _branch(inputs: list[dict[str, Any]], seen: set[str]) -> list[tuple[str, list[Any]]]:
-    """Labels of inputs with those below them; what was shown before is not unfolded again."""
+    """Labels of inputs, each with its own inputs; those of an input shown before are not repeated."""
     branches = []
     for given in inputs:
         mark = f"  STALE: {given['changed']}" if given["changed"] else "  (gone)" if given["gone"] else ""

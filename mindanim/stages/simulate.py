@@ -99,7 +99,7 @@ def _differences(facts: dict[str, Any], config: SimulateConfig) -> str:
 def _build(plan: Plan, config: SimulateConfig) -> None:
     shutil.rmtree(
         plan.partial, ignore_errors=True
-    )  # writing a killed run's part again is faster than checking it
+    )  # rewriting what a killed run left is faster than checking it
     plan.partial.mkdir(parents=True)
     write_study(plan.partial, config, plan.identity)
     if plan.replaces:

@@ -1,4 +1,4 @@
-"""What is said, to whom, and when."""
+"""Which messages go to stderr and to the log, and when."""
 
 from __future__ import annotations
 

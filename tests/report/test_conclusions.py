@@ -96,7 +96,7 @@ def test_what_needs_no_brain_and_scores_better_is_named() -> None:
     ]
 
 
-def test_a_result_is_named_by_its_label_beside_others_of_the_subject() -> None:
+def test_among_results_of_one_subject_a_result_is_named_by_its_label() -> None:
     names = ["sub-01 seed2", "sub-01", "mine", "foreign"]
     assert [headings.label_of(name) for name in names] == ["seed2", "no label", "mine", "foreign"]
 

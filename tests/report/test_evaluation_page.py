@@ -1,4 +1,4 @@
-"""The page: what it holds, that it needs nothing else, and that a browser is content with it."""
+"""The page: its content, that it is self-contained, and that a browser loads it without complaint."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_the_atlas_labels_the_planted_vertices_and_nothing_else(study):
     assert set(planted.values()) == expected == {label for label, _ in labels.label[0].values()} - {"???"}
 
 
-def test_truth_lies_beside_the_study(study):
+def test_the_truth_is_written_with_the_study(study):
     truth = study / "truth"
     clips, volumes = table(truth / "clips.tsv"), table(truth / "volumes.tsv")
     assert [row["clip_id"] for row in clips] == [
@@ -265,7 +265,7 @@ class TestStage:
         with pytest.raises(UsageError, match="--out"):
             simulate(SimulateConfig(**TINY), RunOptions())
 
-    def test_what_a_killed_run_left_is_written_anew(self, tmp_path, monkeypatch):
+    def test_what_a_killed_run_left_is_overwritten(self, tmp_path, monkeypatch):
         import mindanim.stages.simulate as stage
 
         def killed(root: Path, *rest: object) -> None:
