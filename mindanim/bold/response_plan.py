@@ -97,6 +97,15 @@ class Plan:
         """Most runs of any segment of a split, counted by the highest repeat number."""
         return max((run.facts.repeat for segment in self.of(split) for run in segment.runs), default=0)
 
+    def most_bytes(self, config: PreprocessConfig) -> int:
+        """Size of the response arrays if as many voxels are selected as the options allow."""
+        voxels = len(self.voxels)
+        if config.voxels and config.selection != "none":
+            voxels = min(voxels, config.voxels)
+        arrays = sum(len(self.clips(split)) * (self.repeats(split) + 1) for split in ("train", "test"))
+        lags = 1 if config.lag_mode == "mean" else len(self.lags_s)
+        return 4 * arrays * lags * voxels
+
 
 def make_plan(
     runs: Sequence[Run], clips: Sequence[Clip], lags_s: Sequence[float], config: PreprocessConfig

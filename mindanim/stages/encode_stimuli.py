@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from mindanim.backbones import (
 )
 from mindanim.config.encode_stimuli import EncodeStimuliConfig
 from mindanim.config.run_options import RunOptions
-from mindanim.errors import ConfigError, InputError, MindanimError, raise_together
+from mindanim.errors import ConfigError, InputError
 from mindanim.studies import Study, open_study
 from mindanim.studies.checks.duplicates import near_duplicates, perceptual_hash
 from mindanim.studies.checks.leakage import audit_clips
@@ -163,7 +163,9 @@ class _Work:
             study = self.study.facts.title
             raise InputError(f"No film of {study} is there.", why=f"Looked in {self.study.root}.")
         if self.run.dry_run:
-            self._check_films()
+            from mindanim.stimuli.film_stream import check_films
+
+            check_films(self.films, self.clips, self.sampling)
 
     def inputs(self) -> dict[str, Source]:
         """The films, the clips in them, the captions, and the models: all that decides the result."""
@@ -183,13 +185,14 @@ class _Work:
 
     def build(self, draft: Draft) -> None:
         """Films first, batch by batch; then the captions, which need no film; then the record."""
-        from mindanim.stimuli.encoding import Encoding, Models
+        from mindanim.stimuli.encoding import Encoding, Models, encode_films
+        from mindanim.stimuli.film_stream import check_films
 
         console.say(
             f"Encoding {len(self.clips)} clips of {len(self.films)} films; "
             f"about {self.expected_bytes / 1e9:.2f} GB in {draft.path.parent}."
         )
-        draft.fact(fps=self._check_films())
+        draft.fact(fps=check_films(self.films, self.clips, self.sampling))
         draft.computes_in(runtime.precision_name(self.dtype))
         machine = self.device, self.dtype, self.run.offline
         captioner = load_captioner(self.config.captioner, *machine) if "captioner" in self.weights else None
@@ -198,7 +201,8 @@ class _Work:
             [clip.clip_id for clip in self.clips if clip.split == split] for split in ("train", "test")
         )
         encoding = Encoding(draft, models, self.config, train, test, perceptual_hash)
-        self._encode(encoding, draft.is_done)
+        films = self.films[runtime.rank() :: runtime.world_size()]
+        encode_films(encoding, films, self.clips, self.sampling, self.run.batch)
         runtime.wait_for_all()
         if draft.main:
             made = encoding.generated_captions()
@@ -214,45 +218,6 @@ class _Work:
             self._check_order(draft, encoding)
             self._write(draft, encoding, captions)
             self._account(draft, models)
-
-    def _encode(self, encoding: Encoding, is_done: Callable[[str], bool]) -> None:
-        """This process's share of the films."""
-        from mindanim.stimuli.film_stream import ahead, plan_batches, read_batches
-        from mindanim.stimuli.video import FilmFile
-
-        films = self.films[runtime.rank() :: runtime.world_size()]
-        clips = {film.name: [clip for clip in self.clips if clip.film == film.name] for film in films}
-        bar: console.Progress[None] = console.progress(sum(map(len, clips.values())), "Encoding clips")
-        with bar:
-            for film in films:
-                file = FilmFile(film.path)
-                batches = plan_batches(file, film.name, clips[film.name], self.sampling, self.run.batch)
-                left = [batch for batch in batches if not is_done(batch.name)]
-                bar.advance(len(clips[film.name]) - sum(len(batch.clips) for batch in left))
-                for batch, frames in ahead(read_batches(file, left, self.sampling)):
-                    encoding.add(batch, frames)
-                    bar.advance(len(batch.clips))
-
-    def _check_films(self) -> float:
-        """Look for the frames of every clip in every film; raise all problems together.
-
-        Returns the frames per second of the first clip, which all share where films have one frame rate.
-        """
-        from mindanim.stimuli.video import FilmFile
-
-        problems: list[MindanimError] = []
-        rates = []
-        for film in self.films:
-            try:
-                file = FilmFile(film.path)
-                for clip in self.clips:
-                    if clip.film == film.name:
-                        numbers = self.sampling.indices(file, clip.clip_id, clip.onset_s, clip.duration_s)
-                        rates.append(self.sampling.fps(file, numbers, clip.duration_s))
-            except InputError as problem:
-                problems.append(problem)
-        raise_together(problems)
-        return rates[0]
 
     def _check_order(self, draft: Draft, encoding: Encoding) -> None:
         """Say so where given captions seem to be those of other clips."""

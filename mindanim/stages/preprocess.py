@@ -79,7 +79,7 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
         run=run,
         seed=None,
         build=work.build,
-        expected_bytes=work.most_bytes(),
+        expected_bytes=plan.most_bytes(config),
     )
 
 
@@ -115,16 +115,6 @@ class _Work:
         if self.atlas is not None:
             inputs["atlas"] = Source.of_files("atlas", [self.atlas], self.atlas.parent)
         return inputs
-
-    def most_bytes(self) -> int:
-        """Size of the response arrays where as many voxels are chosen as the options allow."""
-        voxels = len(self.plan.voxels)
-        if self.config.voxels and self.config.selection != "none":
-            voxels = min(voxels, self.config.voxels)
-        splits = ("train", "test")
-        arrays = sum(len(self.plan.clips(split)) * (self.plan.repeats(split) + 1) for split in splits)
-        lags = 1 if self.config.lag_mode == "mean" else len(self.plan.lags_s)
-        return 4 * arrays * lags * voxels
 
     def build(self, draft: Draft) -> None:
         """Survey, select, extract; then findings, tables, maps, figure."""

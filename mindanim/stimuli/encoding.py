@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mindanim import runtime
+from mindanim import console, runtime
 from mindanim.artifacts import Draft
 from mindanim.artifacts.files import atomic_path, write_text
 from mindanim.backbones import Captioner, ClipBackbone, DiffusionBackbone
@@ -19,9 +19,12 @@ from mindanim.errors import InputError
 from mindanim.stimuli.augment import Synonyms, caption_views
 from mindanim.stimuli.backbone_features import frame_latents, image_views, text_conditions, text_views
 from mindanim.stimuli.captions import caption_clips
-from mindanim.stimuli.film_stream import Batch
-from mindanim.stimuli.frames import middle
+from mindanim.stimuli.film_stream import Batch, ahead, plan_batches, read_batches
+from mindanim.stimuli.frames import Sampling, middle
+from mindanim.stimuli.video import FilmFile
 from mindanim.vocabulary.arrays import to_tensor
+from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film
 
 _SUMS = "[0-9]*.npz"
 
@@ -206,3 +209,28 @@ class Encoding:
                 np.lib.format.open_memmap(beside, mode="w+", dtype=np.dtype(bool), shape=shape).flush()
         runtime.wait_for_all()
         return np.lib.format.open_memmap(path, mode="r+")
+
+
+def encode_films(
+    encoding: Encoding, films: Sequence[Film], clips: Sequence[Clip], sampling: Sampling, batch: int | None
+) -> None:
+    """Add the clips of some films to an encoding, except for batches that an earlier run has finished.
+
+    Args:
+        encoding: Where the features go.
+        films: This process's share of the films.
+        clips: Clips of all films.
+        sampling: Which frames represent a clip.
+        batch: Clips at a time; None chooses by memory.
+    """
+    by_film = {film.name: [clip for clip in clips if clip.film == film.name] for film in films}
+    bar: console.Progress[None] = console.progress(sum(map(len, by_film.values())), "Encoding clips")
+    with bar:
+        for film in films:
+            file = FilmFile(film.path)
+            batches = plan_batches(file, film.name, by_film[film.name], sampling, batch)
+            left = [one for one in batches if not encoding.draft.is_done(one.name)]
+            bar.advance(len(by_film[film.name]) - sum(len(one.clips) for one in left))
+            for one, frames in ahead(read_batches(file, left, sampling)):
+                encoding.add(one, frames)
+                bar.advance(len(one.clips))

@@ -10,9 +10,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.stimuli.frames import Sampling
 from mindanim.stimuli.video import FilmFile
 from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.runs import Film
 
 T = TypeVar("T")
 
@@ -31,6 +33,30 @@ class Batch:
     @property
     def clip_ids(self) -> list[str]:
         return [clip.clip_id for clip in self.clips]
+
+
+def check_films(films: Iterable[Film], clips: Sequence[Clip], sampling: Sampling) -> float:
+    """Find the frames of every clip in every film.
+
+    Returns:
+        Frames per second of the first clip; all clips share it where films have one frame rate.
+
+    Raises:
+        InputError: Every film that cannot be read or lacks frames of a clip, together.
+    """
+    problems: list[MindanimError] = []
+    rates = []
+    for film in films:
+        try:
+            file = FilmFile(film.path)
+            for clip in clips:
+                if clip.film == film.name:
+                    numbers = sampling.indices(file, clip.clip_id, clip.onset_s, clip.duration_s)
+                    rates.append(sampling.fps(file, numbers, clip.duration_s))
+        except InputError as problem:
+            problems.append(problem)
+    raise_together(problems)
+    return rates[0]
 
 
 def plan_batches(
