@@ -53,6 +53,7 @@ def film_like(rng, sims, segments=3, clips=40, persistence=0.3):
     return np.concatenate(parts, axis=1)
 
 
+@pytest.mark.no_cover  # tracing tens of thousands of repetitions of lines that other tests cover takes long
 @pytest.mark.parametrize("correlation", CORRELATIONS)
 @pytest.mark.parametrize("blocks", SETS)
 def test_intervals_and_paired_tests_keep_their_level(blocks, correlation):
@@ -63,6 +64,7 @@ def test_intervals_and_paired_tests_keep_their_level(blocks, correlation):
         assert 0.04 <= level <= 0.06
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("scores", "blocks", "correlation", "misses", "above"),
     [
@@ -115,6 +117,7 @@ def test_ends_move_to_the_side_of_the_long_tail():
     assert (left.low, left.high) == pytest.approx((-right.high, -right.low))
 
 
+@pytest.mark.no_cover
 def test_blocks_that_touch_would_not_keep_it_as_independent_ones():
     rng = np.random.default_rng(0)
     blocks, films = make_blocks(["a"] * 80), np.zeros(80, int)
@@ -128,6 +131,7 @@ def test_blocks_that_touch_would_not_keep_it_as_independent_ones():
     assert plain > 0.08 and aware < 0.065
 
 
+@pytest.mark.no_cover
 def test_scenes_on_top_of_slow_changes_are_handled():
     rng = np.random.default_rng(0)
     blocks, films = make_blocks(SEGMENTS), numbered(SEGMENTS)
@@ -181,6 +185,7 @@ def test_intervals_end_where_the_metric_does():
     assert free.high > 1 and (cut.low, cut.high) == (free.low, 1.0)
 
 
+@pytest.mark.no_cover
 def test_clips_taken_as_independent_would_not_keep_it():
     rng = np.random.default_rng(1)
     every_clip = np.arange(len(SEGMENTS))
@@ -203,6 +208,7 @@ def pair_scores(rng, sims):
         yield truth[:, None] * recon + 0.5 * easy[:, None] + 0.5 * good
 
 
+@pytest.mark.no_cover
 def test_shuffled_floor_and_circular_shifts_keep_their_level():
     rng = np.random.default_rng(3)
     plan = plan_shuffles(SEGMENTS, [str(index) for index in range(120)], 9)
@@ -220,6 +226,7 @@ def test_shuffled_floor_and_circular_shifts_keep_their_level():
     assert 0.04 <= np.mean(np.array(shifts) <= 0.05) <= 0.06
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("subjects", [3, 5, 10])
 def test_shifts_alike_in_all_subjects_keep_their_level(subjects):
     """Subjects saw the same films, and their videos have a generator in common; none knows the clip."""
@@ -245,6 +252,7 @@ def test_shifts_alike_in_all_subjects_keep_their_level(subjects):
     assert 0.04 <= np.mean(np.array(p) <= 0.05) <= 0.06
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("subjects", [3, 5, 10])
 def test_intervals_over_subjects_keep_their_level(subjects):
     rng = np.random.default_rng(subjects)
