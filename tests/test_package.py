@@ -39,9 +39,10 @@ def test_the_version_is_the_same_everywhere() -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.findall(r"^version: (.*)$", citation, re.M) == [PROJECT["version"]]
     released = re.findall(
-        r"^## (?!Unreleased)\[?(\S+?)\]?(?: |$)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M
+        r"^## (?!\[?Unreleased)\[?(\S+?)\]?(?: |$)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M
     )
     assert not released or released[0] == PROJECT["version"]
+    assert ("date-released:" in citation) == bool(released), "the citation dates a release"
 
 
 def test_every_dependency_has_a_known_good_version_within_its_range() -> None:
