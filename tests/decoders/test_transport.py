@@ -76,6 +76,18 @@ def test_carry_is_scipys_shift(dx: float, dy: float) -> None:
         np.testing.assert_allclose(moved[:, step - 1].numpy(), expected, atol=1e-5)
 
 
+def test_the_field_is_interpolated_between_the_centres_of_its_cells() -> None:
+    """On a ramp, what is sampled tells where: each column's place less the shift there."""
+    columns = np.arange(16) + 0.5
+    first = torch.from_numpy(columns.astype(np.float32)).expand(1, 1, 16, 16)
+    speeds = np.array([0.5, -1.0, 2.0, 0.5])
+    field = torch.zeros(1, 2, 4, 4)
+    field[0, 0] = torch.from_numpy(speeds) / 16
+    moved = carry(first, field, 1)[0, 0, 0, 8].numpy()
+    expected = columns - np.interp(columns, [2, 6, 10, 14], speeds)
+    np.testing.assert_allclose(moved, np.clip(expected, 0.5, 15.5), atol=1e-5)
+
+
 def test_transport_decodes_motion_that_ridge_on_latents_cannot(tmp_path: object) -> None:
     # The change of a latent is velocity times contrast: linear in neither. The responses know the velocity
     # only.
