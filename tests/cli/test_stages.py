@@ -168,14 +168,18 @@ class TestErrors:
         monkeypatch.setattr("tests.ground.toy.toy", raising(error))
         result = call(*RUN)
         assert result.code == 1 and str(error) in result.err
-        assert "too small" in result.err and "batch_size" in result.err and "fault of" not in result.err
+        assert (
+            "Out of memory" in result.err
+            and "batch_size" in result.err
+            and "a bug in mindanim" not in result.err
+        )
 
     def test_a_full_disk_is_no_fault_of_the_program(
         self, call: Call, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tests.ground.toy.toy", raising(OSError(28, "No space left on device")))
         result = call(*RUN)
-        assert result.code == 4 and "make room" in result.err.lower()
+        assert result.code == 4 and "free some space" in result.err.lower()
 
     def test_being_told_to_stop_gives_locks_back(self, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         def stage(config: object, run: object) -> None:
