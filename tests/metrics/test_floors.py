@@ -38,6 +38,10 @@ def test_nobody_meets_itself_or_its_caption(sizes, shifts, persistence):
 def test_short_segments_are_shifted_as_one():
     plan = plan_shuffles(["a", "b", "c", "d", "e"], list("vwxyz"), 9)
     assert plan.shifted.shape == (5, 4) and np.all(plan.runs == 0)
+    four, three = (
+        plan_shuffles(["a"] * 4 + ["b"] * size, list("rstuvwxy"[: 4 + size]), 9) for size in (4, 3)
+    )
+    assert len(set(four.runs)) == 2 and len(set(three.runs)) == 1
 
 
 def test_a_single_segment_is_shifted_more_often():

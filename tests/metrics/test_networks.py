@@ -122,3 +122,5 @@ def test_the_frechet_distance_equals_its_textbook_form():
     assert frechet_distance(first, first) == pytest.approx(0, abs=1e-9)
     entry = describe_distance(first, first, None)
     assert not entry["reliable"] and "60 clips, it needs 2048" in entry["note"]
+    wide = rng.standard_normal((3, 1025))
+    assert describe_distance(wide, wide, None)["needed"] == 2050, "twice as many clips as features"

@@ -79,6 +79,13 @@ def test_film_shorter_than_the_study_says(spacing: str) -> None:
     assert "seg01-0002" in caught.value.why and "3.75 s" in caught.value.why
 
 
+def test_a_frame_wanted_at_the_very_end_of_the_film_is_not_there() -> None:
+    """At 4 frames per second a film of 2 s shows its last frame from 1.75 s to, not including, 2 s."""
+    assert Sampling(8, 64).indices(film(4, 2), "c", 0.0, 2.0)[-1] == 7
+    with pytest.raises(InputError, match=r"ends at 2.00 s"):
+        Sampling(8, 64).indices(film(4, 2), "c", 0.25, 2.0)
+
+
 @pytest.mark.parametrize("spacing", ["even", "released"])
 def test_fewer_film_frames_than_wanted(spacing: str) -> None:
     with pytest.raises(InputError, match="4 frames from 2 s on, in clip c"):
