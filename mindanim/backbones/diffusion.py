@@ -11,6 +11,7 @@ import torch
 from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadable
 from mindanim.errors import ConfigError, InputError
 from mindanim.runtime import free_bytes
+from mindanim.vocabulary.limits import MEMORY_SHARE, pixels_at_once
 
 if TYPE_CHECKING:
     from mindanim.backbones.weights.find import Weights
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
 
 # Peak memory of the autoencoder per frame, in feature maps of its first width and the frame's size: the
 # tensors alive together make 6.0 (tests/generation/test_memory.py), a process on a CPU grew by 6.3.
-MAPS_PER_FRAME = 7
-_SHARE = 0.6
-# More pixels per call do not speed it up, because of a CPU's caches or a GPU's cores.
-_PIXELS = {"cpu": 1 << 17}
-_PIXELS_ELSEWHERE = 1 << 22
+AUTOENCODER_MAPS = 7
 
 
 class StableDiffusion:
@@ -58,9 +55,11 @@ class StableDiffusion:
     def frames_at_once(self) -> int:
         """Frames of `frame_size` to pass to the autoencoder together, by the memory that is free now."""
         pixels = self.frame_size**2
-        frame = MAPS_PER_FRAME * int(self._vae_config["block_out_channels"][0]) * pixels * self.dtype.itemsize
-        most = _PIXELS.get(self.device.type, _PIXELS_ELSEWHERE) // pixels
-        return max(1, min(most, int(_SHARE * free_bytes(self.device)) // frame))
+        frame = (
+            AUTOENCODER_MAPS * int(self._vae_config["block_out_channels"][0]) * pixels * self.dtype.itemsize
+        )
+        most = pixels_at_once(self.device.type) // pixels
+        return max(1, min(most, int(MEMORY_SHARE * free_bytes(self.device)) // frame))
 
     @property
     def text_width(self) -> int:

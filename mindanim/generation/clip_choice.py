@@ -1,4 +1,4 @@
-"""Which clips of the test set are made."""
+"""Which clips of the test set to generate."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from mindanim.vocabulary.words import unknown
 def chosen_rows(clip_ids: Sequence[str], wanted: str, limit: int | None) -> list[int]:
     """Rows of the chosen clips, in the order of `clip_ids`, each once.
 
-    clip_ids: all clips there are. wanted: comma-separated clip numbers (from 1), ranges of numbers and clip
-    ids; empty means all. limit: keep at most this many of them.
+    Args:
+        clip_ids: All clips.
+        wanted: Comma-separated clip numbers (from 1), ranges of numbers, and clip ids; empty means all.
+        limit: Keep at most this many.
 
-    Raises InputError naming every part of `wanted` that is no clip.
+    Raises:
+        InputError: Names every part of `wanted` that is not a clip.
     """
     rows: set[int] = set()
     problems = []

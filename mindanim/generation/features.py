@@ -1,4 +1,4 @@
-"""What the generator is told about each clip: decoded, true, or nothing, feature by feature."""
+"""The features that clips are generated from: each one decoded, true, or left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FloatArray = NDArray[np.floating[Any]]
 
 
 class Decoder(Protocol):
-    """A decoder as this room sees it; what `predict` takes and returns depends on the feature."""
+    """A decoder; what `predict` takes and returns depends on the feature."""
 
     def predict(self, responses: Tensor, /, *rest: Tensor) -> Any: ...
 
@@ -27,8 +27,10 @@ class Decoder(Protocol):
 class Features:
     """The generator's input for some clips, float32 on the CPU.
 
-    clip: (clip, feature) in CLIP space. tokens: (clip, token, feature), the text condition.
-    latents: (clip, frame, channel, height, width), scaled.
+    Attributes:
+        clip: (clip, feature), in CLIP space.
+        tokens: (clip, token, feature), the text condition.
+        latents: (clip, frame, channel, height, width), scaled.
     """
 
     clip: Tensor
@@ -38,13 +40,17 @@ class Features:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known without the subject's responses. Arrays may be memory-mapped; only the rows asked for are
-    read.
+    """What is known without the subject's responses.
 
-    clip: (clip, feature), tokens: (clip, token, feature), latents: (clip, frame, channel, height, width): the
-    true features of all clips. empty: (token, feature), the empty prompt.
-    means: for each feature left out that has one, its training mean: of the CLIP vectors (feature,) for
-    semantic, of the first frames' latents (channel, height, width) for structure.
+    Arrays may be memory-mapped; only the rows asked for are read.
+
+    Attributes:
+        clip: (clip, feature), true CLIP vectors of all clips.
+        tokens: (clip, token, feature), true text conditions.
+        latents: (clip, frame, channel, height, width), true latents.
+        empty: (token, feature), the empty prompt.
+        means: Training means of features left out: of the CLIP vectors (feature,) for semantic, of the first
+            frames' latents (channel, height, width) for structure.
     """
 
     clip: FloatArray
@@ -64,11 +70,15 @@ def features(
     """Assemble the features of the clips in `rows` of `known`.
 
     A feature left out is replaced by what is known without the brain: the empty prompt and the mean CLIP
-    vector, the mean first frame, a first frame that stays as it is. A true motion is the true change from the
-    first frame, added to whichever first frame there is. Tokens and latents are rounded to float16, in which
-    they are stored.
+    vector, the mean first frame, a still first frame. True motion is the true change from the first frame,
+    added to the first frame in use. Tokens and latents are rounded to float16, as they are stored.
 
-    decoders: one per decoded feature. responses: (clip, lag, voxel) of the same clips, in their order.
+    Args:
+        config: Which features are decoded, true, or left out.
+        decoders: One per decoded feature.
+        responses: (clip, lag, voxel), of the clips in `rows`, in their order.
+        known: What is known without responses.
+        rows: Rows of the clips in the arrays of `known`.
     """
     count, frames = len(rows), known.latents.shape[1]
     if config.is_decoded("semantic"):
@@ -96,13 +106,15 @@ def features(
 
 
 def noise_responses(responses: FloatArray, clip_ids: Sequence[str], seed: int) -> NDArray[np.float32]:
-    """Gaussian responses with the mean and the covariance of real ones, and nothing about the clips: (clip,
-    lag, voxel).
+    """Gaussian noise with the mean and covariance of real responses: (clip, lag, voxel).
 
-    Each is the mean response plus a random mixture of all departures from it, weighted by independent unit
-    normal numbers of the clip's own generator: its covariance over draws is the sample covariance.
+    Each is the mean response plus a sum of all deviations from it, weighted by independent standard normal
+    numbers from the clip's own generator, so its covariance over draws is the sample covariance.
 
-    responses: (clip, lag, voxel), two or more.
+    Args:
+        responses: (clip, lag, voxel), of two or more clips.
+        clip_ids: Names of the clips to draw for.
+        seed: Seed of the noise.
     """
     count = len(responses)
     mean = responses.mean(axis=0, dtype=np.float64)
@@ -116,13 +128,14 @@ def noise_responses(responses: FloatArray, clip_ids: Sequence[str], seed: int) -
 
 
 def half_of_repeats(repeats: FloatArray, half: str) -> NDArray[np.float32] | None:
-    """Mean over every second repeat of each clip, from the first ("odd") or the second ("even"); (clip, lag,
-    voxel). None when a clip has none of these.
+    """Mean over every second repeat of each clip: (clip, lag, voxel); None if a clip has none of these.
 
-    repeats: (repeat, clip, lag, voxel), NaN where one is missing.
+    Args:
+        repeats: (repeat, clip, lag, voxel), NaN where one is missing.
+        half: "odd" starts from the first repeat, "even" from the second.
     """
     there = ~np.isnan(repeats[:, :, 0, 0])
-    place = np.cumsum(there, axis=0)  # the how-manieth repeat of its clip, from 1
+    place = np.cumsum(there, axis=0)  # number of the repeat within its clip, from 1
     chosen = there & (place % 2 == (1 if half == "odd" else 0))
     if not chosen.any(axis=0).all():
         return None

@@ -1,7 +1,7 @@
-"""The files of each clip while a generation is under way, and what they are collected into at the end.
+"""The files of each clip during generation, and the arrays they are collected into at the end.
 
-A clip has files of its own until all are there, so that processes that know nothing of each other, on one
-machine or on many with a shared disk, never write to the same file.
+Each clip has its own files until all are there, so that independent processes, on one machine or on several
+with a shared disk, never write to the same file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mindanim.artifacts.files import atomic_path
 from mindanim.generation.clip_files import write_clip
 from mindanim.generation.features import Features
 
-# Features of a clip -> the array they are collected in, its type, and what is said of it.
+# Feature -> the array it is collected in, its type and description.
 _ARRAYS: dict[str, tuple[str, str, dict[str, str]]] = {
     "latents": (
         "decoded_latents.npy",
@@ -45,15 +45,15 @@ class ClipStore:
     draft: Draft
 
     def has(self, clip_id: str) -> bool:
-        """Whether a clip is whole, whoever made it: its frames are what is written last."""
+        """Whether a clip is complete, whichever process made it: its frames are written last."""
         return (self.draft.path / f"clips/{clip_id}.npy").exists() and self.has_features(clip_id)
 
     def has_features(self, clip_id: str) -> bool:
-        """Whether it is known what the clip is to be made from."""
+        """Whether the features of the clip are there."""
         return self._features(clip_id).exists()
 
     def put_features(self, clip_id: str, given: Features, place: int) -> None:
-        """Write the features at ``place`` of ``given``, in the types in which they are kept."""
+        """Write the features at index `place` of `given`, in the types they are stored in."""
         self._write_features(
             clip_id,
             {
@@ -63,7 +63,7 @@ class ClipStore:
         )
 
     def features(self, clip_ids: Sequence[str]) -> Features:
-        """The features of some clips, as they were written."""
+        """The stored features of some clips."""
         stacked = {
             name: torch.from_numpy(np.stack([self._read(clip_id, name) for clip_id in clip_ids])).float()
             for name in _ARRAYS

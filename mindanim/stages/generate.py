@@ -33,8 +33,10 @@ _UNITS = {
 def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
     """Write the ``videos`` artifact of ``run.subject``.
 
-    Raises InputError when inputs are missing or do not belong together, MissingError without the diffusion
-    model's weights, UsageError when the features are to come from the videos that are to be made.
+    Raises:
+        InputError: Inputs are missing or do not belong together.
+        MissingError: The weights of the diffusion model are missing.
+        UsageError: `features` names the videos to be made.
     """
     workspace = Workspace.of(run)
     names = [feature for feature in get_args(Feature) if config.is_decoded(feature)]
@@ -42,8 +44,8 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
     place = workspace.place(run, "videos")
     if config.features == place.name:
         raise UsageError(
-            f"features = {config.features} names the very videos that are to be made.",
-            hint="Give the new ones a name of their own: --label NAME.",
+            f"features = {config.features} names the videos that this run makes.",
+            hint="Give the new ones another name: --label NAME",
         )
     earlier = None
     if config.features:
@@ -79,16 +81,16 @@ class _Work:
     dtype: torch.dtype
 
     def expected_bytes(self) -> int:
-        """Frames, their films and the decoded features, about."""
+        """Approximate size of the frames, films and decoded features."""
         frames, channels, height, width = self.given.shape
         backbone = self.given.backbone
         pixels = (height * width) * (backbone.frame_size // backbone.latent_shape[-1]) ** 2
         decoded = 2 * (frames * channels * height * width + self.given.empty.size)
-        # The features lie there twice at the end: one file per clip, and collected.
+        # At the end the features are there twice: in one file per clip, and collected.
         return len(self.given.chosen) * (frames * 4 * pixels + 2 * decoded)
 
     def build(self, draft: Draft) -> None:
-        """Generate the clips that are not there yet; then arrays, table, sheet and facts."""
+        """Generate the missing clips, then write arrays, table, contact sheet and facts."""
         self._adopt(draft)
         self._generate(draft, self.given.chosen)
         runtime.wait_for_all()
@@ -96,7 +98,7 @@ class _Work:
             self._finish(draft)
 
     def contribute(self, draft: Draft) -> bool:
-        """Generate one share of the clips; whether those of all shares are there now."""
+        """Generate one share of the clips; return whether those of all shares are there."""
         from mindanim.generation.store import ClipStore
 
         chosen = self.given.chosen
@@ -118,7 +120,7 @@ class _Work:
         runtime.wait_for_all()
 
     def _generate(self, draft: Draft, wanted: pd.DataFrame) -> None:
-        """Make the clips of ``wanted`` that are not there: the features of all, then frames by the batch.
+        """Generate the missing clips of `wanted`: first the features of all, then frames batch by batch.
 
         Decoders and diffusion model are thus never in memory together.
         """
@@ -167,9 +169,7 @@ class _Work:
                 follow.advance(len(names))
 
     def _batch(self, draft: Draft, generator: Generator) -> int:
-        """Clips at a time. A continued run takes the batches of the killed one: equal batches give equal
-        bytes.
-        """
+        """Clips at a time; a continued run uses the batches of the killed one, which give the same bytes."""
         note = draft.scratch(f"{_BATCH}{draft.part}")
         if draft.main and (self.run.batch is not None or not note.exists()):
             write_text(note, str(generator.batch(self.run.batch)))
@@ -209,7 +209,7 @@ class _Work:
         )
 
     def _draw_sheet(self, draft: Draft, made: pd.DataFrame) -> None:
-        """Truth and reconstruction of up to twelve clips, spread evenly over those that were made."""
+        """Draw ground truth and reconstruction of up to twelve clips, spread evenly over those made."""
         import numpy as np
 
         from mindanim.generation.clip_files import contact_sheet

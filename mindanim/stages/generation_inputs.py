@@ -1,4 +1,4 @@
-"""What `mindanim generate` reads: which clips there are, and what the generator is told about each."""
+"""The inputs of `mindanim generate`: its clips, and the features of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mindanim.generation.features import Features, Known
 
 TOGETHER = 32
-"""Clips whose features are decoded at a time; the same on every machine, so that their bits are."""
+"""Clips to decode at a time; the same on every machine, so that the features are the same to the bit."""
 _DECODING = ("without", "oracle", "no_brain", "repeats")
 
 
@@ -29,8 +29,12 @@ _DECODING = ("without", "oracle", "no_brain", "repeats")
 class GenerationInputs:
     """The artifacts behind one subject's videos.
 
-    artifacts: fmri, stimuli and the decoders in `decoded`. earlier: videos whose decoded features are taken
-    again, or None.
+    Attributes:
+        config: The options of the stage.
+        artifacts: fmri, stimuli and the decoders in `decoded`, by name.
+        decoded: The features that are decoded.
+        backbone: The diffusion model.
+        earlier: Videos whose decoded features are reused, if any.
     """
 
     config: GenerateConfig
@@ -45,9 +49,7 @@ class GenerationInputs:
 
     @cached_property
     def clips(self) -> pd.DataFrame:
-        """The test clips of the subject, with `row`, their row in the responses, and `stimulus`, that in the
-        features.
-        """
+        """The subject's test clips: `row` is their row in the responses, `stimulus` that in the features."""
         table = self.stimuli.table("clips.tsv")
         there = {name: row for row, name in enumerate(table["clip_id"])}
         mine = self.artifacts["fmri"].table("clips.tsv")
@@ -55,7 +57,7 @@ class GenerationInputs:
         if missing := [name for name in test["clip_id"] if name not in there]:
             raise InputError(
                 f"{len(missing)} test clips have responses but no encoded stimuli, {missing[0]} the first.",
-                why=f"{self.stimuli.path} was made from other films, or from a part of them.",
+                why=f"{self.stimuli.path} was made from other films, or from some of them only.",
                 hint="Run: mindanim encode-stimuli",
             )
         stimulus = [there[name] for name in test["clip_id"]]
@@ -65,7 +67,7 @@ class GenerationInputs:
 
     @cached_property
     def chosen(self) -> pd.DataFrame:
-        """The rows of `clips` that are to be made."""
+        """The rows of `clips` that are asked for."""
         from mindanim.generation.clip_choice import chosen_rows
 
         rows = chosen_rows(list(self.clips["clip_id"]), self.config.clips, self.config.limit)
@@ -98,7 +100,11 @@ class GenerationInputs:
         return self.stimuli.array("empty_tokens.npy")
 
     def check(self) -> None:
-        """Raise InputError for everything that does not belong together."""
+        """Check that the inputs belong together.
+
+        Raises:
+            InputError: Names everything that does not.
+        """
         from mindanim.generation.samplers import SAMPLERS
 
         problems: list[MindanimError] = []
@@ -115,9 +121,10 @@ class GenerationInputs:
         ):
             problems.append(
                 InputError(
-                    f"{stimuli.path} was encoded by another diffusion model than {backbone.weights.name}.",
-                    why="Latents and text conditions mean nothing to any other model than their own.",
-                    hint="Name the same model for both (--set diffusion=...), or encode the stimuli again.",
+                    f"{stimuli.path} was encoded with a different diffusion model, not "
+                    f"{backbone.weights.name}.",
+                    why="Latents and text conditions are only valid for the model that encoded them.",
+                    hint="Use the same model for both (--set diffusion=...), or encode the stimuli again.",
                 )
             )
         if self.earlier is not None:
@@ -129,7 +136,7 @@ class GenerationInputs:
         self.chosen  # noqa: B018 - refuses clips that do not exist
 
     def features(self, groups: Iterable[pd.DataFrame]) -> Iterator[tuple[list[str], Features]]:
-        """The features of groups of `clips`, with the clips' names; the decoders go after the last group."""
+        """Names and features of groups of `clips`; the decoders are released after the last group."""
         import torch
 
         from mindanim import decoders
@@ -161,7 +168,7 @@ class GenerationInputs:
         if responses is None:
             raise InputError(
                 f"Some test clips in {fmri.path} have no {self.config.repeats} repeat.",
-                why="Half of the repeats needs at least two of each clip.",
+                why="Odd and even repeats need at least two repeats of each clip.",
             )
         if self.config.no_brain:
             return noise_responses(responses, list(self.clips["clip_id"]), self.config.seed)
@@ -187,18 +194,18 @@ class GenerationInputs:
 
     def _stranger(self, decoder: Feature, used: str) -> InputError:
         return InputError(
-            f"The {decoder} decoder in {self.artifacts[decoder].path} was trained on another {used} than "
-            f"that in {self.artifacts[used].path}.",
-            why="It reads, or gives, other numbers than these.",
-            hint=f"Choose inputs that belong together with --use {used}=LABEL, or train it again: "
+            f"The {decoder} decoder in {self.artifacts[decoder].path} was trained on a different {used}, not "
+            f"on {self.artifacts[used].path}.",
+            why="Its inputs or outputs do not match these.",
+            hint=f"Choose matching inputs with --use {used}=LABEL, or train it again: "
             f"mindanim train-{decoder}",
         )
 
     def _unlike(self, videos: Artifact) -> list[MindanimError]:
-        """Why the features of earlier videos are not those that would be decoded now."""
+        """Why the features of earlier videos differ from those that would be decoded now."""
         recorded = videos.manifest["inputs"]
         reasons = [
-            f"they were decoded from another {name}"
+            f"they were decoded from a different {name}"
             for name, artifact in self.artifacts.items()
             if recorded.get(name, {}).get("identity") != artifact.identity
         ]
@@ -216,16 +223,16 @@ class GenerationInputs:
             return []
         return [
             InputError(
-                f"The decoded features of {videos.path} are not those of this run.",
+                f"The decoded features of {videos.path} do not match this run.",
                 why=f"{'; '.join(reasons)[:1].upper()}{'; '.join(reasons)[1:]}.",
-                hint="Give the same inputs and the same options, or leave `features` away: they are then "
-                "decoded again, which takes seconds.",
+                hint="Use the same inputs and options, or leave `features` out to decode again, which takes "
+                "seconds.",
             )
         ]
 
 
 def _taken_again(videos: Artifact, names: Sequence[str]) -> Features:
-    """The features that some clips of finished videos were sampled from."""
+    """The features that clips of finished videos were sampled from."""
     import numpy as np
     import torch
 

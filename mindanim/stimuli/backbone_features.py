@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from mindanim.backbones import ClipBackbone, DiffusionBackbone
 from mindanim.stimuli.augment import crop_views
 from mindanim.stimuli.frames import middle
+from mindanim.vocabulary.limits import pixels_at_once
 
-# Pixels per network call: some GB of activations in the autoencoder on a GPU, the caches' size on a CPU.
-_PIXELS = {"cpu": 1 << 17}
-_PIXELS_ELSEWHERE = 1 << 22
 _TEXTS = 256
 
 
@@ -74,5 +72,5 @@ def _embed_images(clip: ClipBackbone, images: torch.Tensor) -> torch.Tensor:
 
 def _split(images: torch.Tensor, device: torch.device) -> Iterator[torch.Tensor]:
     pixels = images.shape[-1] * images.shape[-2]
-    limit = max(1, _PIXELS.get(device.type, _PIXELS_ELSEWHERE) // pixels)
+    limit = max(1, pixels_at_once(device.type) // pixels)
     return (images[start : start + limit] for start in range(0, len(images), limit))

@@ -26,3 +26,11 @@ SAME_LOOK = 0.12
 """Two clips look alike when at most this share of the bits of their perceptual hashes differs."""
 SAME_EMBEDDING = 0.98
 """Two clips show the same when their CLIP vectors have at least this cosine."""
+
+MEMORY_SHARE = 0.6
+"""Fraction of the free memory to fill; the rest is for convolution workspaces, the allocator and others."""
+
+
+def pixels_at_once(device_type: str) -> int:
+    """Pixels per call of an image network; more are no faster, given a CPU's caches or a GPU's cores."""
+    return 1 << 17 if device_type == "cpu" else 1 << 22

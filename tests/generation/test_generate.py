@@ -179,7 +179,7 @@ def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
         run_stage(work, "moving", features="videos-nothing")
     assert "videos-still" in missing.value.why and "--use" not in missing.value.hint
     assert missing.value.hint.endswith("or choose one with --set features=NAME.")
-    with pytest.raises(UsageError, match="the very videos"):
+    with pytest.raises(UsageError, match="names the videos that this run makes"):
         run_stage(work, "still", features="videos-still", run={"force": True})
     with pytest.raises(ValidationError):
         config(work / "model", features="../elsewhere")
@@ -264,7 +264,7 @@ def test_a_decoder_of_other_responses_is_refused(work: Path) -> None:
 
 def test_another_diffusion_model_than_the_encoders_is_refused(work: Path, tmp_path: Path) -> None:
     other = tiny_diffusion_folder(tmp_path / "other", frame_size=SIDE, text_width=16, seed=5)
-    with pytest.raises(InputError, match="encoded by another diffusion model"):
+    with pytest.raises(InputError, match="encoded with a different diffusion model"):
         run_stage(work, "other", diffusion=str(other))
 
 

@@ -58,7 +58,7 @@ def test_a_network_evaluation_holds_what_the_model_says(width: int, side: int, c
         latents, text = torch.randn(both, FRAMES, 4, side, side), torch.randn(both, 20, 64)
         with Alive(unet) as alive:
             network(latents, torch.tensor(500), text)
-    predicted = memory.MAPS_PER_FRAME * both * FRAMES * width * side**2 * 4
+    predicted = memory.NETWORK_MAPS * both * FRAMES * width * side**2 * 4
     assert 1 <= predicted / alive.peak <= 1.25
 
 
@@ -77,7 +77,7 @@ def test_the_autoencoder_holds_what_the_model_says(width: int, side: int, frames
             vae.decode(latents)
         with Alive(vae) as encoding:
             vae.encode(pixels)
-    predicted = diffusion.MAPS_PER_FRAME * frames * width * (8 * side) ** 2 * 4
+    predicted = diffusion.AUTOENCODER_MAPS * frames * width * (8 * side) ** 2 * 4
     assert 1 <= predicted / decoding.peak <= 1.25
     assert encoding.peak <= decoding.peak
 
