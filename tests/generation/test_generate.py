@@ -175,10 +175,10 @@ def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
     words = r"(?s)without was \['motion'\], and is \[\] now.*lack 5 of the clips, test1-0003"
     with pytest.raises(InputError, match=words):
         run_stage(work, "moving", features="videos-still")
-    with pytest.raises(InputError, match="There is no videos") as missing:
+    with pytest.raises(InputError, match="No videos in") as missing:
         run_stage(work, "moving", features="videos-nothing")
-    assert "videos-still" in missing.value.why and "--use" not in missing.value.hint
-    assert missing.value.hint.endswith("or choose one with --set features=NAME.")
+    assert "Others: videos-still (choose one with --set features=NAME)." in missing.value.why
+    assert "--use" not in f"{missing.value.why} {missing.value.hint}"
     with pytest.raises(UsageError, match="names the videos that this run makes"):
         run_stage(work, "still", features="videos-still", run={"force": True})
     with pytest.raises(ValidationError):
