@@ -116,6 +116,16 @@ def test_a_state_serves_blocks_and_wholes() -> None:
         stepper.load_state_dict(kept)
 
 
+def test_weight_decay_shrinks_weights_by_its_share_of_the_learning_rate() -> None:
+    network = Network(once)
+    before = network.first.weight.detach().clone()
+    stepper = Stepper([*network.parameters()], TrainConfig(weight_decay=0.5), CPU, torch.float32)
+    with stepper.forward():
+        loss = 0 * network(torch.ones(3, 12)).sum()
+    stepper.step(loss, rate=0.1, penalty=0.0)
+    torch.testing.assert_close(network.first.weight.detach(), before * (1 - 0.1 * 0.5))
+
+
 @pytest.mark.parametrize("dtypes", [(torch.float32, torch.float16), (torch.float16, torch.bfloat16)])
 def test_a_training_goes_on_in_another_precision(dtypes: tuple[torch.dtype, torch.dtype]) -> None:
     """A cluster may give the second half of a training to a GPU without bfloat16."""
