@@ -25,11 +25,14 @@ _INK, _PAPER = (32, 32, 36), (255, 255, 255)
 def write_clip(
     write: Callable[[str], AbstractContextManager[Path]], clip_id: str, frames: Frames, fps: Fraction
 ) -> None:
-    """Write `view/<clip_id>.mp4`, then `clips/<clip_id>.npy`: the second exists only when both are whole.
+    """Write `view/<clip_id>.mp4`, then `clips/<clip_id>.npy`, which exists only if both are complete.
 
-    write: gives a temporary path for an output's name and puts the file in place, as `artifacts.Draft.write`
-    does.
-    frames: (frame, height, width, rgb) uint8. fps: frames per second of the film the clip was cut from.
+    Args:
+        write: Gives a temporary path for an output's name and moves the file into place, as
+            `artifacts.Draft.write` does.
+        clip_id: Name of the clip.
+        frames: (frame, height, width, rgb) uint8.
+        fps: Frames per second.
     """
     with write(f"view/{clip_id}.mp4") as path:
         write_film(path, frames, fps)
@@ -38,10 +41,14 @@ def write_clip(
 
 
 def write_film(path: Path, frames: Frames, fps: Fraction) -> None:
-    """An H.264 film that any player shows, at the true frame rate; small frames are enlarged without
-    smoothing.
+    """Write an H.264 film for any player, at the true frame rate; small frames are enlarged unsmoothed.
 
-    The same frames give the same bytes. frames: (frame, height, width, rgb) uint8.
+    The same frames give the same bytes.
+
+    Args:
+        path: The file.
+        frames: (frame, height, width, rgb) uint8.
+        fps: Frames per second.
     """
     import av
 
@@ -58,10 +65,7 @@ def write_film(path: Path, frames: Frames, fps: Fraction) -> None:
 
 
 def enlarged(frames: Frames) -> Frames:
-    """Frames repeated pixel by pixel until both sides have at least 256 px; sides are cut to even numbers.
-
-    frames: (frame, height, width, rgb).
-    """
+    """Frames (frame, height, width, rgb) enlarged by pixel repetition to at least 256 px, with even sides."""
     factor = -(-SMALLEST_VIEW // min(frames.shape[1:3]))
     large = frames.repeat(factor, axis=1).repeat(factor, axis=2)
     return np.ascontiguousarray(large[:, : large.shape[1] // 2 * 2, : large.shape[2] // 2 * 2])
@@ -70,10 +74,13 @@ def enlarged(frames: Frames) -> Frames:
 def contact_sheet(
     path: Path, truth: Sequence[Frames], reconstruction: Sequence[Frames], labels: Sequence[str]
 ) -> None:
-    """A PNG with one line per clip: all frames of the truth, and to their right those of the reconstruction.
+    """Write a PNG with one row per clip: frames of the ground truth left, of the reconstruction right.
 
-    truth, reconstruction: one (frame, height, width, rgb) array per clip, of equal shapes. labels: one per
-    clip.
+    Args:
+        path: The file.
+        truth: One (frame, height, width, rgb) array per clip.
+        reconstruction: The same, in the same shapes.
+        labels: One per clip.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -94,9 +101,7 @@ def contact_sheet(
 
 
 def _shown(frames: Frames) -> Frames:
-    """Frames brought to about 96 px, by repeating or skipping pixels: a sheet shows at a glance, it is not
-    for scoring.
-    """
+    """Frames resized to about 96 px by repeating or skipping pixels; for viewing, not for scoring."""
     height = frames.shape[1]
     rows = (np.arange(96) * height) // 96
     columns = (np.arange(round(96 * frames.shape[2] / height)) * height) // 96

@@ -1,12 +1,11 @@
-"""Inflation of an image diffusion network to clips, without a new weight and without a copy of its code.
+"""Inflation of an image diffusion network to clips, without new weights or a copy of its code.
 
 The frames of a clip are folded into the batch; convolutions, feed-forward layers and cross-attention act on
 each frame as they do on an image. Only self-attention changes: queries of frame t meet the keys and values of
 frame 0 and of frame t-1 (sparse-causal attention; Wu et al. 2023, Tune-A-Video, arXiv 2212.11565).
 
-The temporal attention layer of the published video network is left out on purpose: it is never trained for
-this method, its output weight is zero, and its bias is a random draw, so that it adds nothing but a random
-constant per channel.
+The temporal attention of the published video network is left out: it is never trained for this method, its
+output weight is zero and its bias random, so it only adds a random constant per channel.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class SparseCausalAttention:
 
 
 class _PooledGroupNorm(nn.GroupNorm):
-    """Group normalisation whose statistics are pooled over the frames of a clip, as 5-D tensors have it."""
+    """Group normalisation with statistics pooled over the frames of a clip, as for 5-D tensors."""
 
     def __init__(self, norm: nn.GroupNorm, frames: int) -> None:
         super().__init__(norm.num_groups, norm.num_channels, norm.eps, affine=False)
@@ -86,9 +85,13 @@ class SparseCausalUNet(nn.Module):
     def forward(self, latents: Tensor, timestep: Tensor | int, text: Tensor) -> Tensor:
         """One evaluation of the network.
 
-        latents: (clip, frame, channel, height, width), noised to `timestep`.
-        text: (clip, token, feature), the condition of each clip, the same for all its frames.
-        Returns the network's prediction, in the shape and type of `latents`.
+        Args:
+            latents: (clip, frame, channel, height, width), with the noise of `timestep`.
+            timestep: Timestep of the noise schedule.
+            text: (clip, token, feature), one condition for all frames of a clip.
+
+        Returns:
+            The network's prediction, in the shape and type of `latents`.
         """
         dtype = self.unet.dtype
         folded = latents.flatten(0, 1).to(dtype)
@@ -100,16 +103,17 @@ class SparseCausalUNet(nn.Module):
 def sparse_causal(unet: Any, frames: int, group_norm: GroupNormMode = "frame") -> SparseCausalUNet:
     """Inflate an image UNet to clips of `frames` frames.
 
-    unet: a diffusers UNet2DConditionModel; it is changed in place and must not be used by anyone else.
-    group_norm: "frame" normalises each frame by itself, as the image model was trained: one frame gives the
-    image model's own output, and nothing leaks across a cut or back in time. "pooled" takes the statistics of
-    the ResNet blocks and of the last normalisation over all frames of a clip, as the published video network
-    does.
+    Args:
+        unet: A diffusers UNet2DConditionModel; it is changed in place, so do not use it elsewhere.
+        frames: Frames per clip.
+        group_norm: "frame" normalises each frame separately, as the image model was trained: one frame gives
+            the image model's output, and nothing leaks across a cut or back in time. "pooled" takes the
+            statistics of the ResNet blocks and of the last normalisation over all frames of a clip, as the
+            published video network does.
 
-    Raises
-    ------
-    InputError: the network's self-attention is not of the Stable Diffusion 1.x/2.x kind, or it expects more
-    input channels than a latent has (in-painting and depth models).
+    Raises:
+        InputError: The self-attention is not that of Stable Diffusion 1.x/2.x, or the network expects more
+            input channels than a latent has (in-painting and depth models).
     """
     config = unet.config
     named = f"The diffusion model's UNet ({config.get('_name_or_path') or 'given'})"
@@ -130,7 +134,7 @@ def sparse_causal(unet: Any, frames: int, group_norm: GroupNormMode = "frame") -
 
 
 def _pool_group_norms(unet: Any, frames: int) -> None:
-    """Pool the norms that the published network applies to 5-D tensors; transformers' own stay per frame."""
+    """Pool the norms that the published network applies to 5-D tensors, not those of transformers."""
     from diffusers.models.resnet import ResnetBlock2D
 
     for block in [module for module in unet.modules() if isinstance(module, ResnetBlock2D)]:
