@@ -177,8 +177,9 @@ def test_features_of_other_options_or_clips_are_refused(work: Path) -> None:
         run_stage(work, "moving", features="videos-still")
     with pytest.raises(InputError, match="No videos in") as missing:
         run_stage(work, "moving", features="videos-nothing")
-    assert "Others: videos-still (choose one with --set features=NAME)." in missing.value.why
-    assert "--use" not in f"{missing.value.why} {missing.value.hint}"
+    why = missing.value.why
+    assert "videos-still" in why and why.endswith("(choose one with --set features=NAME).")
+    assert "--use" not in f"{why} {missing.value.hint}"
     with pytest.raises(UsageError, match="names the videos that this run makes"):
         run_stage(work, "still", features="videos-still", run={"force": True})
     with pytest.raises(ValidationError):
