@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -104,6 +105,15 @@ def test_a_regression_leaves_gaps_around_validation_and_folds() -> None:
     ):
         expected = solve(x[kept], y[kept], 0.1).predict(x[rows])
         np.testing.assert_allclose(found.predicted(rows).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("alpha", "codes"), [(1.0, ["penalty-at-the-edge"]), (10.0, []), (100.0, [])])
+def test_the_smallest_penalty_is_warned_of(alpha: float, codes: list[str]) -> None:
+    alphas = np.array([1.0, 10.0, 100.0])
+    choice = SimpleNamespace(alpha=alpha, alphas=alphas, errors=np.zeros(3))
+    decoder, one = SimpleNamespace(parameter_count=lambda: 1), SimpleNamespace(name="y", choice=choice)
+    found = fit_ridge.report_ridge(decoder, [one], {}, {})  # type: ignore[arg-type, list-item]
+    assert [code for code, _ in found.warnings] == codes
 
 
 def test_folds_keep_segments_whole() -> None:
