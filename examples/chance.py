@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mindanim.metrics.families.base import METRICS
+from mindanim.metrics.families.metric import METRICS
 from mindanim.metrics.families.nway_classification import class_hits, drawn_hits
 from mindanim.simulation import world
 

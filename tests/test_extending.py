@@ -15,8 +15,8 @@ from mindanim.config.generate import GenerateConfig
 from mindanim.decoders.base import Shapes
 from mindanim.decoders.build import decoder_class
 from mindanim.generation.samplers import SAMPLERS, Batch
-from mindanim.metrics.families.base import METRICS, FrameMetric, Setting
 from mindanim.metrics.families.catalogue import catalogue
+from mindanim.metrics.families.metric import METRICS, FrameMetric, Setting
 from mindanim.studies import open_study
 from tests import plugins
 from tests.documentation import ROOT

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from mindanim.metrics import frame_order
-from mindanim.metrics.families.base import Setting
 from mindanim.metrics.families.catalogue import catalogue
+from mindanim.metrics.families.metric import Setting
 from mindanim.metrics.families.nway_classification import class_hits
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY

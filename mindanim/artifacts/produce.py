@@ -1,4 +1,4 @@
-"""How a stage's result comes into being: planned, locked, built beside its place, renamed at the end."""
+"""How an artifact is made: planned, locked, built in a hidden folder, renamed at the end."""
 
 from __future__ import annotations
 
@@ -42,27 +42,33 @@ def produce(
     contribute: Callable[[Draft], bool] | None = None,
     covers: Callable[[Artifact], Coverage] | None = None,
 ) -> Artifact:
-    """The artifact that `config` and `inputs` make in the folder `path`, built when it is not there.
+    """The artifact that `config` and `inputs` make in the folder `path`, built if it is not there.
 
-    An artifact of the same identity is reused; one of another identity is refused with the differences, or
-    set aside with run.force. The work happens in a hidden folder beside `path`, named by the identity: a
-    run that is stopped at any instant is continued by the next one, and `path` holds either nothing or a
-    complete artifact.
+    An artifact of the same identity is reused; one of a different identity is refused with the differences,
+    or set aside with run.force. The work happens in a hidden folder next to `path`, named by the identity:
+    a run that is stopped at any instant is continued by the next one, and `path` contains a complete
+    artifact or nothing.
 
-    kind: also decides the stage that is named in messages. seed: recorded, and part of the identity.
-    build: writes everything into the `Draft`; called again on the same folder after a kill.
-    expected_bytes: what the result will about take on disk; too little room is an error before any work.
-    contribute: with run.shard, does this process's share of the work and tells whether all shares are there;
-    the process that finds them so calls `build` and finishes.
-    covers: where options outside the identity choose a part of the work: how far an artifact of this identity
-    has what is asked for. One that lacks something is extended: `build` finds it in `Draft.extends`, and the
-    result replaces it.
+    Args:
+        kind: Kind of artifact; decides which stage messages name.
+        path: Folder of the artifact.
+        config: Options of the stage.
+        inputs: What the stage reads, by name.
+        run: How and where to work.
+        seed: Recorded, and part of the identity.
+        build: Writes everything into the `Draft`; called again on the same folder after a kill.
+        expected_bytes: Approximate size of the result on disk; too little room is an error before any work.
+        contribute: With run.shard, does this process's share of the work and tells whether all shares are
+            done; the process that finds them done calls `build` and finishes.
+        covers: How much of what is asked for an artifact of this identity has, where options outside the
+            identity choose a part of the work. An incomplete one is extended: `build` finds it in
+            `Draft.extends`, and the result replaces it.
 
-    Raises
-    ------
-    InputError: stale or damaged input; something else in the way; another writer; too little room.
-    Planned: run.dry_run is set; it carries the plan.
-    ShareDone: run.shard is set, the share is done, and others are not yet.
+    Raises:
+        InputError: An input is stale or damaged, something is in the way, another process writes, or there is
+            too little room.
+        Planned: run.dry_run is set; carries the plan.
+        ShareDone: run.shard is set, this share is done, and others are not.
     """
     runtime.join_on(run.device)
     arguments = (kind, path, config, inputs, run, seed, covers)
@@ -108,9 +114,9 @@ def _contribute(plan: Plan, share: tuple[int, int], contribute: Callable[[Draft]
     """Do one share of the work; ShareDone unless it was the last one."""
     if runtime.world_size() > 1:
         raise UsageError(
-            "--shard is for processes that are started one by one.",
+            "--shard is for processes that are started separately.",
             why="The processes of one launch share the work by themselves.",
-            hint="Leave away either --shard or accelerate launch.",
+            hint="Leave out either --shard or accelerate launch.",
         )
     name = "{}of{}".format(*share)
     refuse_held(_lock(plan.path))

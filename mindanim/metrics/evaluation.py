@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from mindanim.config.evaluate import EvaluateConfig
-from mindanim.metrics.families.base import FrameMetric, Metric, Setting
 from mindanim.metrics.families.catalogue import catalogue
 from mindanim.metrics.families.feature import DecodedFeatures
+from mindanim.metrics.families.metric import FrameMetric, Metric, Setting
 from mindanim.metrics.floors import gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.inference.entries import summarise

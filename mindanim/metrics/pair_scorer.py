@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim import console
-from mindanim.metrics.families.base import (
+from mindanim.metrics.families.feature import DecodedFeatures
+from mindanim.metrics.families.metric import (
     NETWORKS,
     AnswerMetric,
     Column,
@@ -19,7 +20,6 @@ from mindanim.metrics.families.base import (
     FrameMetric,
     Metric,
 )
-from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.families.motion import single_threaded_opencv
 from mindanim.metrics.families.semantic import Answers
 from mindanim.metrics.inputs.networks import ask, ask_frozen

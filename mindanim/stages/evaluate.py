@@ -140,7 +140,7 @@ class _Work:
         }
 
     def _load(self, frames: int) -> dict[str, Any]:
-        from mindanim.metrics.families.base import Loading
+        from mindanim.metrics.families.metric import Loading
         from mindanim.metrics.inputs.networks import load_networks
 
         device = runtime.pick_device(self.run.device)
@@ -168,8 +168,8 @@ class _Work:
 
     def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Material) -> None:
         from mindanim.metrics.evaluation_text import methods
-        from mindanim.metrics.figures import draw_differences, draw_motion_test
         from mindanim.metrics.inputs.nearest_training import NEAREST
+        from mindanim.metrics.score_figures import draw_differences, draw_motion_test
         from mindanim.report.clip_choice import chosen_clips
         from mindanim.report.film_strips import encode_strip
         from mindanim.report.latex import table_latex

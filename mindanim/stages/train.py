@@ -93,7 +93,7 @@ def _write(draft: Draft, config: TrainConfig, split: Split, fitted: Fitted) -> N
     """The decoder, its history, its figure, and what to know about it."""
     from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
     from mindanim.decoders.methods_text import findings, methods
-    from mindanim.decoders.training.figures import draw_history, draw_penalties
+    from mindanim.decoders.training.curves import draw_history, draw_penalties
 
     if not draft.main:
         return

@@ -13,7 +13,7 @@ from torch import Tensor
 from mindanim.config.generate import _SAMPLERS, GenerateConfig
 from mindanim.errors import ConfigError
 from mindanim.generation.samplers import SAMPLERS, Batch, clip_noise
-from mindanim.generation.samplers.base import Denoiser, steps_run
+from mindanim.generation.samplers.sampler import Denoiser, steps_run
 from mindanim.generation.samplers.sdedit import Start, karras_schedule, start_of
 from mindanim.runtime import clip_generator
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.base import FrameMetric, Setting
 from mindanim.metrics.families.catalogue import catalogue
+from mindanim.metrics.families.metric import FrameMetric, Setting
 
 Frames = NDArray[np.uint8]
 

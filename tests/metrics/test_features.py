@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.families.base import METRICS
 from mindanim.metrics.families.feature import DecodedFeatures, Latents, mean_first_latent, retrieval_hits
+from mindanim.metrics.families.metric import METRICS
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mindanim.errors import ConfigError, InputError
-from mindanim.metrics.families.base import NETWORKS, Loading
 from mindanim.metrics.families.lpips import lpips_distance
+from mindanim.metrics.families.metric import NETWORKS, Loading
 from mindanim.stages.evaluate import evaluate
 from mindanim.vocabulary.arrays import to_tensor
 from tests.metrics.films import noise, panned, texture

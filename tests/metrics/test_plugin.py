@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mindanim.errors import ConfigError
-from mindanim.metrics.families.base import FrameMetric
 from mindanim.metrics.families.catalogue import chosen
+from mindanim.metrics.families.metric import FrameMetric
 from mindanim.stages.evaluate import evaluate
 from mindanim.vocabulary import registry
 from tests.stages.evaluation_inputs import make_inputs, make_videos, run_options, truth, unrelated

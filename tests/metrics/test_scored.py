@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.families.base import Setting
 from mindanim.metrics.families.catalogue import catalogue
 from mindanim.metrics.families.feature import DecodedFeatures
+from mindanim.metrics.families.metric import Setting
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.intervals import Resampling, make_blocks

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mindanim import backbones
-from mindanim.metrics.families.base import METRICS
+from mindanim.metrics.families.metric import METRICS
 from mindanim.metrics.families.semantic import consistency, recognised
 from mindanim.metrics.floors import Frozen
 from mindanim.metrics.inputs.networks import ask, ask_frozen

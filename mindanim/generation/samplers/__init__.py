@@ -1,7 +1,7 @@
 """From decoded latents to clean ones: one module per sampler, found by the sampler's name.
 
-A sampler is a function of one signature, `base.Sample`, registered together with what else depends on it: its
-cost, its methods sentence, its prompts. Other packages add theirs by the entry-point group
+A sampler is a function of one signature, `sampler.Sample`, registered together with what else depends on it:
+its cost, its methods sentence, its prompts. Other packages add theirs by the entry-point group
 ``mindanim.samplers``.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from mindanim.generation.samplers.base import SAMPLERS, Batch, Denoiser, Sampler, clip_noise
+from mindanim.generation.samplers.sampler import SAMPLERS, Batch, Denoiser, Sampler, clip_noise
 
 __all__ = ["SAMPLERS", "Batch", "Denoiser", "Sampler", "clip_noise"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mindanim.config.generate import GenerateConfig
-from mindanim.generation.samplers.base import (
+from mindanim.generation.samplers.sampler import (
     SAMPLERS,
     Batch,
     Denoiser,

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mindanim.config.generate import GenerateConfig
-from mindanim.generation.samplers.base import (
+from mindanim.generation.samplers.sampler import (
     SAMPLERS,
     Batch,
     Denoiser,

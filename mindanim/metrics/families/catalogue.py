@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from mindanim.config.evaluate import Group
 from mindanim.errors import ConfigError
-from mindanim.metrics.families.base import GROUPS, METRICS, Metric, Setting
+from mindanim.metrics.families.metric import GROUPS, METRICS, Metric, Setting
 from mindanim.vocabulary.words import unknown
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.base import ANIMATOR, SIGNED, UNIT, FeatureMetric, Setting, metric
+from mindanim.metrics.families.metric import ANIMATOR, SIGNED, UNIT, FeatureMetric, Setting, metric
 from mindanim.metrics.inputs.correlations import correlations
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import Float

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mindanim.errors import InputError, MissingError
-from mindanim.metrics.families.base import FrameMetric, Loading, metric, network
+from mindanim.metrics.families.metric import FrameMetric, Loading, metric, network
 from mindanim.vocabulary.arrays import Float, Frames, to_tensor
 
 SMALLEST = 31

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.families import ssim
-from mindanim.metrics.families.base import ANIMATOR, SIGNED, UNIT, Column, FrameMetric, Setting, metric
+from mindanim.metrics.families.metric import ANIMATOR, SIGNED, UNIT, Column, FrameMetric, Setting, metric
 from mindanim.vocabulary.arrays import Float, Frames
 
 Plane = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.base import (
+from mindanim.metrics.families.metric import (
     ANIMATOR,
     SIGNED,
     UNIT,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.families.base import Metric
+from mindanim.metrics.families.metric import Metric
 from mindanim.metrics.inference.intervals import Resampling, block_interval
 from mindanim.metrics.inference.significance import (
     SHIFTS,

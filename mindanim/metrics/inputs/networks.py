@@ -15,7 +15,7 @@ from mindanim.artifacts.files import sha256_of
 from mindanim.backbones import locate
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.errors import InputError, MindanimError, MissingError, raise_together
-from mindanim.metrics.families.base import NETWORKS, Loading, Metric
+from mindanim.metrics.families.metric import NETWORKS, Loading, Metric
 from mindanim.metrics.families.semantic import Answers
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import to_tensor
