@@ -107,12 +107,14 @@ from pathlib import Path
 import torch
 import mindanim.decoders.training.loop as training
 from tests.decoders.test_training import MOTION, motion
-folder, slow = Path(sys.argv[1]), float(sys.argv[2])
-original = training._Run.take
+folder, slow, last = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[4])
+original, taken = training._Run.take, []
 def take(self, step, epoch):
     original(self, step, epoch)
     print(step, flush=True)
-    time.sleep(slow)
+    taken.append(step)
+    if len(taken) == last:
+        time.sleep(slow)
 training._Run.take = take
 fitted = motion(folder, MOTION.model_copy(update={"stream_data": sys.argv[3]}))
 torch.save(fitted.decoder.state_dict(), folder / "result.pt")
@@ -130,8 +132,8 @@ def one_thread() -> Iterator[None]:
 STEPS = 3  # per epoch, of 100 clips in batches of 40
 
 
-# Asleep after its first step, and at the end of an epoch; and at whatever it is doing then,
-# such as writing a checkpoint, for one is written after every step. Clips that are read one batch ahead
+# Killed while it sleeps after its first step or at the end of an epoch, and in whatever it does after a
+# step, such as writing a checkpoint (one is written after every step). Clips that are read one batch ahead
 # train the same decoder, before and after.
 @pytest.mark.parametrize(
     ("steps", "sleep", "stream"),
@@ -141,13 +143,13 @@ STEPS = 3  # per epoch, of 100 clips in batches of 40
 def test_kill_minus_nine(steps: int, sleep: str, stream: str, tmp_path: Path, one_thread: None) -> None:
     for name in ("cut", "whole"):
         (tmp_path / name).mkdir()
-    doomed = start(_CHILD, str(tmp_path / "cut"), sleep, stream, cwd=ROOT)
+    doomed = start(_CHILD, str(tmp_path / "cut"), sleep, stream, str(steps), cwd=ROOT)
     for _ in range(steps):
         doomed.stdout.readline()
     doomed.kill()
     doomed.communicate()
     assert doomed.returncode == -signal.SIGKILL
-    again = start(_CHILD, str(tmp_path / "cut"), "0", stream, cwd=ROOT)
+    again = start(_CHILD, str(tmp_path / "cut"), "0", stream, "0", cwd=ROOT)
     whole = motion(tmp_path / "whole").decoder.state_dict()
     said, problems = again.communicate()
     assert again.returncode == 0, problems
