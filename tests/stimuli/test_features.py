@@ -21,7 +21,7 @@ def frames() -> np.ndarray:
 @pytest.fixture(params=[1, 7, 10**6])
 def _limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images, and texts, per network call."""
-    monkeypatch.setattr(features, "_PIXELS", {"cpu": 32 * 32 * request.param})
+    monkeypatch.setattr(features, "pixels_at_once", lambda device: 32 * 32 * request.param)
     monkeypatch.setattr(features, "_TEXTS", request.param)
 
 
