@@ -9,6 +9,7 @@ import torch
 from mindanim.backbones import load_clip, load_diffusion
 from mindanim.stimuli import backbone_features as features
 from mindanim.stimuli.augment import crop_views
+from mindanim.vocabulary.arrays import to_tensor
 
 IDS = ["a", "b", "c"]
 
@@ -28,7 +29,7 @@ def _limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("_limit")
 def test_latents(models: dict[str, str], frames: np.ndarray) -> None:
     diffusion = load_diffusion(models["diffusion"])
-    latents = features.frame_latents(diffusion, features.to_tensor(frames))
+    latents = features.frame_latents(diffusion, to_tensor(frames))
     flat = torch.from_numpy(frames.reshape(12, 32, 32, 3)).permute(0, 3, 1, 2) / 255
     expected = diffusion.encode_frames(flat).reshape(3, 4, 4, 4, 4)
     assert latents.dtype == np.float16
@@ -37,7 +38,7 @@ def test_latents(models: dict[str, str], frames: np.ndarray) -> None:
 
 @pytest.mark.usefixtures("_limit")
 def test_image_views(models: dict[str, str], frames: np.ndarray) -> None:
-    clip, pixels = load_clip(models["clip"]), features.to_tensor(frames)
+    clip, pixels = load_clip(models["clip"]), to_tensor(frames)
     views = features.image_views(clip, pixels, IDS, 3, 0.75, seed=5)
     assert views.shape == (3, 3, 16) and views.dtype == np.float32
     np.testing.assert_allclose(views[:, 0], clip.embed_images(pixels[:, 1]), atol=1e-5)
