@@ -12,12 +12,12 @@ import pandas as pd
 
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.families.catalogue import catalogue
-from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.families.metric import FrameMetric, Metric, Setting
 from mindanim.metrics.floors import gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks, numbered
+from mindanim.metrics.inputs.decoded_features import DecodedFeatures
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.test_set import TestSet
 from mindanim.metrics.pair_scorer import PairScorer

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim import console
-from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.families.metric import (
     NETWORKS,
     AnswerMetric,
@@ -22,6 +21,7 @@ from mindanim.metrics.families.metric import (
 )
 from mindanim.metrics.families.motion import single_threaded_opencv
 from mindanim.metrics.families.semantic import Answers
+from mindanim.metrics.inputs.decoded_features import DecodedFeatures
 from mindanim.metrics.inputs.networks import ask, ask_frozen
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import Float

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim import console
-from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.families.semantic import Answers, recognised
 from mindanim.metrics.floors import Frozen, Shuffles
+from mindanim.metrics.inputs.decoded_features import DecodedFeatures
 from mindanim.metrics.pair_scorer import PairScorer, Scores
 from mindanim.vocabulary.arrays import Float, Frames
 from mindanim.vocabulary.clips import Clips

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mindanim.metrics.families.feature import DecodedFeatures
+    from mindanim.metrics.inputs.decoded_features import DecodedFeatures
     from mindanim.metrics.inputs.test_set import TestSet
     from mindanim.metrics.with_floors import Contender
     from mindanim.vocabulary.clips import Clips

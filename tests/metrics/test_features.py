@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindanim.metrics.families.feature import DecodedFeatures, Latents, mean_first_latent, retrieval_hits
 from mindanim.metrics.families.metric import METRICS
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
+from mindanim.metrics.inputs.decoded_features import (
+    DecodedFeatures,
+    Latents,
+    mean_first_latent,
+    retrieval_hits,
+)
 
 CLIPS = 60
 

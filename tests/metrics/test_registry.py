@@ -11,8 +11,8 @@ import pytest
 
 from mindanim.errors import ConfigError
 from mindanim.metrics.families.catalogue import catalogue, chosen
-from mindanim.metrics.families.feature import DecodedFeatures, Latents
 from mindanim.metrics.families.metric import GROUPS, METRICS, NETWORKS, Metric, Setting, slug
+from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents
 from mindanim.metrics.inputs.retrieval_pool import Pool
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mindanim.metrics.families.catalogue import catalogue
-from mindanim.metrics.families.feature import DecodedFeatures
 from mindanim.metrics.families.metric import Setting
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.intervals import Resampling, make_blocks
+from mindanim.metrics.inputs.decoded_features import DecodedFeatures
 from mindanim.metrics.pair_scorer import PairScorer
 from mindanim.metrics.with_floors import Contender, Scored, Shuffled, score_with_floors
 from tests.metrics.films import panned, scores_of, texture

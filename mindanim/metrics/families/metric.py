@@ -25,7 +25,7 @@ from mindanim.vocabulary.registry import Registry
 if TYPE_CHECKING:
     import torch
 
-    from mindanim.metrics.families.feature import DecodedFeatures
+    from mindanim.metrics.inputs.decoded_features import DecodedFeatures
     from mindanim.metrics.inputs.retrieval_pool import Pool
 
 GROUPS: tuple[Group, ...] = get_args(Group)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from mindanim import console
 from mindanim.artifacts import Artifact
 from mindanim.backbones.protocols import DiffusionBackbone
-from mindanim.metrics.families.feature import mean_first_latent
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
+from mindanim.metrics.inputs.decoded_features import mean_first_latent
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.test_set import ArrayClips, TestSet
 from mindanim.metrics.inputs.vectors import Vectors

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.families.feature import DecodedFeatures, Latents, mean_first_latent
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations
+from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents, mean_first_latent
 from mindanim.metrics.inputs.folders import Folders
 from mindanim.metrics.inputs.retrieval_pool import read_pool
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
