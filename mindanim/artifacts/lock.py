@@ -83,7 +83,7 @@ def _beat(path: Path, finished: threading.Event) -> None:
 def _holder(path: Path) -> dict[str, Any]:
     """What the lock file says about its holder: pid, host, since; `marker` where `filelock` wrote it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")  # a crash may leave any bytes
     except FileNotFoundError:
         return {}
     if not text or text.startswith("{"):

@@ -82,6 +82,13 @@ def test_the_lock_of_a_killed_holder_is_free_at_once(tmp_path: Path) -> None:
             assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
+def test_a_lock_file_of_any_bytes_is_not_in_the_way(tmp_path: Path) -> None:
+    """Left by a crash of the machine."""
+    (tmp_path / "x.lock").write_bytes(b"\0\xff{")
+    with locked(tmp_path / "x.lock"):
+        pass
+
+
 def test_a_lock_that_nobody_holds_is_not_refused(tmp_path: Path) -> None:
     refuse_held(tmp_path / "x.lock")
     write(tmp_path / "x.lock")
