@@ -12,9 +12,10 @@ from mindanim.config.variants import PLUGIN, variants_of
 
 Schedule = Literal["constant", "exponential", "cosine", "noam"]
 
-# For `only`: decoders trained by gradient descent, of all three stages, and those fitted by regression.
+# For `only`: decoders trained by gradient descent, of all three stages, and those fitted by regression. One
+# from another package may be either: `fit_result.ClosedForm` is given the ridge options too.
 NETWORK: dict[str, tuple[Any, ...]] = {"decoder": ("mlp", "cmg", "cmg-patches", PLUGIN)}
-RIDGE: dict[str, tuple[Any, ...]] = {"decoder": ("ridge", "transport")}
+RIDGE: dict[str, tuple[Any, ...]] = {"decoder": ("ridge", "transport", PLUGIN)}
 DESCENT = NETWORK | {"schedule": ("constant", "exponential", "cosine")}
 
 

@@ -58,7 +58,7 @@ class TestRefusals:
                 "train-semantic",
                 {"sets": ["ridge_folds=5"]},
                 "train-semantic: --set ridge_folds does nothing with decoder mlp.",
-                "It has an effect only with decoder ridge.",
+                "It has an effect only with decoder ridge or a plug-in.",
                 "Leave it out, or add --decoder ridge.",
             ),
             (
@@ -261,6 +261,15 @@ class TestPlugins:
     def test_a_class_by_its_path_is_trained_like_a_network(self) -> None:
         used = in_use(ask("train-structure", flags={"decoder": "my.module:Mine"}).config)
         assert {"epochs", "decoder_arguments"} <= set(used) and "width" not in used
+
+    @pytest.mark.parametrize("stage", ["train-semantic", "train-structure", "train-motion"])
+    def test_a_regression_of_another_package_has_the_ridge_options(self, stage: str) -> None:
+        """`fit_result.ClosedForm` is given the options: `Ridge` reads them."""
+        flags = {"decoder": "my.module:Mine"}
+        found = ask(stage, flags=flags, sets=["ridge_folds=3", "ridge_refit=no"]).config
+        assert (found.ridge_folds, found.ridge_refit) == (3, False)
+        plain = ask(stage, flags=flags).config
+        assert identity_of("motion", found, {}) != identity_of("motion", plain, {})
 
 
 RIDGE = {
