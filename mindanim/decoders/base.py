@@ -157,7 +157,7 @@ class Decoder(nn.Module, ABC):
         return sum(value.numel() for value in self.state_dict().values())
 
 
-DECODERS: Registry[type[Decoder]] = Registry("decoder")
+DECODERS: Registry[type[Decoder]] = Registry("decoder", type)
 """Decoder classes by kind and name, "semantic.mlp"; users type the name alone."""
 
 Class = TypeVar("Class", bound=type[Decoder])

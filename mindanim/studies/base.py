@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.vocabulary.clips import Clip, Split
@@ -136,13 +136,14 @@ class Study(Protocol):
         """The study's own parcellation (CIFTI dlabel), where it has one."""
 
 
+@runtime_checkable
 class Opener(Protocol):
     """Opens a study in a folder: a reader's class or a function."""
 
     def __call__(self, root: Path, *, allow_partial: bool, options: Mapping[str, str]) -> Study: ...
 
 
-READERS: Registry[Opener] = Registry("reader")
+READERS: Registry[Opener] = Registry("reader", Opener)
 """Readers by dataset name. Another package adds one by an entry point in the group ``mindanim.readers``."""
 
 

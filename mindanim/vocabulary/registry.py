@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from mindanim.errors import ConfigError, MissingError
 from mindanim.vocabulary.words import unknown
@@ -25,10 +25,11 @@ class Registry(Generic[T]):
     Args:
         thing: What one of them is called in messages, "sampler"; the entry points' group is its plural,
             "mindanim.samplers".
+        sort: The class that all of them are instances of; what another package brings is checked against it.
     """
 
-    def __init__(self, thing: str) -> None:
-        self.thing, self.group = thing, f"mindanim.{thing}s"
+    def __init__(self, thing: str, sort: Any) -> None:
+        self.thing, self.group, self.sort = thing, f"mindanim.{thing}s", sort
         self._own: dict[str, T] = {}
 
     def add(self, name: str, found: T) -> T:
@@ -54,22 +55,28 @@ class Registry(Generic[T]):
 
         Raises:
             ConfigError: Nothing has this name; names the most likely one, or all.
-            MissingError: The package that brings it cannot be imported.
+            MissingError: The package that brings it cannot be imported, or brings something else.
         """
         if name in self._own:
             return self._own[name]
         if name not in (foreign := self._foreign()):
             raise ConfigError(f"{unknown(self.thing, name, self)}.")
         point = foreign[name]
+        hint = f"Update or remove the package {source(point)}."
         try:
-            found: T = point.load()
-        except (ImportError, AttributeError) as error:
+            found = point.load()
+        except Exception as error:  # whatever another package's module raises
+            why = str(error) if isinstance(error, (ImportError, AttributeError)) else repr(error)
             raise MissingError(
-                f"The {self.thing} {name} cannot be loaded from {point.value}.",
-                why=str(error),
-                hint=f"Update or remove the package {source(point)}.",
+                f"The {self.thing} {name} cannot be loaded from {point.value}.", why=why, hint=hint
             ) from error
-        return found
+        if not isinstance(found, self.sort):
+            raise MissingError(
+                f"{point.value} is not a {self.thing}.",
+                why=f"It is of type {type(found).__name__}.",
+                hint=hint,
+            )
+        return cast(T, found)
 
     def foreign(self) -> dict[str, str]:
         """Name -> package of what other packages bring; nothing is imported."""

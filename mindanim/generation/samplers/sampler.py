@@ -108,7 +108,7 @@ class Sampler:
                 raise ConfigError(what if what.endswith("?") else f"{what}.")
 
 
-SAMPLERS: Registry[Sampler] = Registry("sampler")
+SAMPLERS: Registry[Sampler] = Registry("sampler", Sampler)
 
 
 def clip_noise(

@@ -30,12 +30,12 @@ def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> lis
 
 
 def _named(name: str) -> Metric:
-    """The metric called `name`; ConfigError when another package brings something else under this name."""
+    """The metric called `name`; ConfigError when another package brings another one under this name."""
     found = METRICS[name]
-    if not isinstance(found, Metric) or found.id != name:
+    if found.id != name:
         raise ConfigError(
             f"{METRICS.foreign()[name]} has no metric {name}.",
-            why=f"Its entry point of this name is {found!r:.80}.",
+            why=f"Its entry point of this name is the metric {found.id}.",
             hint="The name of the entry point must be the identifier of a Metric.",
         )
     return found

@@ -72,9 +72,7 @@ class Network:
     by_frame: bool = False
 
 
-METRICS: Registry[Metric] = Registry("metric")
-"""Metrics by identifier, or by its pattern, such as ``epe.farneback<size>``."""
-NETWORKS: Registry[Network] = Registry("network")
+NETWORKS: Registry[Network] = Registry("network", Network)
 
 
 def network(**fields: Any) -> Callable[[Callable[[str | Path, Loading], Any]], Network]:
@@ -236,6 +234,10 @@ class Metric:
         if min(height, width) < self.min_side:
             return f"it needs frames of at least {self.min_side} px, these are {height} x {width} px"
         return self.check(setting)
+
+
+METRICS: Registry[Metric] = Registry("metric", Metric)
+"""Metrics by identifier, or by its pattern, such as ``epe.farneback<size>``."""
 
 
 def _as_is(frames: Any) -> Any:
