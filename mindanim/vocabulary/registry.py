@@ -80,7 +80,8 @@ class Registry(Generic[T]):
 
     def foreign(self) -> dict[str, str]:
         """Name -> package of what other packages bring; nothing is imported."""
-        return {name: source(point) for name, point in self._foreign().items()}
+        foreign = self._foreign().items()
+        return {name: source(point) for name, point in foreign if name not in self._own}
 
     def _foreign(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}

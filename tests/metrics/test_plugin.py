@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
-from mindanim.errors import ConfigError, MissingError
+from mindanim.errors import ConfigError, InputError, MissingError
 from mindanim.metrics.families.catalogue import chosen
 from mindanim.metrics.families.metric import FrameMetric
 from mindanim.stages.evaluate import evaluate
@@ -53,6 +54,28 @@ def test_it_is_scored_with_floors_and_reported_like_any_other(installed, tmp_pat
     assert set(entry["floors"]) == set(scores_of(found)["psnr.db"]["floors"])
     assert "shuffled:brightness.error" in found.table("per_clip.tsv")
     assert "Brightness error" in found.file("table.md").read_text()
+
+
+def fail(*_):
+    raise ValueError("inside")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"describe": fail}, "ValueError: inside"),
+        ({"score": fail}, "ValueError: inside"),
+        ({"score": lambda one, other: np.zeros(3)}, "TypeError"),
+    ],
+)
+def test_an_error_in_it_names_its_package(change, why, installed, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.metrics.test_plugin.brightness", replace(brightness, **change))
+    installed("brightness.error", "brightness")
+    run = run_options(tmp_path / "work")
+    make_videos(run, make_inputs(run), unrelated)
+    with pytest.raises(InputError, match="metric.* of tests.metrics.test_plugin failed") as caught:
+        evaluate(quick(groups=("pixel",), motion_test=False), run)
+    assert why in caught.value.why
 
 
 def test_something_else_under_the_name_of_a_metric_is_an_error(installed):

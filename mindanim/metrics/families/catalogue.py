@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import cache, wraps
+from typing import Any
 
 from mindanim.config.evaluate import Group
-from mindanim.errors import ConfigError
-from mindanim.metrics.families.metric import GROUPS, METRICS, Metric, Setting
+from mindanim.errors import ConfigError, InputError, MindanimError
+from mindanim.metrics.families.metric import GROUPS, METRICS, FrameMetric, Metric, Setting
 from mindanim.vocabulary.words import unknown
 
 
@@ -38,7 +41,33 @@ def _named(name: str) -> Metric:
             why=f"Its entry point of this name is the metric {found.id}.",
             hint="The name of the entry point must be the identifier of a Metric.",
         )
+    if isinstance(found, FrameMetric) and (package := METRICS.foreign().get(name)):
+        score = _blamed(found.score, f"The metric {name} of {package}", float)
+        return replace(found, describe=_blamed(found.describe, f"A metric of {package}"), score=score)
     return found
+
+
+@cache  # metrics that share a description still do
+def _blamed(
+    function: Callable[..., Any], whose: str, made: Callable[[Any], Any] | None = None
+) -> Callable[..., Any]:
+    """A function of another package, whose errors name the package; `made` converts what it returns."""
+
+    @wraps(function)
+    def guarded(*given: Any) -> Any:
+        try:
+            found = function(*given)
+            return found if made is None else made(found)
+        except MindanimError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{whose} failed.",
+                why=f"{type(error).__name__}: {error}",
+                hint="Update or remove the package, or name the metrics to compute: --set metrics=ID,ID,...",
+            ) from error
+
+    return guarded
 
 
 def _fits(metric: Metric, name: str) -> bool:
