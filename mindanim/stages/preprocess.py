@@ -103,7 +103,7 @@ class _Work:
             for run in self.runs
         }
         clips = [
-            [clip.clip_id, clip.split, clip.segment, clip.onset_s, clip.duration_s, clip.shown_s]
+            [clip.clip_id, clip.split, clip.segment, clip.film, clip.onset_s, clip.duration_s, clip.shown_s]
             for clip in self.clips
         ]
         files = sorted({path for run in self.runs for path in run.files})

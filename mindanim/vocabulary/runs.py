@@ -81,7 +81,10 @@ class Run:
     @property
     def files(self) -> list[Path]:
         """Every file that the run's signal depends on."""
-        return [self.path, *(path for path in (self.mask, self.confounds) if path is not None), *self.others]
+        found = [self.path, *(path for path in (self.mask, self.confounds) if path is not None)]
+        # fMRIPrep describes the columns of its confounds, which decides which are taken, in a sidecar.
+        sidecar = self.confounds.with_suffix(".json") if self.confounds is not None else None
+        return [*found, *([sidecar] if sidecar is not None and sidecar.is_file() else []), *self.others]
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +16,8 @@ from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import ConfigError, InputError
 from mindanim.stages.preprocess import preprocess
+from mindanim.studies.readers.cc2017 import CC2017
+from mindanim.vocabulary.runs import Run
 from tests.cc2017_tree import CORTEX, Tree, write_run, write_simulated
 
 
@@ -122,6 +125,17 @@ def test_a_changed_run_or_timing_makes_another_artifact(tree: Tree, made: Artifa
     assert "cubic interpolation" in " ".join(halved.manifest["methods"])
 
 
+def test_another_film_of_a_clip_makes_another_artifact(
+    tree: Tree, made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The film decides which clips are neighbours, and is in clips.tsv."""
+    clips = CC2017.clips
+    remapped = lambda self: [replace(clip, film="seg1") for clip in clips(self)]  # noqa: E731
+    monkeypatch.setattr(CC2017, "clips", remapped)
+    changed = preprocess(PreprocessConfig(voxels=20), options(tree, tmp_path / "work"))
+    assert changed.identity != made.identity and set(changed.table("clips.tsv")["film"]) == {"seg1"}
+
+
 def test_findings_travel_with_the_artifact(tree: Tree, tmp_path: Path) -> None:
     copy = Tree(Path(shutil.copytree(tree.root, tmp_path / "study")), tree.signal)
     near = np.asarray(nib.load(copy.run("seg1", 1)).dataobj)
@@ -189,3 +203,12 @@ def test_a_study_of_which_only_training_runs_are_there(tree: Tree, tmp_path: Pat
     assert made.array("test_responses.npy").shape == (0, 1, 5)
     assert made.facts["median_noise_ceiling"] is None
     assert made.facts["test_clips"] == 0
+
+
+def test_the_sidecar_of_confounds_is_an_input(tmp_path: Path) -> None:
+    """It says which CompCor columns belong to which mask: another one makes other responses."""
+    table = tmp_path / "sub-1_desc-confounds_timeseries.tsv"
+    run = Run(1, "film", "train", "seg1", 1, tmp_path / "bold.nii.gz", 0.0, 2.0, 10, confounds=table)
+    assert run.files == [run.path, table]
+    table.with_suffix(".json").write_text("{}")
+    assert run.files == [run.path, table, table.with_suffix(".json")]
