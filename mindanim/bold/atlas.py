@@ -127,13 +127,13 @@ def _from_volume(path: Path, voxels: Voxels, grid: Grid) -> NDArray[np.str_]:
             f"It has {' x '.join(map(str, keys.shape))} voxels, the runs {' x '.join(map(str, grid.shape))}.",
             "Resample it to the runs by nearest neighbour (nilearn.image.resample_to_img).",
         )
-    names = _names_beside(path)
+    names = _names_next_to(path)
     labels = keys[tuple(voxels.ijk.T)].astype(int)
     known = {key: names.get(key, NO_REGION if names or key == 0 else str(key)) for key in np.unique(labels)}
     return np.array([known[key] for key in labels])
 
 
-def _names_beside(path: Path) -> dict[int, str]:
+def _names_next_to(path: Path) -> dict[int, str]:
     """Names by label from the table that accompanies an atlas, if there is one."""
     table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if not table.is_file():

@@ -68,7 +68,9 @@ def displacement(path: Path, volumes: int) -> Float | None:
 
 def _must_exist(path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"The confounds {path} are missing.", hint="Get the table, or remove no confounds.")
+        raise InputError(
+            f"The confounds {path} are missing.", hint="Add the table, or leave out --set confounds."
+        )
 
 
 def _check(path: Path, values: NDArray[np.float64], volumes: int) -> None:

@@ -183,8 +183,8 @@ def _plan_run(run: Run, bold: Series, timing: Timing, config: PreprocessConfig) 
     if config.confounds and run.confounds is None:
         raise InputError(
             f"{run.name} has no confounds.",
-            f"{', '.join(config.confounds)} are to be removed, and the study names no table for the run.",
-            "Use a study with fMRIPrep's tables, or remove no confounds.",
+            f"{', '.join(config.confounds)} cannot be regressed out without a table for this run.",
+            "Add fMRIPrep's tables to the study, or leave out --set confounds.",
         )
     if run.confounds is None:
         return PlannedRun(run, bold, sampled, timing.index, basis)
@@ -199,8 +199,8 @@ def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
     return InputError(
         f"The responses of {len(beyond)} clips are outside their run: {names_and_more(beyond)}.",
         f"They are read {lags} s after the clip's onset, before the run's first or after its last volume.",
-        "Choose other lags, or what to do: --set edge=drop leaves these clips out, --set edge=nearest "
-        "takes the nearest volume.",
+        "Choose other lags, or add --set edge=drop (leave these clips out) or --set edge=nearest (take the "
+        "nearest volume).",
     )
 
 

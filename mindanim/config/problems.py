@@ -67,7 +67,7 @@ def without_effect(
     return layer.error(
         f"{stage}: {what} {verb} nothing {with_value(other, value)}.",
         why=f"{found}{whose} an effect only {circumstance(model, other, wanted)}.",
-        hint=f"Leave {'it' if len(names) == 1 else 'them'} out{f', or add {choice}' if choice else ''}.",
+        hint=f"Leave {'it' if len(names) == 1 else 'them'} out" + (f", or use {choice}" if choice else "."),
     )
 
 

@@ -29,7 +29,7 @@ class RunOptions(Options):
     )
     data: Path | None = opt(None, "Folder of the raw study, as downloaded.", flag=True, identity=False)
     subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
-    work: Path = opt(DEFAULT_WORK, "Folder that holds all artifacts.", flag=True, identity=False)
+    work: Path = opt(DEFAULT_WORK, "Folder for all artifacts.", flag=True, identity=False)
     label: Annotated[str, spelled(f"({NAME})?", NAME_RULE)] = opt(
         "",
         "Name of a variant, stored next to the others; inputs with the same label are read if there are any.",
@@ -58,7 +58,9 @@ class RunOptions(Options):
         flag=True,
         identity=False,
     )
-    force: bool = opt(False, "Rebuild; what is there is set aside, never deleted.", flag=True, identity=False)
+    force: bool = opt(
+        False, "Rebuild; the existing result is moved aside, not deleted.", flag=True, identity=False
+    )
     dry_run: bool = opt(
         False, "Check everything and print what would run; write nothing.", flag=True, identity=False
     )

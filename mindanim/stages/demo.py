@@ -24,7 +24,7 @@ _ADDED = {"no-brain", *(f"{half} repeats" for half in HALVES)}
 _STEPS: dict[str, str] = {
     "simulate": "Writing a study with known ground truth: films, and BOLD runs of simulated viewers",
     "preprocess": "From BOLD runs to one response per clip",
-    "encode-stimuli": "From films to the decoders' targets: latents, CLIP embeddings, text conditions",
+    "encode-stimuli": "Encoding the films as latents, CLIP embeddings and text conditions",
     "train-semantic": "Learning to decode what was seen",
     "train-structure": "Learning to decode the layout of the first frame",
     "train-motion": "Learning to decode how it moved",

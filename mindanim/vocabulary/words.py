@@ -15,8 +15,10 @@ def names_and_more(names: Iterable[object], limit: int = 8, separator: str = ", 
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None when nothing is close."""
-    plain = {_plain(candidate): candidate for candidate in known}
+    """The known name most like `name`, or the part of it before a dot; None when nothing is close."""
+    names = list(known)
+    plain = {_plain(candidate).partition(".")[0]: candidate for candidate in reversed(names)}
+    plain |= {_plain(candidate): candidate for candidate in names}
     matches = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
     return plain[matches[0]] if matches else None
 
@@ -29,5 +31,5 @@ def unknown(thing: str, name: str, known: Iterable[str]) -> str:
     """One sentence: what is unknown, and either the likely name or all of them."""
     names = list(known)
     likely = closest(name, names)
-    hint = f"did you mean '{likely}'?" if likely else f"known: {', '.join(names) if names else 'none'}"
+    hint = f"did you mean '{likely}'?" if likely else f"known: {names_and_more(names, 12) or 'none'}"
     return f"unknown {thing} '{name}': {hint}"

@@ -168,7 +168,12 @@ def test_metrics_are_chosen_by_identifier():
 
 @pytest.mark.parametrize(
     ("name", "likely"),
-    [("ssim.rgb", "ssim.rgb7"), ("50way.vido", "50way.video"), ("lpipz", "known: 2way.image")],
+    [
+        ("ssim.rgb", "ssim.rgb7"),
+        ("50way.vido", "50way.video"),
+        ("lpipz", "lpips.alex"),
+        ("nonsense", "known: 2way.image"),
+    ],
 )
 def test_an_unknown_metric_is_an_error_with_the_likely_one(name, likely):
     with pytest.raises(ConfigError, match=f"unknown metric '{name}': .*{likely}"):

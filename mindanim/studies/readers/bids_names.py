@@ -67,11 +67,11 @@ def functional(trees: Iterable[Path]) -> list[Name]:
 
 
 def inherited(name: Name, trees: Iterable[Path], suffix: str, extension: str) -> list[Path]:
-    """Files of ``suffix`` and ``extension`` that hold for ``name``, the nearest last.
+    """Files of ``suffix`` and ``extension`` that apply to ``name``, the nearest last.
 
-    A file holds for another one where all its entities are among the other's, and it lies in the same folder
-    or in one above, up to the root of a tree; the same place in another tree counts too, since derivatives do
-    not repeat the events of the raw data.
+    A file applies to another if all its entities are among the other's and it is in the same folder or in one
+    above, up to the root of a tree. The same place in another tree counts too: derivatives do not repeat the
+    events of the raw data.
     """
     folders: list[Path] = []
     for tree in trees:
