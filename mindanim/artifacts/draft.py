@@ -101,8 +101,8 @@ class Draft:
         _check_axes(name, axes, len(shape))
         path = self.path / name
         if self.main and not path.exists():
-            with self.write(name, axes=axes, unit=unit) as beside:
-                np.lib.format.open_memmap(beside, mode="w+", dtype=np.dtype(dtype), shape=shape).flush()
+            with self.write(name, axes=axes, unit=unit) as temporary:
+                np.lib.format.open_memmap(temporary, mode="w+", dtype=np.dtype(dtype), shape=shape).flush()
         runtime.wait_for_all()
         array = np.lib.format.open_memmap(path, mode="r+")
         if array.shape != tuple(shape) or array.dtype != np.dtype(dtype):
@@ -153,8 +153,8 @@ class Draft:
         target = self.path / name
         if target.resolve().is_relative_to((self.path / _SCRATCH).resolve()) or name in _NOT_OUTPUTS:
             raise ValueError(f"{name} is not a name for an output")
-        with atomic_path(target) as beside:
-            yield beside
+        with atomic_path(target) as temporary:
+            yield temporary
         if described:
             self._record("output", name=Path(name).as_posix(), described=described)
 

@@ -21,20 +21,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The suffix is kept, because some writers choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{WRITING}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{WRITING}{os.getpid()}-{path.name}")
     try:
-        yield beside
-        sync(beside)
-        os.replace(beside, path)
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with atomic_path(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def sync(path: Path) -> None:

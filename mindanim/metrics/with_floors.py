@@ -21,7 +21,7 @@ HALVES = ("odd repeats", "even repeats")
 
 
 class OneClip:
-    """A set of a single clip that stands for all: the training mean, or gray."""
+    """One clip used for every test clip: the training mean, or gray."""
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames

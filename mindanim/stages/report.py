@@ -170,13 +170,13 @@ def _views(
     count = config.report_clips if most is None else min(most, config.report_clips)
     for row, place in chosen_clips(data, per_clip, count, config.seed):
         recon = clips[row]
-        beside = {name: found[row] for name, found in others.items()}
+        extra = {name: found[row] for name, found in others.items()}
         strip = nearest / f"{test.clip_ids[row]}.webp"
         if strip.is_file():
-            beside["nearest-train"] = read_strip(strip, test.shape[0])
-        beside["frozen"] = np.broadcast_to(recon[:1], recon.shape)
+            extra["nearest-train"] = read_strip(strip, test.shape[0])
+        extra["frozen"] = np.broadcast_to(recon[:1], recon.shape)
         if not isinstance(scene.mean_frames, str):
-            beside["mean-image"] = np.asarray(scene.mean_frames)
+            extra["mean-image"] = np.asarray(scene.mean_frames)
         views.append(
             ClipView(
                 test.clip_ids[row],
@@ -184,7 +184,7 @@ def _views(
                 float(ranks[row]),
                 reduced(test.truth[row]),
                 reduced(recon),
-                {name: reduced(frames) for name, frames in beside.items()},
+                {name: reduced(frames) for name, frames in extra.items()},
                 place,
             )
         )
@@ -211,9 +211,9 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: flo
     from mindanim.metrics.comparison import Evaluated
 
     found = Evaluated.of(evaluation)
-    with atomic_path(path) as beside:
+    with atomic_path(path) as temporary:
         write_page(
-            beside,
+            temporary,
             found.data,
             found.per_clip,
             scene_behind(evaluation),
@@ -239,8 +239,8 @@ def _write_comparison(path: Path, evaluations: Sequence[Artifact]) -> None:
         across_subjects_by_label(found),
         [Origin.of(one).record for one in evaluations],
     )
-    with atomic_path(path) as beside:
-        write_summary(beside, summary)
+    with atomic_path(path) as temporary:
+        write_summary(temporary, summary)
     write_text(path.with_suffix(".md"), markdown(summary))
     write_text(path.with_suffix(".tex"), latex(summary))
     write_text(path.with_suffix(".tsv"), differences.to_csv(sep="\t", index=False, na_rep="n/a"))

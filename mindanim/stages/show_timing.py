@@ -60,6 +60,6 @@ def draw_timing(path: Path, wanted: str, run: RunOptions) -> str:
     clips.sort(key=lambda clip: clip.begin_s)
     drawn = timing_figure.TimedRun(title, one.tr_s, one.volumes, clips, study.facts.lags_s)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as beside:
-        timing_figure.draw_timing(beside, drawn)
+    with atomic_path(path) as temporary:
+        timing_figure.draw_timing(temporary, drawn)
     return title

@@ -198,15 +198,15 @@ class Encoding:
         if path.exists():
             kept = np.load(path)
             total, clips = total + kept["total"], np.concatenate([kept["clips"], clips])
-        with atomic_path(path) as beside, beside.open("wb") as file:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, total=total, clips=clips)
 
     def _scratch(self, name: str, shape: tuple[int, ...]) -> np.memmap:
         """A bool array that survives a kill and is no output."""
         path = self.draft.scratch(name)
         if self.draft.main and not path.exists():
-            with atomic_path(path) as beside:
-                np.lib.format.open_memmap(beside, mode="w+", dtype=np.dtype(bool), shape=shape).flush()
+            with atomic_path(path) as temporary:
+                np.lib.format.open_memmap(temporary, mode="w+", dtype=np.dtype(bool), shape=shape).flush()
         runtime.wait_for_all()
         return np.lib.format.open_memmap(path, mode="r+")
 

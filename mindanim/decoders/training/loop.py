@@ -288,8 +288,8 @@ class _Run:
                 "averaged": self.averaged,
                 "optimizer": self.stepper.state_dict(),
             }
-            with atomic_path(self.checkpoint) as beside:
-                torch.save(content, beside)
+            with atomic_path(self.checkpoint) as temporary:
+                torch.save(content, temporary)
             # Several GB take long on a slow disk: spend at most about a twentieth of the time on it.
             spent, wished = time.monotonic() - begun, self.config.checkpoint_s
             self.due_s = begun + (max(wished, _CHECKPOINT_SHARE * spent) if wished else 0.0)

@@ -124,7 +124,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Column:
-    """A further column of per_clip.tsv that a metric must be read with."""
+    """A further column of per_clip.tsv, needed to interpret a metric."""
 
     id: str
     unit: str

@@ -19,7 +19,7 @@ Plane = NDArray[np.uint8]
 IDENTICAL_DB = 100.0
 """PSNR of identical frames, as released; the true value is infinite."""
 GRAY_TRUTH, GRAY_RECON = "no_hue:truth", "no_hue:reconstruction"
-"""Columns with the share of pixels without a hue, which the hue metrics must be read with."""
+"""Columns with the share of pixels without a hue, needed to interpret the hue metrics."""
 _WANG = "Wang et al. 2004, doi:10.1109/TIP.2003.819861"
 
 _COSINES = np.cos(np.arange(256) * (2 * np.pi / 180))
@@ -116,8 +116,7 @@ _ssim(
     name="SSIM, gray columns",
     min_side=ssim.GAUSSIAN,
     reference="Scotti et al. 2023, arXiv:2305.18274 (MindEye), its code",
-    note="Gray frames whose columns count as images of their own, at the frames' own size. For papers that "
-    "used it.",
+    note="Treats each column of a gray frame as an image, at the frames' own size. For papers that used it.",
 )
 
 

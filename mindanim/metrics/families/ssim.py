@@ -1,8 +1,8 @@
 """Structural similarity in the three forms that papers use, frame by frame, equal to scikit-image to 1e-6.
 
-Wang et al. 2004, doi:10.1109/TIP.2003.819861. All three count only windows that lie inside the frame.
+Wang et al. 2004, doi:10.1109/TIP.2003.819861. All three count only windows fully inside the frame.
 
-A frame is worked through in strips of rows whose intermediate values stay in the processor's cache, in
+Frames are processed in strips of rows whose intermediate values stay in the processor's cache, in
 buffers that are kept from strip to strip: fresh memory for each step costs several times the arithmetic.
 """
 
@@ -33,7 +33,7 @@ _GRAY = (0.2125, 0.7154, 0.0721)
 
 
 class _Buffers(threading.local):
-    """Arrays to work in, of each thread its own."""
+    """Work buffers, one set per thread."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[Any, ...], list[NDArray[Any]]] = {}
@@ -96,7 +96,7 @@ def _uniform_strip(truth: Frame, recon: Frame) -> float:
     import cv2
 
     difference, values, first, second, products, squares, *wide = _BUFFERS.of(_uniform_buffers, truth.shape)
-    a, b, ab, means, covariances, beside_means, beside_covariances = wide
+    a, b, ab, means, covariances, mean_rest, covariance_rest = wide
     np.multiply(truth, recon, out=values, dtype=np.uint16)
     p = _window_sums(values, products)
     cv2.absdiff(truth, recon, dst=difference)
@@ -115,16 +115,16 @@ def _uniform_strip(truth: Frame, recon: Frame) -> float:
     d -= a
     np.copyto(means, ab, casting="same_kind")
     np.copyto(covariances, p, casting="same_kind")
-    np.copyto(beside_means, a, casting="same_kind")
-    np.copyto(beside_covariances, d, casting="same_kind")
+    np.copyto(mean_rest, a, casting="same_kind")
+    np.copyto(covariance_rest, d, casting="same_kind")
     means += np.float32(_C1 * _AREA**2)
     # skimage takes sample covariances: n (n - 1) instead of n^2.
     covariances += np.float32(_C2 * _AREA * (_AREA - 1))
-    beside_means += means
-    beside_covariances += covariances
+    mean_rest += means
+    covariance_rest += covariances
     means *= covariances
-    beside_means *= beside_covariances
-    means /= beside_means
+    mean_rest *= covariance_rest
+    means /= mean_rest
     return float(sum(cv2.sumElems(means)))
 
 

@@ -119,7 +119,7 @@ def block_interval(
     left out.
 
     The standard error is that of a ratio of block totals (clips may be missing from blocks), widened by what
-    blocks that touch within a segment have in common; without segments no two blocks have anything. The
+    blocks that touch within a segment have in common; without segments, blocks are taken as independent. The
     width of the interval is that of the symmetric studentised bootstrap over blocks (Hall 1988,
     doi:10.1214/aos/1176350933), which unlike the percentile bootstrap keeps its level; with fewer than twelve
     it is Student's t with the effective degrees of freedom. Where the clips' scores are skewed, both ends

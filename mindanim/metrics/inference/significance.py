@@ -13,7 +13,7 @@ from mindanim.metrics.inference.intervals import block_totals, mean_and_error, s
 
 FLIPPED_BLOCKS = 8
 """Fewest blocks for sign flips. Fewer have too few sign patterns: with five, the only p value up to .05 is
-1/32 (two-sided none), so that the test errs in 3.1 % (never). Student's t is used instead."""
+1/32 (two-sided none), so the true level is 3.1 % (or 0). Student's t is used instead."""
 SHIFTS, FLIPS, STUDENT = "circular shifts", "sign flips", "Student's t"
 
 

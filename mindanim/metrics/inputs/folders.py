@@ -163,7 +163,7 @@ def check_alike(names: list[str], truth: PartClips, recon: PartClips) -> tuple[i
             other = shapes[names.index(wrong[0])][number]
             problems.append(
                 InputError(
-                    f"{len(wrong)} {what} differ in size from the first ground truth: "
+                    f"{len(wrong)} {what} differ in shape from the first ground truth: "
                     f"{names_and_more(wrong)}.",
                     why=f"{wrong[0]} is {_size(other)}, the first ground truth is {_size(common)}.",
                     hint="--size PX resizes all clips, --set frames=N takes N equally spaced frames of each. "

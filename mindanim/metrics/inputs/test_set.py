@@ -113,12 +113,12 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
                 f"{len(missing)} of {len(test)} test clips have no reconstruction: "
                 f"{names_and_more(sorted(missing))}.",
                 why=f"{videos.path} has {len(made)} clips.",
-                hint="Generate the rest, or score this subset with --subset, which every table will state.",
+                hint="Generate the rest, or add --subset to score only these clips; every table will say so.",
             )
         )
     rows = {clip: row for row, clip in enumerate(table["clip_id"])}
     if unknown := [clip for clip in test["clip_id"] if clip not in rows]:
-        problems.append(InputError(f"{stimuli.path} has no ground truth of {names_and_more(unknown)}."))
+        problems.append(InputError(f"{stimuli.path} has no ground truth for {names_and_more(unknown)}."))
     raise_together(problems)
 
     chosen = test[test["clip_id"].isin(made)].reset_index(drop=True)
