@@ -39,7 +39,8 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
     For volumes a NIfTI file of labels on the runs' grid (BIDS ``_dseg.nii.gz``), with a table of the columns
     index and name (``_dseg.tsv``); without one, regions are called by their number.
 
-    Raises InputError where the file is missing, malformed, or on another mesh or grid.
+    Raises:
+        InputError: The file is missing, malformed, or on another mesh or grid.
     """
     if not path.is_file():
         raise InputError(f"The atlas {path} is missing.", hint="Give an atlas with --atlas.")
@@ -153,8 +154,10 @@ def _names_next_to(path: Path) -> dict[int, str]:
 def in_regions(regions: NDArray[np.str_], wanted: Sequence[str]) -> NDArray[np.bool_]:
     """Which voxels ``(voxel,)`` are in a wanted region, named in any case, with or without hemisphere.
 
-    A name of :data:`REGION_LISTS` means all regions of the list. Raises ConfigError for a name the atlas
-    does not have.
+    A name of :data:`REGION_LISTS` means all regions of the list.
+
+    Raises:
+        ConfigError: A name the atlas does not have.
     """
     wanted = [region for name in wanted for region in REGION_LISTS.get(name.lower(), (name,))]
     known = {name.lower(): name for name in np.unique(regions).tolist() if name != NO_REGION}

@@ -71,7 +71,10 @@ def drift_basis(model: Drift, volumes: int, tr_s: float, *, order: int = 4, peri
 
     ``polynomial``: all polynomials up to degree ``order`` (Legendre, orthonormalised). ``cosine``: the
     discrete cosines with periods of ``period_s`` seconds and more, as in SPM and nilearn. ``none``: the
-    constant alone. Raises ConfigError where the basis would leave no degree of freedom.
+    constant alone.
+
+    Raises:
+        ConfigError: The basis would leave no degree of freedom.
     """
     if model == "polynomial":
         count = order + 1
@@ -93,8 +96,10 @@ def extend_basis(basis: Float, regressors: Float) -> Float:
     """Orthonormal basis of ``basis`` and further regressors ``(regressor, volume)`` together.
 
     They are removed jointly, not one after the other, so that neither brings back what the other took
-    (Lindquist et al. 2019). Regressors that the others explain add nothing. Raises ConfigError where no
-    degree of freedom would be left.
+    (Lindquist et al. 2019). Regressors that the others explain add nothing.
+
+    Raises:
+        ConfigError: No degree of freedom would be left.
     """
     rest = remove_drift(regressors, basis)
     norms = np.linalg.norm(rest, axis=1)

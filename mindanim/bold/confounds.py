@@ -20,10 +20,14 @@ _DISPLACEMENT = "framewise_displacement"
 def read_confounds(path: Path, strategy: Sequence[str], motion: str, volumes: int) -> Float:
     """Regressors ``(regressor, volume)`` of a run, chosen by nilearn's ``load_confounds``.
 
-    path: fMRIPrep's table, with its JSON sidecar. strategy: names of nilearn's, e.g. ``motion`` and
-    ``wm_csf``. motion: ``basic`` for the six parameters, up to ``full`` for 24. Raises InputError where the
-    table is missing, lacks what the strategy needs, has another length than the run, or where nilearn refuses
-    the combination.
+    Args:
+        path: fMRIPrep's table, with its JSON sidecar.
+        strategy: Names of nilearn's, e.g. ``motion`` and ``wm_csf``.
+        motion: ``basic`` for the six parameters, up to ``full`` for 24.
+
+    Raises:
+        InputError: The table is missing, lacks what the strategy needs, has another length than the run, or
+            nilearn refuses the combination.
     """
     from nilearn.interfaces.fmriprep import load_confounds
 

@@ -24,7 +24,11 @@ class Repeats(Protocol):
 
     def result(self, deviations: Float) -> Float:
         """``(voxel,)``: in training the correlation of the repeats, in the test set the reliability of their
-        mean; NaN where it is not defined. deviations: ``(run, voxel)`` of the cleaned signal."""
+        mean; NaN where it is not defined.
+
+        Args:
+            deviations: ``(run, voxel)`` of the cleaned signal.
+        """
 
 
 def repeats_of(segment: PlannedSegment, voxels: int, config: PreprocessConfig) -> Repeats:

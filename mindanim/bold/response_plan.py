@@ -27,12 +27,13 @@ from mindanim.vocabulary.words import names_and_more
 class PlannedRun:
     """An opened run with the film times to read from it and what to remove from it.
 
-    index ``(clip, lag)``: which of these times belong to which clip of the segment.
-    basis ``(regressor, volume)``: orthonormal, of the drifts and confounds.
-    displacement ``(volume,)``: how far the head moved since the volume before, mm, where known.
-
     Only the window of volumes that responses come from is cleaned, as the released code does by trimming
     first.
+
+    Attributes:
+        index: ``(clip, lag)`` Which of these times belong to which clip of the segment.
+        basis: ``(regressor, volume)`` Orthonormal, of the drifts and confounds.
+        displacement: ``(volume,)`` How far the head moved since the volume before, mm, where known.
     """
 
     facts: Run
@@ -71,10 +72,11 @@ class PlannedSegment:
 class Plan:
     """All segments, training first, over the voxels that all runs have.
 
-    outside_masks: voxels of some run's mask that are not in every run's.
-    dropped: clips left out because their response is outside a run.
-    clamped: samples taken from a run's first or last volume instead, over all runs.
-    tr_mismatches: runs whose header states another TR than the study, where that was allowed.
+    Attributes:
+        outside_masks: Voxels of some run's mask that are not in every run's.
+        dropped: Clips left out because their response is outside a run.
+        clamped: Samples taken from a run's first or last volume instead, over all runs.
+        tr_mismatches: Runs whose header states another TR than the study, where that was allowed.
     """
 
     voxels: Voxels
@@ -112,9 +114,12 @@ def make_plan(
 ) -> Plan:
     """Open all runs and lay out when each clip's response is read.
 
-    Segments without a run are left out; a study reader decides whether that is acceptable. Raises InputError
-    that lists together every run that cannot be opened, and where runs have different brain models, no
-    training run is left, or responses are outside their run and ``config.edge`` is ``error``.
+    Segments without a run are left out; a study reader decides whether that is acceptable.
+
+    Raises:
+        InputError: Lists together every run that cannot be opened, and where runs have different brain
+            models, no training run is left, or responses are outside their run and ``config.edge`` is
+            ``error``.
     """
     reader = RunReader(config.structures)
     by_segment: dict[str, list[Run]] = {}

@@ -25,8 +25,9 @@ _AT_ONCE = 1 << 24
 class Responses:
     """The arrays of one split, float32, in units of the standard deviation over clips.
 
-    mean: ``(clip, lag, voxel)`` average over repeats.
-    repeats: ``(repeat, clip, lag, voxel)``, NaN where a repeat is missing; ``mean`` is their average.
+    Attributes:
+        mean: ``(clip, lag, voxel)`` average over repeats.
+        repeats: ``(repeat, clip, lag, voxel)``, NaN where a repeat is missing; ``mean`` is their average.
     """
 
     mean: NDArray[np.float32]
@@ -43,14 +44,15 @@ def extract(
 ) -> dict[str, Responses]:
     """Fill the response arrays of both splits.
 
-    columns: chosen voxels.
-    training_sd: ``(voxel,)`` deviation of the detrended training runs, for all of the plan's voxels.
-    open_array: makes a float32 array of a name and shape, memory-mapped as a rule.
-    advance: called once per run.
-
     A training run is divided by its own deviation. A test run is divided by that of the training runs, or,
     with ``standardize="transductive"``, by its own. Averages over repeats are then z-scored per lag and
     voxel: both splits by the mean and deviation over *training* clips, or, transductively, each by its own.
+
+    Args:
+        columns: Chosen voxels.
+        training_sd: ``(voxel,)`` deviation of the detrended training runs, for all of the plan's voxels.
+        open_array: Makes a float32 array of a name and shape, memory-mapped as a rule.
+        advance: Called once per run.
     """
     lags = 1 if config.lag_mode == "mean" else len(plan.lags_s)
     result = {}

@@ -26,13 +26,16 @@ _SAMPLED_VOXELS = 200
 class Survey:
     """What the runs say about every voxel. Nothing but its validity and its ceiling comes from test runs.
 
-    segments: names of the training segments with two or more repeats that entered the reliability.
-    correlation: ``(segment, voxel)`` mean correlation of the repeats of each of them; NaN where undefined.
-    ceiling: ``(voxel,)`` highest correlation that a noise-free prediction can reach with the mean test
-    response; NaN where test films were not repeated.
-    variance: ``(voxel,)`` mean over training runs of the detrended signal's variance, file's unit squared.
-    non_finite, constant: ``(voxel,)`` number of runs, of either split, in which a voxel is so.
-    samples: run name -> ``(volume, voxel)`` cleaned, standardised signal of some voxels, for the audit.
+    Attributes:
+        segments: Names of the training segments with two or more repeats that entered the reliability.
+        correlation: ``(segment, voxel)`` mean correlation of the repeats of each of them; NaN where
+            undefined.
+        ceiling: ``(voxel,)`` highest correlation that a noise-free prediction can reach with the mean test
+            response; NaN where test films were not repeated.
+        variance: ``(voxel,)`` mean over training runs of the detrended signal's variance, file's unit
+            squared.
+        non_finite, constant: ``(voxel,)`` number of runs, of either split, in which a voxel is so.
+        samples: Run name -> ``(volume, voxel)`` cleaned, standardised signal of some voxels, for the audit.
     """
 
     segments: tuple[str, ...]
@@ -53,12 +56,13 @@ class Survey:
 class Selection:
     """The chosen voxels and why.
 
-    reliability: ``(voxel,)`` mean over segments of the repeats' correlation.
-    t, p: ``(voxel,)`` of its test; p is NaN where a voxel is no candidate.
-    adjusted: ``(voxel,)`` p corrected for the number of candidates.
-    candidates: ``(voxel,)`` which are usable and within the wanted regions.
-    columns: indices into the plan's voxels of the chosen ones, ascending.
-    passed: number of candidates that passed the threshold, before the limit.
+    Attributes:
+        reliability: ``(voxel,)`` mean over segments of the repeats' correlation.
+        t, p: ``(voxel,)`` of its test; p is NaN where a voxel is no candidate.
+        adjusted: ``(voxel,)`` p corrected for the number of candidates.
+        candidates: ``(voxel,)`` which are usable and within the wanted regions.
+        columns: Indices into the plan's voxels of the chosen ones, ascending.
+        passed: Number of candidates that passed the threshold, before the limit.
     """
 
     reliability: Float
@@ -73,7 +77,8 @@ class Selection:
 def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = lambda: None) -> Survey:
     """Read every run once, block by block.
 
-    advance: called once per segment.
+    Args:
+        advance: Called once per segment.
     """
     voxels = len(plan.voxels)
     variance, (non_finite, constant) = np.zeros(voxels), np.zeros((2, voxels), dtype=np.int64)
@@ -171,8 +176,11 @@ def _samples(segment: PlannedSegment, voxels: NDArray[np.intp]) -> dict[str, NDA
 def select(found: Survey, regions: NDArray[np.str_] | None, config: PreprocessConfig) -> Selection:
     """Choose voxels as ``config`` says, from the training runs' statistics.
 
-    regions ``(voxel,)``: region names, needed where ``config.roi`` is given. Raises InputError where nothing
-    is left.
+    Args:
+        regions: ``(voxel,)`` Region names, needed where ``config.roi`` is given.
+
+    Raises:
+        InputError: Nothing is left.
     """
     candidates = found.usable
     if config.roi:

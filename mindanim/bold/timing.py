@@ -27,8 +27,9 @@ _SPLINE_SPARE = 2
 class Timing:
     """The film times a set of clips needs.
 
-    times_s: ``(time,)`` distinct film times, ascending, seconds.
-    index: ``(clip, lag)`` position in ``times_s``.
+    Attributes:
+        times_s: ``(time,)`` distinct film times, ascending, seconds.
+        index: ``(clip, lag)`` position in ``times_s``.
     """
 
     times_s: Float
@@ -46,9 +47,10 @@ class Timing:
 class Sampling:
     """How to read film times from a run.
 
-    window: the volumes involved.
-    positions: ``(time,)`` film times in volumes, counted from the window's first volume.
-    clamped: number of times beyond the run that were moved to its first or last volume.
+    Attributes:
+        window: The volumes involved.
+        positions: ``(time,)`` film times in volumes, counted from the window's first volume.
+        clamped: Number of times beyond the run that were moved to its first or last volume.
     """
 
     window: slice

@@ -53,8 +53,9 @@ def fisher_z(correlation: Float) -> Float:
 def t_test(values: Float, alternative: Alternative = "greater") -> tuple[Float, Float, Float]:
     """One-sample t test of ``values (segment, voxel)`` against 0, NaN left out voxel by voxel.
 
-    Returns t, p and degrees of freedom, each ``(voxel,)``; NaN where fewer than two values are finite or all
-    are equal.
+    Returns:
+        T, p and degrees of freedom, each ``(voxel,)``; NaN where fewer than two values are finite or all are
+        equal.
     """
     from scipy.special import stdtr
 

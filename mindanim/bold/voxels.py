@@ -53,12 +53,14 @@ class Grid:
 class Voxels:
     """The places that a run's signal comes from, in the file's order. All are called voxels hereafter.
 
-    structure ``(voxel,)``: CIFTI structure, ``n/a`` where the file names none.
-    vertex ``(voxel,)``: index on that structure's mesh, -1 off the surface.
-    ijk ``(voxel, 3)``: index in the volume, -1 outside volumes. mm ``(voxel, 3)``: its coordinates, else NaN.
-    names ``(voxel,)``: names the file itself gives (parcels, regions of interest), or None.
-    space: what is needed to write maps: brain models or parcels of these voxels alone, the grid of the
-    volume, or None where no file format could show them.
+    Attributes:
+        structure: ``(voxel,)`` CIFTI structure, ``n/a`` where the file names none.
+        vertex: ``(voxel,)`` Index on that structure's mesh, -1 off the surface.
+        ijk: ``(voxel, 3)`` Index in the volume, -1 outside volumes.
+        mm: ``(voxel, 3)`` Its coordinates, else NaN.
+        names: ``(voxel,)`` Names the file itself gives (parcels, regions of interest), or None.
+        space: What is needed to write maps: brain models or parcels of these voxels alone, the grid of the
+            volume, or None where no file format could show them.
     """
 
     kind: Kind

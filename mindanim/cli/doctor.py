@@ -28,7 +28,9 @@ def parameters() -> list[Parameter]:
 def run(given: Mapping[str, Any]) -> None:
     """Print every check as it is made.
 
-    Raises MissingError when something needed is missing, InputError when something is there but wrong.
+    Raises:
+        MissingError: Something needed is missing.
+        InputError: Something is there but wrong.
     """
     flags = {
         name: ",".join(value) if isinstance(value, list) else value

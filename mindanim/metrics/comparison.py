@@ -70,14 +70,18 @@ def compare(
 ) -> pd.DataFrame:
     """Compare each evaluation with the first, clip by clip.
 
-    Returns one row per metric and further evaluation: `metric`, `direction`, `reference` and `other` (names),
-    `n` (clips on which both are defined), `reference_value`, `other_value` (means over these), `difference`
-    (signed so that positive means that the other is better), `ci_low`, `ci_high` (95 % over blocks), `p`
-    (two-sided, over blocks), `p_by` (the test, see `paired_test`), `p_holm` (over all rows) and `effect_size`
-    (mean of block means over their standard deviation). NaN where something cannot be computed.
+    Returns:
+        One row per metric and further evaluation: `metric`, `direction`, `reference` and `other` (names), `n`
+        (clips on which both are defined), `reference_value`, `other_value` (means over these), `difference`
+        (signed so that positive means that the other is better), `ci_low`, `ci_high` (95 % over blocks), `p`
+        (two-sided, over blocks), `p_by` (the test, see `paired_test`), `p_holm` (over all rows) and
+        `effect_size` (mean of block means over their standard deviation). NaN where something cannot be
+        computed.
 
-    Raises InputError naming every difference in dataset, clips, ground truth, frames, resolution, subset,
-    metric versions or backbones; UsageError for fewer than two evaluations.
+    Raises:
+        InputError: Any difference in dataset, clips, ground truth, frames, resolution, subset,
+            metric versions or backbones.
+        UsageError: Fewer than two evaluations.
     """
     if len(evaluations) < 2:
         raise UsageError("A comparison needs two evaluations or more.")
@@ -168,7 +172,8 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
 def subject_interval(values: NDArray[np.float64], bounds: Bounds) -> tuple[float, float, float]:
     """Standard error over subjects and the 95 % interval of Student's t, cut where the metric's bounds are.
 
-    values: (subject,). NaN for a single subject.
+    Args:
+        values: (subject,). NaN for a single subject.
     """
     from scipy.special import stdtrit
 

@@ -73,9 +73,11 @@ class Shuffles:
 def plan_shuffles(segments: Sequence[str], captions: Sequence[str], shifts: int) -> Shuffles:
     """Evenly spaced circular shifts within each film segment.
 
-    segments, captions: one per clip, in film order. shifts: per segment, at most its clips less one; 0 is
-    `SHIFTS`, or `SHIFTS_OF_ONE` if all clips are shifted together. A circular shift keeps each segment's
-    own autocorrelation, in the truths and in the reconstructions, and breaks only their pairing.
+    Args:
+        segments, captions: One per clip, in film order.
+        shifts: Per segment, at most its clips less one; 0 is `SHIFTS`, or `SHIFTS_OF_ONE` if all clips are
+            shifted together. A circular shift keeps each segment's own autocorrelation, in the truths and in
+            the reconstructions, and breaks only their pairing.
     """
     names, runs = np.unique(np.asarray(segments, dtype=object), return_inverse=True)
     sizes = np.bincount(runs, minlength=len(names))

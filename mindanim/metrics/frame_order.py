@@ -53,7 +53,9 @@ def draw_orders(frames: int, permutations: int, rng: np.random.Generator) -> NDA
 def score_orders(truth: Frames, recon: Frames, orders: NDArray[np.intp]) -> OrderScores:
     """Score a reconstruction under each frame order.
 
-    truth, recon: (frame, height, width, rgb) uint8, at least two frames. orders: (order, frame).
+    Args:
+        truth, recon: (frame, height, width, rgb) uint8, at least two frames.
+        orders: (order, frame).
     """
     target = motion.describe(truth)
     steps, height = target.flow.shape[:2]
@@ -125,8 +127,9 @@ def motion_test(
 ) -> dict[str, Any]:
     """`motion_test` of metrics.json: both metrics, over all clips and (`correct`) over those recognised.
 
-    correct: (clip,) bool, or None when that is not known. The p value of each clip is in `per_clip`, None
-    where it is undefined.
+    Args:
+        correct: (clip,) bool, or None when that is not known. The p value of each clip is in `per_clip`, None
+            where it is undefined.
     """
     found: dict[str, Any] = {"permutations": len(clips[0]["epe"]) - 2, "correct_rule": CORRECT, "note": NOTE}
     blocks, segments, permutations = resampling.blocks, resampling.segments, resampling.permutations
@@ -152,10 +155,14 @@ def set_test(
 ) -> dict[str, Any]:
     """The test over a set: the mean over clips in true order against that of each clip's k-th permutation.
 
-    blocks, segments: (clip,), for the test against the reversed order (`paired_test`, with `permutations`).
-    Returns `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`,
-    `p_median` and `share_below_05` over clips, `reversed` (the mean backwards), `p_reversed` and
-    `p_reversed_by` (the test).
+    Args:
+        blocks, segments: (clip,), for the test against the reversed order (`paired_test`, with
+            `permutations`).
+
+    Returns:
+        `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`, `p_median`
+        and `share_below_05` over clips, `reversed` (the mean backwards), `p_reversed` and `p_reversed_by`
+        (the test).
     """
     kept = np.array([not np.isnan(clip[metric]).any() for clip in clips], np.bool_)
     names = (

@@ -14,7 +14,8 @@ _ABOVE, _NOT = "#1b6e53", "#a8472f"
 def draw_differences(path: Path, data: dict[str, Any]) -> None:
     """Score minus shuffled floor of every metric with its interval, in units of the interval's half width.
 
-    data: the content of metrics.json.
+    Args:
+        data: The content of metrics.json.
     """
     from matplotlib.figure import Figure
 
@@ -38,7 +39,8 @@ def draw_differences(path: Path, data: dict[str, Any]) -> None:
 def draw_motion_test(path: Path, data: dict[str, Any]) -> None:
     """Histograms of the permuted means, the true order and the reversed one, for both metrics.
 
-    data: the content of metrics.json, with a motion test.
+    Args:
+        data: The content of metrics.json, with a motion test.
     """
     from matplotlib.figure import Figure
 

@@ -32,8 +32,10 @@ _ROOMY_BYTES = 20e9
 class Check:
     """One thing looked at.
 
-    status ``missing``: needed, and not on this machine; ``problem``: there, and wrong. runs: of a subject of
-    a study, one record per run: subject, segment, repeat, state, path, code, why, hint.
+    Attributes:
+        status: ``missing`` (needed, and not on this machine) or ``problem`` (there, and wrong), among others.
+        runs: Of a subject of a study, one record per run: subject, segment, repeat, state, path, code, why,
+            hint.
     """
 
     about: str

@@ -45,8 +45,10 @@ _COLUMNS = ("clip_id", "split", "segment", "film", "onset_s", "duration_s")
 def encode_stimuli(config: EncodeStimuliConfig, run: RunOptions) -> Artifact:
     """Write the ``stimuli`` artifact of a study.
 
-    Raises InputError where films or captions are missing, damaged or do not fit the study's clips;
-    MissingError without the models' weights; ConfigError where the options do not fit the models.
+    Raises:
+        InputError: Films or captions are missing, damaged or do not fit the study's clips.
+        MissingError: The models' weights are not here.
+        ConfigError: The options do not fit the models.
     """
     run = with_data(run)
     assert run.data is not None, "with_data finds it or raises"

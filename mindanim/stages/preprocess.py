@@ -45,8 +45,11 @@ def preprocess(config: PreprocessConfig, run: RunOptions) -> Artifact:
     """Write the ``fmri`` artifact of ``run.subject``.
 
     Reads the study in ``run.data``, after comparing it with its declared facts; all that can be checked
-    without reading data is checked before anything is written. Raises InputError with every difference from
-    the facts, unless ``run.allow_partial``; ConfigError where the options do not fit the study.
+    without reading data is checked before anything is written.
+
+    Raises:
+        InputError: The study differs from the facts, unless ``run.allow_partial``; lists every difference.
+        ConfigError: The options do not fit the study.
     """
     from mindanim.bold.atlas import read_regions
     from mindanim.bold.formats.surfaces import atlas_file

@@ -30,9 +30,12 @@ def crop_views(
 ) -> torch.Tensor:
     """Random square crops of square images.
 
-    images: (clip, channel, side, side). share: side of a crop as a share of the image's side (400 / 512 in
-    the paper).
-    Returns (clip, view, channel, crop, crop); each clip's crops depend on `seed` and its clip_id alone.
+    Args:
+        images: (clip, channel, side, side).
+        share: Side of a crop as a share of the image's side (400 / 512 in the paper).
+
+    Returns:
+        (clip, view, channel, crop, crop); each clip's crops depend on `seed` and its clip_id alone.
     """
     import torch
 
@@ -85,10 +88,12 @@ def edit_caption(caption: str, edit: Edit, synonyms: Synonyms, rng: np.random.Ge
 def read_synonyms(path: Path | None = None) -> dict[str, tuple[str, ...]]:
     """A table of synonyms: one line per word, a tab, its synonyms separated by commas.
 
-    path: the user's own table; None is the built-in one, a hand-written list of common words in captions of
-    everyday scenes (WordNet, which EDA uses, is not required).
+    Args:
+        path: The user's own table; None is the built-in one, a hand-written list of common words in captions
+            of everyday scenes (WordNet, which EDA uses, is not required).
 
-    Raises InputError for a file that is missing or has another form.
+    Raises:
+        InputError: The file is missing or has another form.
     """
     if path is None:
         return _built_in()

@@ -30,7 +30,9 @@ def image_views(
     """CLIP embeddings (clip, view, feature) of each clip's middle frame: view 0 whole, the others random
     crops.
 
-    frames: (clip, frame, channel, height, width) in [0, 1]. share: side of the crops, see `crop_views`.
+    Args:
+        frames: (clip, frame, channel, height, width) in [0, 1].
+        share: Side of the crops, see `crop_views`.
     """
     images = frames[:, middle(frames.shape[1])]
     embedded = [_embed_images(clip, images)[:, None]]

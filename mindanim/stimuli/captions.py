@@ -26,7 +26,8 @@ _ENOUGH_CLIPS = 50
 def match_captions(captions: Mapping[str, str], clip_ids: Sequence[str], source: str) -> list[str]:
     """The captions of the clips, in their order. Captions of other clips are left out.
 
-    Raises InputError with both numbers and the clips concerned when clips have no caption or an empty one.
+    Raises:
+        InputError: Clips have no caption or an empty one; names both numbers and the clips.
     """
     lacking = [clip_id for clip_id in clip_ids if not captions.get(clip_id, "").strip()]
     if lacking:
@@ -41,9 +42,12 @@ def match_captions(captions: Mapping[str, str], clip_ids: Sequence[str], source:
 def read_hdf5(paths: Sequence[Path], clip_ids: Sequence[str]) -> dict[str, str]:
     """Caption by clip_id from HDF5 files with one dataset of strings each, one after the other.
 
-    The captions have no names in such files: their order is that of the study's clips, training first. Raises
-    InputError where a file is missing, none, or holds no or several datasets of strings, and, with both
-    numbers, where there are not as many captions as clips; MissingError without h5py.
+    The captions have no names in such files: their order is that of the study's clips, training first.
+
+    Raises:
+        InputError: A file is missing, none, or holds no or several datasets of strings, and, with both
+            numbers, where there are not as many captions as clips.
+        MissingError: h5py is not installed.
     """
     captions = [caption for path in paths for caption in _strings(path)]
     if len(captions) != len(clip_ids):
@@ -96,9 +100,11 @@ def misplaced(
 ) -> tuple[str, dict[str, float]] | None:
     """Whether captions seem to belong to other clips than theirs: what is wrong, and the numbers; else None.
 
-    images, texts ``(clip, feature)``: CLIP embeddings of each clip's picture and caption, in the order of the
-    clips. The mean cosine of a clip with its own caption is compared with that of any two, and with that of
-    captions ``1 .. most_shift`` places earlier or later. Fewer than 50 clips say nothing.
+    Args:
+        images, texts: ``(clip, feature)`` CLIP embeddings of each clip's picture and caption, in the order of
+            the clips. The mean cosine of a clip with its own caption is compared with that of any two, and
+            with that of captions ``1 .. most_shift`` places earlier or later. Fewer than 50 clips say
+            nothing.
     """
     count = len(images)
     if count < _ENOUGH_CLIPS:
@@ -130,9 +136,10 @@ def caption_clips(
 ) -> list[str]:
     """Captions by the paper's rule, from the first and the last frame of each clip.
 
-    frames: (clip, frame, channel, height, width) in [0, 1]. threshold: when the cosines of the two captions
-    to the middle frame differ by more than this, the caption is "A, and then B"; otherwise one of the two, at
-    random (by `seed` and clip_id).
+    Args:
+        frames: (clip, frame, channel, height, width) in [0, 1].
+        threshold: When the cosines of the two captions to the middle frame differ by more than this, the
+            caption is "A, and then B"; otherwise one of the two, at random (by `seed` and clip_id).
     """
     first, last = captioner.caption(frames[:, 0]), captioner.caption(frames[:, -1])
     images = clip.embed_images(frames[:, middle(frames.shape[1])])

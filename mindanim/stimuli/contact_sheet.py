@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 def draw_sheet(path: Path, clips: Sequence[tuple[str, str, NDArray[np.uint8]]], title: str) -> None:
     """Write a PNG with one row of frames per clip.
 
-    clips: clip_id, caption, frames (frame, height, width, rgb) uint8.
+    Args:
+        clips: clip_id, caption and frames (frame, height, width, rgb) uint8.
     """
     from matplotlib.figure import Figure
 

@@ -43,9 +43,10 @@ class Models:
 class Encoding:
     """Writes latents, embeddings and test frames into a draft that an earlier, killed run may have begun.
 
-    train, test: clip_ids in the order of the arrays' rows. look: perceptual hash of frames, (frame, bit)
-    bool.
-    Every process of a launch makes one; each adds its own batches.
+    Args:
+        train, test: clip_ids in the order of the arrays' rows.
+        look: Perceptual hash of frames, (frame, bit) bool. Every process of a launch makes one; each adds its
+            own batches.
     """
 
     def __init__(
@@ -89,8 +90,11 @@ class Encoding:
     def add(self, batch: Batch, frames: NDArray[np.uint8]) -> None:
         """Encode a batch and note that it is done.
 
-        frames: (clip, frame, height, width, rgb) at the model's frame size.
-        Raises InputError when a latent is not a finite number.
+        Args:
+            frames: (clip, frame, height, width, rgb) at the model's frame size.
+
+        Raises:
+            InputError: A latent is not a finite number.
         """
         config, models = self.config, self.models
         rows = [self._rows[clip_id] for clip_id in batch.clip_ids]

@@ -64,7 +64,8 @@ def plan_batches(
 ) -> list[Batch]:
     """Cut a film's clips into batches, in the order of their onsets.
 
-    batch: clips at a time; None chooses by memory, the same on every machine.
+    Args:
+        batch: Clips at a time; None chooses by memory, the same on every machine.
     """
     height, width = film.size
     clip_bytes = sampling.frames * 3 * max(height * width, 4 * sampling.size**2)
@@ -79,7 +80,8 @@ def read_batches(
 ) -> Iterator[tuple[Batch, NDArray[np.uint8]]]:
     """Batches with their frames (clip, frame, height, width, rgb) uint8 at the model's frame size.
 
-    Raises InputError as `FilmFile` and `Sampling.indices` do.
+    Raises:
+        InputError: See `FilmFile` and `Sampling.indices`.
     """
     for batch in batches:
         numbers = [

@@ -24,12 +24,13 @@ _CLOCK_S = 1e-3
 class Sampling:
     """How a clip of a film becomes `frames` square frames of `size` px.
 
-    spacing: ``even`` takes what is on screen at onset + k * duration / frames (4 Hz for 8 frames of 2 s),
-    whatever the film's frame rate. ``released`` takes every s-th film frame of the clip, s = frames in the
-    clip / frames, rounded up, or down where rounding up would leave the clip (numbers 0, 8, ..., 56 of 60;
-    METHOD of the paper).
-    fit: ``crop`` keeps proportions and cuts the longer side; ``squash`` stretches the whole picture.
-    centre: share of both sides that is kept around the centre before anything else (1 keeps all).
+    Attributes:
+        spacing: ``even`` takes what is on screen at onset + k * duration / frames (4 Hz for 8 frames of 2 s),
+            whatever the film's frame rate. ``released`` takes every s-th film frame of the clip, s = frames
+            in the clip / frames, rounded up, or down where rounding up would leave the clip (numbers 0, 8,
+            ..., 56 of 60; METHOD of the paper).
+        fit: ``crop`` keeps proportions and cuts the longer side; ``squash`` stretches the whole picture.
+        centre: Share of both sides that is kept around the centre before anything else (1 keeps all).
     """
 
     frames: int
@@ -41,8 +42,9 @@ class Sampling:
     def indices(self, film: FilmFile, clip_id: str, onset_s: float, duration_s: float) -> list[int]:
         """Rising numbers of the film's frames that represent the clip.
 
-        Raises InputError naming clip, film and time when the film ends before the clip's last frame, or has
-        fewer frames in the clip than are wanted.
+        Raises:
+            InputError: The film ends before the clip's last frame, or has fewer frames in the clip than are
+                wanted; names clip, film and time.
         """
         instants = onset_s + np.arange(self.frames) * duration_s / self.frames
         if instants[-1] >= film.end_s:

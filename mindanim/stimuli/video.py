@@ -23,8 +23,9 @@ BackendName = Literal["decord", "pyav"]
 class Backend(Protocol):
     """Decodes one film.
 
-    spans: ``(frame, [start, end])``, seconds on the container's clock, in order of presentation.
-    size: (height, width), pixels.
+    Attributes:
+        spans: ``(frame, [start, end])``, seconds on the container's clock, in order of presentation.
+        size: (height, width), pixels.
     """
 
     spans: Float

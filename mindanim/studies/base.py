@@ -25,10 +25,11 @@ State = Literal["found", "missing", "wrong", "left out", "not used"]
 class Segment:
     """One film of the study as it was shown in the scanner.
 
-    clips: number of equally long clips the film is cut into.
-    repeats: runs per subject that show this film.
-    start_s: film time of a run's volume 0, seconds.
-    volumes: volumes per run.
+    Attributes:
+        clips: Number of equally long clips the film is cut into.
+        repeats: Runs per subject that show this film.
+        start_s: Film time of a run's volume 0, seconds.
+        volumes: Volumes per run.
     """
 
     name: str
@@ -43,9 +44,11 @@ class Segment:
 class Facts:
     """What a study declares about itself; a reader compares every item with the disk.
 
-    tr_s: repetition time, seconds. clip_s: duration of a clip, seconds.
-    lags_s: default haemodynamic lags, seconds from a clip's onset to the signal taken as its response.
-    dropped: runs left out on the study's own advice, ``(subject, segment, repeat)`` with the reason.
+    Attributes:
+        tr_s: Repetition time, seconds.
+        clip_s: Duration of a clip, seconds.
+        lags_s: Default haemodynamic lags, seconds from a clip's onset to the signal taken as its response.
+        dropped: Runs left out on the study's own advice, ``(subject, segment, repeat)`` with the reason.
     """
 
     name: str
@@ -74,8 +77,10 @@ class Facts:
 class Finding:
     """One thing that a check of the study or of its responses found.
 
-    status: ``ok``, ``note`` (travels with the results) or ``problem`` (an error, unless an incomplete study
-    is allowed). data: small JSON facts, the names of the runs for example.
+    Attributes:
+        status: ``ok``, ``note`` (travels with the results) or ``problem`` (an error, unless an incomplete
+            study is allowed).
+        data: Small JSON facts, the names of the runs for example.
     """
 
     status: Status
@@ -89,9 +94,10 @@ class Finding:
 class Entry:
     """What became of one run of a study: a row of the table that ``mindanim doctor`` prints.
 
-    state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what, ``hint``
-    what to do); ``left out`` on the study's own advice; ``not used``: a file that the study does not declare,
-    with segment and repeat where its name tells them.
+    Attributes:
+        state: ``found``; ``missing`` or ``wrong`` (``code`` names the kind of fault, ``why`` says what,
+            ``hint`` what to do); ``left out`` on the study's own advice; ``not used``: a file that the study
+            does not declare, with segment and repeat where its name tells them.
     """
 
     subject: int

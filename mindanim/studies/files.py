@@ -29,8 +29,9 @@ _BLOCK_BYTES = 1 << 20
 class Layout:
     """Shape of the data block of a run, its first byte and its size in bytes.
 
-    grayordinates: columns of a CIFTI series, or voxels of a volume, in or out of a mask. tr_s: repetition
-    time the header states, seconds; None where it states none.
+    Attributes:
+        grayordinates: Columns of a CIFTI series, or voxels of a volume, in or out of a mask.
+        tr_s: Repetition time the header states, seconds; None where it states none.
     """
 
     volumes: int
@@ -43,7 +44,8 @@ class Layout:
 def peek(path: Path) -> Layout:
     """Read the header of a run: a CIFTI-2 series, a NIfTI volume series or a ``.npy`` array.
 
-    Raises InputError where the file is none of them, cut short, or of a form that is not read.
+    Raises:
+        InputError: The file is none of them, cut short, or of a form that is not read.
     """
     if path.name.endswith((".dtseries.nii", ".ptseries.nii", ".dtseries.nii.gz", ".ptseries.nii.gz")):
         return _peek_cifti(path)

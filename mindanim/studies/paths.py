@@ -14,7 +14,10 @@ def inside(root: Path, text: str, table: Path, *, allow_outside: bool = False) -
     """The file that ``text`` in ``table`` means, below ``root``.
 
     Absolute paths, ``..`` and links that lead out of ``root`` are refused unless ``allow_outside``. Whether
-    the file is there is not asked. Raises InputError naming path and table.
+    the file is there is not asked.
+
+    Raises:
+        InputError: The path is refused; names path and table.
     """
     if not text.strip() or "\0" in text:
         raise InputError(

@@ -67,7 +67,8 @@ class _Unpickler(pickle.Unpickler):
 def read_pickle(path: Path) -> Any:
     """The content of a pickle of numpy arrays and plain containers.
 
-    Raises InputError naming what it refuses, and where the file is missing, truncated or not a pickle.
+    Raises:
+        InputError: The file is missing, truncated, not a pickle, or contains anything else (named).
     """
     if not path.is_file():
         raise InputError(f"{path} is missing.", hint="Download it again.")
@@ -78,7 +79,10 @@ def read_pickle(path: Path) -> Any:
 def read_object_npy(path: Path) -> Any:
     """The content of a ``.npy`` file; one that holds Python objects, as ``np.save`` writes a dict, included.
 
-    A single object comes as itself, anything else as an array. Raises InputError as :func:`read_pickle` does.
+    A single object comes as itself, anything else as an array.
+
+    Raises:
+        InputError: See :func:`read_pickle`.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing.")

@@ -11,7 +11,8 @@ from mindanim.errors import UsageError
 class StudyOptions:
     """The ``--study`` options of one call, checked against those that the reader knows.
 
-    known: by key, what it is for. Raises UsageError naming every unknown key.
+    Args:
+        known: By key, what it is for. Raises UsageError naming every unknown key.
     """
 
     def __init__(self, dataset: str, given: Mapping[str, str], known: Mapping[str, str]) -> None:

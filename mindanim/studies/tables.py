@@ -21,8 +21,11 @@ ROW = "#"
 def read_table(path: Path, needed: Sequence[str], hint: str) -> list[dict[str, str]]:
     """Rows of a TSV by column name, without surrounding spaces; ``n/a`` and missing cells are read as empty.
 
-    Each row carries its line number under ``#``. Raises InputError where the file is missing, not text, has
-    no row, lacks or repeats a column, or has a row with more cells than columns.
+    Each row carries its line number under ``#``.
+
+    Raises:
+        InputError: The file is missing, not text, has no row, lacks or repeats a column, or has a row with
+            more cells than columns.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing.", hint=hint)
@@ -96,8 +99,9 @@ def number(
 def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
     """Caption by clip_id from a TSV with the columns clip_id and caption.
 
-    Raises InputError where the table is missing, lacks a column, names a clip twice or an unknown clip, or
-    leaves a clip of the study without a caption.
+    Raises:
+        InputError: The table is missing, lacks a column, names a clip twice or an unknown clip, or leaves a
+            clip of the study without a caption.
     """
     hint = "Give one row per clip with the columns clip_id and caption, separated by a tab."
     rows = read_table(path, ("clip_id", "caption"), hint)

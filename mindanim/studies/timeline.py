@@ -18,8 +18,10 @@ SAME_S = 0.1
 class Shown:
     """One clip in one run, times in seconds.
 
-    film, path: the film and its file. start_s: where the clip begins in the film. onset_s: when it was shown,
-    after the zero of the run's clock.
+    Attributes:
+        film, path: The film and its file.
+        start_s: Where the clip begins in the film.
+        onset_s: When it was shown, after the zero of the run's clock.
     """
 
     film: str
@@ -49,8 +51,10 @@ class Viewing:
 class Part:
     """What one run contributes to a segment.
 
-    shift_s: clock of the segment minus that of the run. onsets_s: when the run shows each of the segment's
-    clips, on its own clock, where order or distances are not the segment's; then there is no shift.
+    Attributes:
+        shift_s: Clock of the segment minus that of the run.
+        onsets_s: When the run shows each of the segment's clips, on its own clock, where order or distances
+            are not the segment's; then there is no shift.
     """
 
     subject: int

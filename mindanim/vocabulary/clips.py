@@ -15,8 +15,9 @@ class Clip:
     """A piece of a film. ``index`` counts from 1 within the segment; onset and duration are film time,
     seconds.
 
-    at_s: where the clip begins on the clock of its segment's runs, seconds, if that clock is not film time:
-    one run may show many films, and many runs may show one film.
+    Attributes:
+        at_s: Where the clip begins on the clock of its segment's runs, seconds, if that clock is not film
+            time: one run may show many films, and many runs may show one film.
     """
 
     clip_id: str

@@ -29,8 +29,11 @@ class Film:
 class Matrix:
     """Signal that a study's own reader extracts from a file of its own kind.
 
-    signal ``(volume, voxel)``. region ``(voxel,)``: region of interest of each voxel, where known, by which
-    ``--roi`` chooses. ijk ``(voxel, 3)``: index in the study's volume, where known.
+    signal ``(volume, voxel)``.
+
+    Attributes:
+        region: ``(voxel,)`` Region of interest of each voxel, where known, by which ``--roi`` chooses.
+        ijk: ``(voxel, 3)`` Index in the study's volume, where known.
     """
 
     signal: NDArray[np.floating[Any]]
@@ -47,15 +50,16 @@ class Run:
     ``volumes`` is the declared number of volumes. Responses to single clips (GLM betas) are a run too: one
     volume per clip, ``tr_s`` the duration of a clip, lag 0.
 
-    path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``, or,
-    with ``load``, any file or folder.
-    mask: NIfTI mask, needed for NIfTI runs.
-    axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
-    confounds: table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
-    load: extracts the signal from a file of the study's own kind; called once, when the run is opened.
-    others: further files that ``load`` reads; they count as input.
-    shown_s: by clip_id, when this run shows its clips, where that is another time than
-    :attr:`Clip.shown_s`: runs may show the same clips in another order, or at other distances.
+    Attributes:
+        path: CIFTI-2 series (``.dtseries.nii``, ``.ptseries.nii``), NIfTI (``.nii``, ``.nii.gz``), ``.npy``,
+            or, with ``load``, any file or folder.
+        mask: NIfTI mask, needed for NIfTI runs.
+        axes: ``volume voxel`` or ``voxel volume``, needed for ``.npy`` runs.
+        confounds: Table of nuisance time series as fMRIPrep writes it (``*_desc-confounds_timeseries.tsv``).
+        load: Extracts the signal from a file of the study's own kind; called once, when the run is opened.
+        others: Further files that ``load`` reads; they count as input.
+        shown_s: By clip_id, when this run shows its clips, where that is another time than
+            :attr:`Clip.shown_s`: runs may show the same clips in another order, or at other distances.
     """
 
     subject: int

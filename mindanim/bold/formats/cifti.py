@@ -42,8 +42,9 @@ class Places:
 class CiftiReader:
     """Opens CIFTI runs and keeps the axes they share: parsing those is what takes time.
 
-    structures: which brain models of dense files to take: ``cortex``, ``subcortex``, ``all``, or structures
-    by name (``thalamus``, ``thalamus_left``, ``CIFTI_STRUCTURE_BRAIN_STEM``).
+    Args:
+        structures: Which brain models of dense files to take: ``cortex``, ``subcortex``, ``all``, or
+            structures by name (``thalamus``, ``thalamus_left``, ``CIFTI_STRUCTURE_BRAIN_STEM``).
     """
 
     def __init__(self, structures: Sequence[str] = ("cortex",)) -> None:

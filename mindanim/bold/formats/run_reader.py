@@ -21,7 +21,8 @@ _NIFTI = (".nii", ".nii.gz")
 class RunReader:
     """Opens the runs of a study by what their files are, and keeps what they share: axes, masks.
 
-    structures: which structures of dense CIFTI files to take, see :class:`CiftiReader`.
+    Args:
+        structures: Which structures of dense CIFTI files to take, see :class:`CiftiReader`.
     """
 
     def __init__(self, structures: Sequence[str] = ("cortex",)) -> None:
@@ -40,9 +41,15 @@ class RunReader:
     ) -> Series:
         """Open a run without reading its data.
 
-        volumes, tr_s: what the study declares; InputError where the file disagrees. mask: which voxels
-        of a NIfTI run to take. axes: of a .npy file. load: takes the signal out of a file of another kind.
-        InputError also where the file is missing, of no known kind, malformed, or truncated.
+        Args:
+            volumes, tr_s: What the study declares.
+            mask: Which voxels of a NIfTI run to take.
+            axes: Of a .npy file.
+            load: Extracts the signal from a file of another kind.
+
+        Raises:
+            InputError: The file is missing, of no known kind, malformed or truncated, or disagrees with the
+                study.
         """
         if not path.exists():
             raise InputError(

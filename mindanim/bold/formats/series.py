@@ -18,11 +18,12 @@ from mindanim.errors import InputError
 class Series:
     """One run.
 
-    tr_s: seconds between volumes as the file says, None where its format says nothing.
-    columns ``(voxel,)``: where in the data the voxels are.
-    data: returns the data ``(volume, column)``. It may map a file again with every call: pages of a map that
-    is let go do not add up over the runs of a study.
-    slope, intercept: from the data to the file's unit.
+    Attributes:
+        tr_s: Seconds between volumes as the file says, None where its format says nothing.
+        columns: ``(voxel,)`` Where in the data the voxels are.
+        data: Returns the data ``(volume, column)``. It may map a file again with every call: pages of a map
+            that is let go do not add up over the runs of a study.
+        slope, intercept: From the data to the file's unit.
     """
 
     path: Path

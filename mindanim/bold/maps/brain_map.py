@@ -17,9 +17,10 @@ def brain_map(
 ) -> tuple[str, bytes] | None:
     """One file with every map: the ending of its name, and its content. None where the voxels have no place.
 
-    maps: name to values ``(voxel,)``; NaN is allowed and shown as no value. elsewhere: value of a volume's
-    voxels that are not among ``voxels``. Grayordinates make a dscalar, parcels a pscalar file, volumes a
-    NIfTI file with one volume per map.
+    Args:
+        maps: Name to values ``(voxel,)``; NaN is allowed and shown as no value.
+        elsewhere: Value of a volume's voxels that are not among ``voxels``. Grayordinates make a dscalar,
+            parcels a pscalar file, volumes a NIfTI file with one volume per map.
     """
     values = np.stack([np.asarray(values, dtype=np.float32) for values in maps.values()])
     if voxels.space is None:

@@ -101,7 +101,8 @@ class MotionNetwork(Motion):
     def forward(self, tokens: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
         """The token that follows each of ``tokens (clip, frame, latent)``, in the scalers' units.
 
-        visible ``(frame, frame) bool``: row i may look at column j where true.
+        Args:
+            visible: ``(frame, frame) bool`` Row i may look at column j where true.
         """
 
     def fit_scalers(self, latents: Tensor, rows: Tensor) -> None:

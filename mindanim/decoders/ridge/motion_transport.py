@@ -33,10 +33,14 @@ def motion_field(latents: Tensor, grid: int, smoothing: float) -> Tensor:
     """The mean velocity in each part of the frame: Lucas and Kanade's least squares over all channels and
     frame pairs.
 
-    latents ``(clip, frame, channel, height, width)``, averaged to at most ``grid`` cells per side, on which
-    a step should move things by about a cell or less. smoothing: damping relative to the mean squared
-    gradient of the clip. Returns ``(clip, 2, row, column) float32`` in frame sizes per frame step, x right
-    and y down.
+    latents ``(clip, frame, channel, height, width)``, averaged to at most ``grid`` cells per side, on which a
+    step should move things by about a cell or less.
+
+    Args:
+        smoothing: Damping relative to the mean squared gradient of the clip.
+
+    Returns:
+        ``(clip, 2, row, column) float32`` in frame sizes per frame step, x right and y down.
     """
     return torch.cat([_motion_field(part.float(), grid, smoothing) for part in torch.split(latents, _CHUNK)])
 
@@ -74,8 +78,11 @@ def carry(first: Tensor, field: Tensor, steps: int) -> Tensor:
     """Move ``first (clip, channel, height, width)`` along ``field (clip, 2, row, column)`` for 1..``steps``
     frame steps.
 
-    Each result samples the first frame itself, at ``step`` times the field upstream, so nothing blurs
-    further from step to step. Returns ``(clip, step, channel, height, width)``.
+    Each result samples the first frame itself, at ``step`` times the field upstream, so nothing blurs further
+    from step to step.
+
+    Returns:
+        ``(clip, step, channel, height, width)``.
     """
     height, width = first.shape[-2:]
     flow = functional.interpolate(field, (height, width), mode="bilinear", align_corners=False)

@@ -29,10 +29,12 @@ _LONGEST = math.ceil(math.log(_GONE) / math.log(_STRONGEST + _STEP))
 class Dependence:
     """How far blocks are from independent ones of equal size.
 
-    inflation: variance of the mean, over what the sample variance of the blocks makes it. df: degrees of
-    freedom that the product of the two is worth (Satterthwaite's, less what the inflation is uncertain by
-    because the correlation is an estimate; blocks - 1 for independent ones). flips: variance of the sum of
-    the block totals over the sum of their variances. 1, blocks - 1 and 1 without autocorrelation.
+    Attributes:
+        inflation: Variance of the mean, over what the sample variance of the blocks makes it.
+        df: Degrees of freedom that the product of the two is worth (Satterthwaite's, less what the inflation
+            is uncertain by because the correlation is an estimate; blocks - 1 for independent ones).
+        flips: Variance of the sum of the block totals over the sum of their variances. 1, blocks - 1 and 1
+            without autocorrelation.
     """
 
     inflation: float
@@ -45,8 +47,9 @@ def dependence(
 ) -> Dependence:
     """The dependence of the block means of `scores`, (clip,) without NaN, at least two blocks of them.
 
-    blocks, segments: (clip,) int, clips of a segment in film order; without segments the blocks are taken as
-    independent and alike.
+    Args:
+        blocks, segments: (clip,) int, clips of a segment in film order; without segments the blocks are taken
+            as independent and alike.
     """
     if segments is None:
         return Dependence(1.0, len(np.unique(blocks)) - 1.0, 1.0)

@@ -49,9 +49,11 @@ class Interval:
 class Resampling:
     """How uncertainty is computed.
 
-    blocks, segments: (clip,), the block and the film segment of each clip. runs: (clip,), the segment within
-    which clips were shifted. bootstraps, permutations: how many. seed: of both; each metric and floor has
-    numbers of its own.
+    Attributes:
+        blocks, segments: (clip,), the block and the film segment of each clip.
+        runs: (clip,), the segment within which clips were shifted.
+        bootstraps, permutations: How many.
+        seed: Of both; each metric and floor has numbers of its own.
     """
 
     blocks: NDArray[np.intp]
@@ -75,8 +77,10 @@ def numbered(names: Sequence[str]) -> NDArray[np.intp]:
 def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.intp]:
     """The block of each clip, (clip,) int from 0.
 
-    segments: the film segment of each clip, in film order. block_clips: length of a block where segments
-    are cut; 0 takes the automatic length. A segment is cut into equal parts of about that length.
+    Args:
+        segments: The film segment of each clip, in film order.
+        block_clips: Length of a block where segments are cut; 0 takes the automatic length. A segment is cut
+            into equal parts of about that length.
     """
     _, first, runs = np.unique(np.asarray(segments, dtype=object), return_index=True, return_inverse=True)
     if len(first) >= ENOUGH_SEGMENTS and block_clips == 0:

@@ -82,10 +82,12 @@ def sign_flip_p(
 ) -> float | None:
     """Paired permutation test that the mean difference is positive (or, two-sided, not zero).
 
-    differences: (clip,); all clips of a block change sign together. With few blocks all sign patterns are
-    taken, otherwise `permutations` are drawn; p = (1 + #(at least as large)) / (1 + number). Flipped blocks
-    are independent of each other; where the given ones are not, because they touch within a segment, the
-    observed mean is first divided by what that adds to its spread. None when nothing is defined.
+    Args:
+        differences: (clip,); all clips of a block change sign together. With few blocks all sign patterns are
+            taken, otherwise `permutations` are drawn; p = (1 + #(at least as large)) / (1 + number). Flipped
+            blocks are independent of each other; where the given ones are not, because they touch within a
+            segment, the observed mean is first divided by what that adds to its spread. None when nothing is
+            defined.
     """
     defined = ~np.isnan(differences)
     if not defined.any():
@@ -117,10 +119,12 @@ def shift_null(
 ) -> NDArray[np.float64] | None:
     """The mean in the true pairing and under circular shifts of each run, (1 + permutation,).
 
-    own: (clip,) in the true pairing. shifted: (clip, shift) after each shift of the clip's run, NaN where the
-    run has no such shift. All combinations of shifts are taken when there are no more than `permutations`.
-    Clips whose own score is undefined are left out. The same runs and random numbers give the same shifts,
-    whatever is scored. None when nothing can be shifted.
+    Args:
+        own: (clip,) in the true pairing.
+        shifted: (clip, shift) after each shift of the clip's run, NaN where the run has no such shift. All
+            combinations of shifts are taken when there are no more than `permutations`. Clips whose own score
+            is undefined are left out. The same runs and random numbers give the same shifts, whatever is
+            scored. None when nothing can be shifted.
     """
     columns = np.concatenate([own[:, None], shifted], axis=1)
     kept = ~np.isnan(own)

@@ -24,7 +24,8 @@ class Rows(Protocol):
 def correlations(decoded: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlation across features of every decoded with every target vector, (decoded, target).
 
-    decoded, targets: (clip, feature). NaN for a constant target; 0 for a constant decoded vector.
+    Args:
+        decoded, targets: (clip, feature). NaN for a constant target; 0 for a constant decoded vector.
     """
     (first, flat), (second, empty) = _standard(decoded), _standard(targets)
     # Targets of one caption differ only by the batch they were computed in: rounding makes them tie.
@@ -49,11 +50,12 @@ def clip_correlations(
     training_mean: NDArray[np.floating],
     scratch: Scratch = IN_TEMPORARY,
 ) -> NDArray[np.float64]:
-    """`correlations` of CLIP vectors less the training clips' mean vector; decoded ones are scaled to
-    length 1 first.
+    """`correlations` of CLIP vectors less the training clips' mean vector; decoded ones are scaled to length
+    1 first.
 
-    decoded, targets: (clip, feature), read a few at a time. training_mean: (feature,), the mean of vectors of
-    length 1. The result is in `scratch`.
+    Args:
+        decoded, targets: (clip, feature), read a few at a time.
+        training_mean: (feature,), the mean of vectors of length 1. The result is in `scratch`.
     """
     result: NDArray[np.float64] = scratch.array((len(decoded), len(targets)), np.float64)
     mean = np.float64(training_mean)

@@ -31,7 +31,8 @@ Half = Literal["whole", "left", "right", "other"]
 class Part:
     """A film, or the part of it that is used.
 
-    half: `other` is the half that differs more from the film `unlike`.
+    Attributes:
+        half: `other` is the half that differs more from the film `unlike`.
     """
 
     file: Path

@@ -119,7 +119,9 @@ def read_pool(
 
     A clip of another study is left out when its middle frame is that of a test clip, or of a clip of the pool
     already, by its perceptual hash (re-encoded, resized) or by its CLIP vector (cropped, overlaid).
-    training_mean: (feature,), of the captions' vectors, subtracted as for the test clips.
+
+    Args:
+        training_mean: (feature,), of the captions' vectors, subtracted as for the test clips.
     """
     held = [_Looks.of(stimuli, rows)]
     digest = hashlib.sha256(stimuli.identity.encode())

@@ -22,7 +22,8 @@ _SMALL = 1 << 16
 class Scratch:
     """Makes arrays in unnamed files that disappear with the last reference to the array.
 
-    folder: On a disk with enough space; None for the system's temporary folder.
+    Attributes:
+        folder: On a disk with enough space; None for the system's temporary folder.
     """
 
     folder: Path | None = None

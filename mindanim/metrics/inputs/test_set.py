@@ -241,7 +241,8 @@ def read_features(
 ) -> DecodedFeatures:
     """The features that `videos` was made from, with the true ones.
 
-    others: Stimuli of other studies, for the large retrieval pool.
+    Args:
+        others: Stimuli of other studies, for the large retrieval pool.
     """
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]

@@ -21,9 +21,11 @@ from mindanim.vocabulary.words import names_and_more
 class Declared:
     """What a reader expects of a subject.
 
-    runs: one per declared run, with the path where it is or should be; ``volumes=0`` where the study
-    does not say how many. strangers: other files that look like runs, with the reason why they are not used.
-    notes: what the reader itself has to say.
+    Attributes:
+        runs: One per declared run, with the path where it is or should be; ``volumes=0`` where the study does
+            not say how many.
+        strangers: Other files that look like runs, with the reason why they are not used.
+        notes: What the reader itself has to say.
     """
 
     runs: Sequence[Run]
@@ -45,10 +47,11 @@ def compare_runs(
 ) -> Compared:
     """Compare the runs on disk with the declared ones.
 
-    last_s: by segment, the last time on its runs' clock at which a response is read, seconds; a run whose
-    number of volumes is not declared has to reach it. Findings are one per kind of difference: missing runs,
-    unreadable ones, runs of another length, copies of other runs; and, as notes, files of undeclared
-    runs, runs left out on the study's own advice, and headers with another TR.
+    Args:
+        last_s: By segment, the last time on its runs' clock at which a response is read, seconds; a run whose
+            number of volumes is not declared has to reach it. Findings are one per kind of difference:
+            missing runs, unreadable ones, runs of another length, copies of other runs; and, as notes, files
+            of undeclared runs, runs left out on the study's own advice, and headers with another TR.
     """
     found = Compared()
     good: dict[tuple[str, int], Run] = {}

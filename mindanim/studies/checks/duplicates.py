@@ -22,9 +22,10 @@ def near_duplicate_runs(
 ) -> list[Finding]:
     """Runs whose cleaned signals nearly coincide although their files differ: filtered or rescaled copies.
 
-    samples: by run name, ``(volume, voxel)`` cleaned signal of the same vertices in every run. Two runs are
-    compared where they have equally many volumes; reported where the correlation over all entries exceeds
-    ``limit``.
+    Args:
+        samples: By run name, ``(volume, voxel)`` cleaned signal of the same vertices in every run. Two runs
+            are compared where they have equally many volumes; reported where the correlation over all entries
+            exceeds ``limit``.
     """
     groups: dict[tuple[int, ...], list[str]] = {}
     for name, sample in samples.items():
@@ -51,9 +52,11 @@ def near_duplicate_runs(
 def perceptual_hash(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Hash the look of frames, so that re-encoded, resized or dimmed copies get nearly the same bits.
 
-    frames ``(frame, height, width, 3)`` uint8 RGB, at least 32 px high and wide. Returns ``(frame, bit)``
-    bool with ``16 * 16 - 1`` bits: the signs, against their median, of the lowest spatial frequencies (2-D
-    cosine transform) of the luminance. InputError for frames of another shape.
+    frames ``(frame, height, width, 3)`` uint8 RGB, at least 32 px high and wide.
+
+    Returns:
+        ``(frame, bit)`` bool with ``16 * 16 - 1`` bits: the signs, against their median, of the lowest
+        spatial frequencies (2-D cosine transform) of the luminance. InputError for frames of another shape.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or min(frames.shape[1:3]) < 2 * HASH_SIDE:
         raise InputError(
@@ -80,12 +83,14 @@ def near_duplicates(
 ) -> list[Finding]:
     """Clips of the test set that also occur in the training set, by what their frames look like.
 
-    train_hashes, test_hashes: by clip_id, ``(frame, bit)`` of :func:`perceptual_hash`; each clip may have its
-    own number of frames. The distance of two clips is the mean, over the frames of the test clip, of the
-    share of bits in which the most similar frame of the training clip differs; pairs up to ``limit`` are
-    reported in one finding. embeddings: by clip_id, CLIP vector ``(feature,)`` of length 1, where there are
-    some: pairs up to twice ``limit`` are then reported as well if their vectors nearly coincide, which finds
-    copies that were cropped or overlaid.
+    Args:
+        train_hashes, test_hashes: By clip_id, ``(frame, bit)`` of :func:`perceptual_hash`; each clip may have
+            its own number of frames. The distance of two clips is the mean, over the frames of the test clip,
+            of the share of bits in which the most similar frame of the training clip differs; pairs up to
+            ``limit`` are reported in one finding.
+        embeddings: By clip_id, CLIP vector ``(feature,)`` of length 1, where there are some: pairs up to
+            twice ``limit`` are then reported as well if their vectors nearly coincide, which finds copies
+            that were cropped or overlaid.
     """
     if not train_hashes or not test_hashes:
         return []

@@ -50,8 +50,9 @@ def audit_clips(
     """What the clips and runs that are used say about the split: clips close in time, repeated spans,
     neighbours between training segments.
 
-    window_s: gap between the end of one clip and the onset of the other below which they share signal.
-    Responses to single clips (a lag of 0, one volume per clip) do not share signal by closeness.
+    Args:
+        window_s: Gap between the end of one clip and the onset of the other below which they share signal.
+            Responses to single clips (a lag of 0, one volume per clip) do not share signal by closeness.
     """
     single = facts.lags_s == (0.0,) and facts.tr_s >= facts.clip_s
     shown = [] if single else _on_files(clips, runs)
@@ -70,7 +71,8 @@ def close_clips(clips: Sequence[Clip], runs: Sequence[Run], window_s: float) -> 
 def leave_out(clips: Sequence[Clip], wanted: Sequence[str]) -> list[Clip]:
     """The clips without those that ``wanted`` names; ``@FILE`` reads names from a file, one per line.
 
-    Raises InputError for a file that is not there and for names of no clip.
+    Raises:
+        InputError: The file is missing, or a name is not a clip's.
     """
     names: set[str] = set()
     for name in wanted:

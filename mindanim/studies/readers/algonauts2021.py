@@ -61,8 +61,9 @@ FACTS = Facts(
 class Algonauts2021(Reader):
     """The study in the folder that holds ``participants_data_v2021`` and the folder of films.
 
-    facts: those of the real study unless a simulated one uses this layout; the segments ``train`` and
-    ``test`` say how many of the clips belong to either, in order.
+    Args:
+        facts: Those of the real study unless a simulated one uses this layout; the segments ``train`` and
+            ``test`` say how many of the clips belong to either, in order.
     """
 
     def __init__(

@@ -23,7 +23,8 @@ _HINT = "Events need onset, duration and stim_file (BIDS, task events); stim_fil
 class SplitRule:
     """Which clips are for the test: those whose ``key`` has one of ``values``.
 
-    key: an entity of the run's name (``run``, ``ses``, ``task``), ``film``, or a column of the events.
+    Attributes:
+        key: An entity of the run's name (``run``, ``ses``, ``task``), ``film``, or a column of the events.
     """
 
     key: str
@@ -74,7 +75,9 @@ def read_events(
 
     Rows without a film (fixation, buttons, pictures) are passed over. Without a rule the column ``split``
     decides. With ``clip_s``, films are cut into clips of that length; without it every row is one clip.
-    Raises InputError naming table and line.
+
+    Raises:
+        InputError: A row cannot be used; names table and line.
     """
     films = [
         row

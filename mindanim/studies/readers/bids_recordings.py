@@ -100,8 +100,9 @@ def find_recordings(
 ) -> list[Recording]:
     """Every run that is preprocessed or has events.
 
-    Raises InputError where a run is there in several versions, and where the only runs are of a kind that is
-    not read.
+    Raises:
+        InputError: A run is there in several versions, and where the only runs are of a kind that is not
+            read.
     """
     files = [name for name in functional(trees) if wanted.task in (None, name.entities.get("task"))]
     versions: dict[Any, list[Name]] = {}
@@ -160,7 +161,8 @@ def _refuse_surfaces(trees: Sequence[Path]) -> None:
 def repetition_time(recording: Recording, trees: Sequence[Path]) -> float | None:
     """Seconds between volumes from the sidecars, else from the header; None where neither can be read.
 
-    Raises InputError where a sidecar states none that can be.
+    Raises:
+        InputError: A sidecar states none that can be.
     """
     if not recording.preprocessed:
         return None

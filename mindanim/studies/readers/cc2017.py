@@ -60,9 +60,10 @@ _RUN = re.compile(r"(?P<segment>(?:seg|test)\d+)_(?P<repeat>\d+)(?P<mark>[_.])At
 class CC2017(Reader):
     """The study in the folder it unpacks to.
 
-    root: ``CC2017_Purdue`` or the folder that holds it. The bundles may also be unpacked into one another, so
-    that ``subject1`` and ``stimuli`` share one ``video_fmri_dataset``. facts: those of the real study unless
-    another study uses this layout.
+    Args:
+        root: ``CC2017_Purdue`` or the folder that holds it. The bundles may also be unpacked into one
+            another, so that ``subject1`` and ``stimuli`` share one ``video_fmri_dataset``.
+        facts: Those of the real study unless another study uses this layout.
     """
 
     def __init__(

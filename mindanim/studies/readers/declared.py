@@ -51,8 +51,9 @@ class Reader(ABC):
     def runs(self, subject: int) -> list[Run]:
         """The usable runs of a subject in the order of the facts.
 
-        Raises InputError that lists every missing, short and duplicate run together; with ``allow_partial``
-        they are left out, as :meth:`check` says. InputError also where no run is left.
+        Raises:
+            InputError: Runs are missing, short or duplicate (all are listed), or no run is left. With
+                ``allow_partial`` they are left out, as :meth:`check` says.
         """
         compared = self._compare(subject)
         if not self._allow_partial:

@@ -81,8 +81,10 @@ FACTS = Facts(
 class HCP(Reader):
     """The study as its packages unpack: ``<subject>/MNINonLinear/Results/...``, next to the films.
 
-    Subjects are those whose folder is there, known by their six digits. facts: those of the real study unless
-    a simulated one uses this layout.
+    Subjects are those whose folder is there, known by their six digits.
+
+    Args:
+        facts: Those of the real study unless a simulated one uses this layout.
     """
 
     def __init__(

@@ -47,9 +47,11 @@ class Spans:
 def find_spans(root: Path, facts: Facts, allow_partial: bool) -> Spans:
     """The spans from a file of :data:`FILES` in the study's folder or one level below it.
 
-    Without one, and where a part of the study is enough, the spans that are known are used. Raises InputError
-    where there is no file, or where it contradicts the facts: number of clips per run, spans in order and
-    apart, one length of the repeated excerpt, and the known spans of the real study.
+    Without one, and where a part of the study is enough, the spans that are known are used.
+
+    Raises:
+        InputError: There is no file, or where it contradicts the facts: number of clips per run, spans in
+            order and apart, one length of the repeated excerpt, and the known spans of the real study.
     """
     real = facts.name == "hcp"
     path = next(
