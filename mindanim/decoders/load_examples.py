@@ -112,7 +112,7 @@ def _responses(fmri: Artifact, clips: pd.DataFrame) -> NDArray[np.float32]:
         raise InputError(
             f"{fmri.path} has {len(responses)} training responses but {len(clips)} training clips.",
             "Rows of clips.tsv and train_responses.npy must correspond.",
-            "Preprocess again: mindanim preprocess --force",
+            f"Preprocess again: {fmri.command}",
         )
     parts = (responses[start : start + _AT_ONCE] for start in range(0, len(responses), _AT_ONCE))
     broken = np.concatenate([~np.isfinite(part).all(axis=(1, 2)) for part in parts])
@@ -134,7 +134,7 @@ def _rows(stimuli: Artifact, clips: pd.DataFrame) -> NDArray[np.int64]:
             f"{stimuli.path} lacks {int((rows < 0).sum())} of the clips that have responses: "
             f"{names_and_more(clips['clip_id'].to_numpy()[rows < 0])}.",
             "Responses and features come from different versions of the study.",
-            "Encode the stimuli again: mindanim encode-stimuli --force",
+            f"Encode the stimuli again: {stimuli.command}",
         )
     return np.asarray(rows, np.int64)
 

@@ -27,7 +27,7 @@ def check_version(metrics: dict[str, Any]) -> None:
         raise InputError(
             f"These metrics have schema {metrics['schema_version']}; the report reads {METRICS_SCHEMA}.",
             why="Another version of mindanim wrote them.",
-            hint="Evaluate again: mindanim evaluate --force",
+            hint="Run the evaluation's command again, with --force.",
         )
 
 
