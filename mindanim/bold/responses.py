@@ -51,7 +51,7 @@ def extract(
     Args:
         columns: Chosen voxels.
         training_sd: ``(voxel,)`` deviation of the detrended training runs, for all of the plan's voxels.
-        open_array: Makes a float32 array of a name and shape, memory-mapped as a rule.
+        open_array: Makes a float32 array of a name and shape, usually memory-mapped.
         advance: Called once per run.
     """
     lags = 1 if config.lag_mode == "mean" else len(plan.lags_s)

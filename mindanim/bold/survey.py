@@ -158,7 +158,7 @@ def _within(regions: NDArray[np.str_] | None, config: PreprocessConfig) -> NDArr
     if regions is None:
         raise ConfigError(
             "--roi needs an atlas.",
-            "The study has none of its own.",
+            "The study has no atlas.",
             "Give one with --atlas FILE.dlabel.nii.",
         )
     return in_regions(regions, config.roi)

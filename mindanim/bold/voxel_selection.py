@@ -61,7 +61,7 @@ def t_test(values: Float, alternative: Alternative = "greater") -> tuple[Float, 
 
     finite = np.isfinite(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if finite.all():  # as a rule; counting and masking would take as long as the test
+        if finite.all():  # the usual case; counting and masking would take as long as the test
             count = np.full(values.shape[1], len(values))
             mean = values.sum(0) / len(values)
             centred = values - mean
@@ -78,7 +78,7 @@ def t_test(values: Float, alternative: Alternative = "greater") -> tuple[Float, 
 
 
 def adjust(p: Float, correction: Correction) -> Float:
-    """P values ``(voxel,)`` corrected for the number of tests; NaN are no tests and stay NaN.
+    """P values ``(voxel,)`` corrected for the number of tests; NaN values do not count as tests and stay NaN.
 
     ``fdr`` is Benjamini and Hochberg (1995), ``bonferroni`` multiplies by the number of tests, at most 1.
     """

@@ -22,7 +22,7 @@ class Layer:
         values: Option name -> value, as given.
         error: The class of what is reported about these values.
         typed: Whether the user asked for each value in this call. Recipes are not typed: they hold the
-            options of all variants, and those of the others are passed over.
+            options of all variants, and those of the others are ignored.
     """
 
     origin: Callable[[str], str]

@@ -107,7 +107,7 @@ class SubjectScene:
 
     @classmethod
     def of_run(cls, config: EvaluateConfig, run: RunOptions) -> SubjectScene:
-        """What `run` speaks of; InputError when fmri, stimuli or videos are not there.
+        """What `run` refers to; InputError when fmri, stimuli or videos are not there.
 
         A label names the videos to score. To read the plain ones under the label of a variant that does not
         exist would take a mistyped one for a result.

@@ -132,7 +132,7 @@ def lay_out(viewings: Sequence[Viewing]) -> list[Laid]:
 
 
 def scattered(laid: Sequence[Laid]) -> int:
-    """Number of pieces of film that runs show among different other ones, so that they are no repeats."""
+    """Number of film pieces that runs show in different company, so that they are not repeats."""
     places = Counter(
         what
         for one in laid
@@ -148,7 +148,7 @@ def _one_film(shown: Sequence[Shown]) -> str:
 
 
 def _labels(wanted: Sequence[tuple[str, str]]) -> list[str]:
-    """A name of its own for each segment: that of its first run, with split and number where it is taken."""
+    """A unique name per segment: that of its first run, with split and number if it is taken."""
     labels: list[str] = []
     for name, split in wanted:
         label, number = name, 1

@@ -1,1 +1,1 @@
-"""What every room speaks of: arrays, clips, runs, and the words of messages."""
+"""Terms that all rooms share: arrays, clips, runs, and the words of messages."""

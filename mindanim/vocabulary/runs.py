@@ -27,7 +27,7 @@ class Film:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Signal that a study's own reader extracts from a file of its own kind.
+    """Signal that a reader extracts from a study-specific file.
 
     signal ``(volume, voxel)``.
 

@@ -1,4 +1,4 @@
-"""Runs that are plain arrays, and responses that a study's reader takes from files of its own kind."""
+"""Runs stored as plain arrays, and responses that a reader extracts from study-specific files."""
 
 from __future__ import annotations
 

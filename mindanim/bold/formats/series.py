@@ -21,8 +21,8 @@ class Series:
     Attributes:
         tr_s: Seconds between volumes as the file says, None where its format says nothing.
         columns: ``(voxel,)`` Where in the data the voxels are.
-        data: Returns the data ``(volume, column)``. It may map a file again with every call: pages of a map
-            that is let go do not add up over the runs of a study.
+        data: Returns the data ``(volume, column)``. It may map the file again at every call, so that memory
+            does not grow over the runs of a study.
         slope, intercept: From the data to the file's unit.
     """
 

@@ -53,7 +53,7 @@ class Resampling:
         blocks, segments: (clip,), the block and the film segment of each clip.
         runs: (clip,), the segment within which clips were shifted.
         bootstraps, permutations: How many.
-        seed: Of both; each metric and floor has numbers of its own.
+        seed: Of both; each metric and floor draws its own numbers.
     """
 
     blocks: NDArray[np.intp]

@@ -25,7 +25,7 @@ class Declared:
         runs: One per declared run, with the path where it is or should be; ``volumes=0`` where the study does
             not say how many.
         strangers: Other files that look like runs, with the reason why they are not used.
-        notes: What the reader itself has to say.
+        notes: Findings of the reader itself.
     """
 
     runs: Sequence[Run]
@@ -159,7 +159,7 @@ def _duplicates(files: Iterable[Path]) -> list[tuple[Path, Path]]:
 
 _KINDS = {
     "missing-run": "of {count} runs missing",
-    "missing-part": "runs without a file of their own",
+    "missing-part": "runs without their own file",
     "unreadable-run": "runs unreadable",
     "wrong-volumes": "runs whose length is not the declared one, so that their timing is unknown",
     "duplicate-run": "runs that are copies of another run",

@@ -73,7 +73,7 @@ def read_events(
 ) -> list[Shown]:
     """The clips of one run in the order of the table.
 
-    Rows without a film (fixation, buttons, pictures) are passed over. Without a rule the column ``split``
+    Rows without a film (fixation, buttons, pictures) are skipped. Without a rule the column ``split``
     decides. With ``clip_s``, films are cut into clips of that length; without it every row is one clip.
 
     Raises:

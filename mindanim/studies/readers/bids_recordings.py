@@ -78,7 +78,7 @@ class Wanted:
 
 
 def find_trees(root: Path, derivatives: str | None) -> list[Path]:
-    """The raw data, or what is given, first; then the derivatives. InputError where there are no such."""
+    """The raw data (or the folder given) first, then the derivatives. InputError if there are none."""
     below = sorted(path for path in root.glob("derivatives/*") if path.is_dir())
     if derivatives is not None and derivatives not in [path.name for path in below]:
         there = ", ".join(path.name for path in below) or "none"

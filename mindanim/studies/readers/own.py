@@ -1,4 +1,4 @@
-"""A study of one's own, without BIDS: a folder with ``runs.tsv`` and ``clips.tsv``.
+"""Your own study without BIDS: a folder with ``runs.tsv`` and ``clips.tsv``.
 
 ``runs.tsv``, one row per run: ``subject``, ``segment``, ``repeat``, ``path``, ``tr_s``; if needed ``start_s``
 (time of the first volume on the segment's clock), ``volumes``, ``mask`` (NIfTI), ``axes`` (.npy),

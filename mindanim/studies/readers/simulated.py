@@ -1,4 +1,4 @@
-"""The simulated study: read by the reader of the layout it is written in, with the facts of its own file."""
+"""The simulated study: read by the reader of its layout, with the facts of its own file."""
 
 from __future__ import annotations
 
