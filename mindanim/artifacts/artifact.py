@@ -154,8 +154,12 @@ class Artifact:
     @property
     def command(self) -> str:
         """The command that makes this artifact again, with the same options."""
+        return self.command_with("--force")
+
+    def command_with(self, *flags: str) -> str:
+        """The command that runs the artifact's stage with the same options and these flags."""
         work = self.path.parents[1 if self.manifest["subject"] is None else 2]
-        words = ["mindanim", self.manifest["stage"], "--config", str(self.path / CONFIG), "--force"]
+        words = ["mindanim", self.manifest["stage"], "--config", str(self.path / CONFIG), *flags]
         return shlex.join(words + (["--work", str(work)] if work != DEFAULT_WORK else []))
 
     def _hint(self) -> str:

@@ -58,7 +58,7 @@ class GenerationInputs:
             raise InputError(
                 f"{len(missing)} test clips have responses but no encoded stimuli, {missing[0]} the first.",
                 why=f"{self.stimuli.path} was made from other films, or from some of them only.",
-                hint="Run: mindanim encode-stimuli",
+                hint=f"Encode them again: {self.stimuli.command}",
             )
         stimulus = [there[name] for name in test["clip_id"]]
         return test.assign(

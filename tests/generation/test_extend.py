@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from mindanim.artifacts import Artifact, Planned, ShareDone, staleness
 from mindanim.artifacts.draft import Draft
 from mindanim.artifacts.lineage import input_entry
+from mindanim.cli.app import main
 from mindanim.errors import InputError
 from mindanim.generation.features import Features
 from mindanim.generation.generator import Generator
+from mindanim.metrics.inputs.test_set import read_test_set
 from mindanim.stages.generate import generate
 from tests.generation.study import TEST, config, make_study, options
 
@@ -175,3 +178,17 @@ def test_files_are_copied_where_links_are_not_possible(
     run_stage(work, "copied", limit=3)
     monkeypatch.setattr(os, "link", no_links)
     assert run_stage(work, "copied").digest == whole.digest
+
+
+def test_the_command_that_evaluation_suggests_makes_the_rest(work: Path, whole: Artifact) -> None:
+    """Also where the clips were chosen by name."""
+    for label, chosen in (("few", {"limit": 2}), ("named", {"clips": ",".join(FIRST[:2])})):
+        part = run_stage(work, label, **chosen)
+        fmri, stimuli = (
+            Artifact.load(path) for path in (part.path.parent / "fmri", work / "noise" / "stimuli")
+        )
+        with pytest.raises(InputError, match="have no reconstruction") as caught:
+            read_test_set(fmri, stimuli, part, subset=False)
+        _, _, command = caught.value.hint.partition("To generate the rest: ")
+        main(shlex.split(command)[1:])
+        assert clips(Artifact.load(part.path)) == clips(whole)

@@ -13,7 +13,6 @@ from mindanim.errors import InputError
 from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Matrix
 
-"""Relative difference of repetition times up to which they count as the same."""
 _CIFTI = (".dtseries.nii", ".ptseries.nii", ".dtseries.nii.gz", ".ptseries.nii.gz")
 _NIFTI = (".nii", ".nii.gz")
 

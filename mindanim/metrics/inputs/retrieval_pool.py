@@ -101,7 +101,7 @@ def check_pool(stimuli: Artifact, others: Sequence[Artifact]) -> None:
                     f"{other.path} cannot join the retrieval pool.",
                     why=f"Its vectors come from another CLIP model ({_named(other)}) than those of "
                     f"{stimuli.path} ({_named(stimuli)}).",
-                    hint="Encode both with the same model: mindanim encode-stimuli --set clip=NAME.",
+                    hint="Encode both with the same model: mindanim encode-stimuli --set clip=NAME",
                 )
             )
     raise_together(problems)

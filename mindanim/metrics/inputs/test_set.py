@@ -113,7 +113,8 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
                 f"{len(missing)} of {len(test)} test clips have no reconstruction: "
                 f"{names_and_more(sorted(missing))}.",
                 why=f"{videos.path} has {len(made)} clips.",
-                hint="Generate the rest, or add --subset to score only these clips; every table will say so.",
+                hint="To score only these clips, add --subset; every table will say so. "
+                "To generate the rest: " + videos.command_with("--limit", "none", "--clips", ""),
             )
         )
     rows = {clip: row for row, clip in enumerate(table["clip_id"])}

@@ -14,8 +14,6 @@ from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Run
 from mindanim.vocabulary.words import names_and_more
 
-"""Runs named in a message; all of them are in the finding's data."""
-
 
 @dataclass(frozen=True)
 class Declared:
