@@ -231,5 +231,5 @@ def test_missing_weights_come_with_a_way_to_do_without(folders):
 def test_folders_that_were_not_named_are_asked_for(folders):
     with pytest.raises(mindanim.MindanimError, match="add --truth FOLDER"):
         mindanim.evaluate(videos=folders["videos"], work=folders["work"], **QUICK)
-    with pytest.raises(mindanim.MindanimError, match="add --videos"):
+    with pytest.raises(mindanim.MindanimError, match="or use --videos"):
         mindanim.evaluate(truth=Path("x"), dataset="simulated", subject=1, work=folders["work"], **QUICK)
