@@ -157,7 +157,7 @@ def _duplicates(files: Iterable[Path]) -> list[tuple[Path, Path]]:
 
 _KINDS = {
     "missing-run": "of {count} runs missing",
-    "missing-part": "runs without their own file",
+    "missing-part": "runs without a file they need",
     "unreadable-run": "runs unreadable",
     "wrong-volumes": "runs whose length is not the declared one, so that their timing is unknown",
     "duplicate-run": "runs that are copies of another run",
