@@ -44,7 +44,7 @@ class Studies:
         mindanim.train_semantic(**subject, decoder="ridge")
         mindanim.train_structure(**subject, decoder="ridge")
         mindanim.train_motion(**subject, decoder="ridge", target="difference")
-        mindanim.generate(**subject, steps=2, strength=0.5)
+        mindanim.generate(**subject, steps=6, strength=0.5)
         done = mindanim.evaluate(**subject, bootstraps=200, permutations=99, motion_test=False)
         found: dict[str, Any] = done.json("metrics.json")
         return found
