@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mindanim import console, runtime
 from mindanim.artifacts.artifact import CONFIG, MANIFEST, Artifact
 from mindanim.artifacts.files import WRITING, atomic_path, sha256_of, sync, write_text
+from mindanim.artifacts.journal import JOURNALS, kept_findings, read_journals
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 LOG = "log.txt"
-_JOURNALS, _SCRATCH = ".journal*.jsonl", "scratch"
+_SCRATCH = "scratch"
 _NOT_OUTPUTS = {MANIFEST, CONFIG, LOG}
 
 
@@ -45,13 +46,19 @@ class Draft:
     def __init__(self, path: Path, part: str = "", extends: Artifact | None = None) -> None:
         self.path, self.part, self.extends = path, part, extends
         self.main = runtime.rank() == 0
-        entries = self._entries() if path.is_dir() else []
+        entries = read_journals(self.path) if path.is_dir() else []
         self.resumed = any(entry["entry"] != "session" for entry in entries)
         self._done = {entry["step"] for entry in entries if entry["entry"] == "done"}
 
     def begin(self) -> None:
-        """Prepare the folder for another session of work; called once, by the main process."""
+        """Prepare the folder for another session of work; called once, by the main process.
+
+        Raises:
+            InputError: The folder is a link or contains one, through which files elsewhere would be changed.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        for path in (self.path, *self.path.rglob("*")):
+            _refuse_link(path)
         (self.path / MANIFEST).unlink(missing_ok=True)  # complete for an earlier request, not for this one
         if not self.part:  # what another process is writing now is not a leftover
             for leftover in self.path.rglob(f"{WRITING}*"):
@@ -99,7 +106,7 @@ class Draft:
         import numpy as np
 
         _check_axes(name, axes, len(shape))
-        path = self.path / name
+        path = self._inside(name)
         if self.main and not path.exists():
             with self.write(name, axes=axes, unit=unit) as temporary:
                 np.lib.format.open_memmap(temporary, mode="w+", dtype=np.dtype(dtype), shape=shape).flush()
@@ -150,8 +157,8 @@ class Draft:
             name: File name.
             described: What the manifest says besides size and hash (axes, unit, ...).
         """
-        target = self.path / name
-        if target.resolve().is_relative_to((self.path / _SCRATCH).resolve()) or name in _NOT_OUTPUTS:
+        target = self._inside(name)
+        if Path(name).parts[0] == _SCRATCH or name in _NOT_OUTPUTS:
             raise ValueError(f"{name} is not a name for an output")
         with atomic_path(target) as temporary:
             yield temporary
@@ -160,7 +167,7 @@ class Draft:
 
     def scratch(self, name: str) -> Path:
         """A path for files that are not outputs (checkpoints): kept after a kill, removed on completion."""
-        path = self.path / _SCRATCH / name
+        path = self._inside(f"{_SCRATCH}/{name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -208,7 +215,7 @@ class Draft:
 
     def complete(self) -> dict[str, Any]:
         """Flush, hash and list all outputs; returns the parts of the manifest that are known here."""
-        entries = self._entries()
+        entries = read_journals(self.path)
         described = {e["name"]: e["described"] for e in entries if e["entry"] == "output"}
         facts: dict[str, Any] = {}
         for entry in entries:
@@ -225,7 +232,7 @@ class Draft:
                 name: _describe(self.path / name) | described.get(name, {}) for name in self._outputs()
             },
             "methods": _unique(entry["text"] for entry in entries if entry["entry"] == "methods"),
-            "findings": _unique(iter(_findings(entries))),
+            "findings": _unique(iter(kept_findings(entries))),
             "facts": facts,
         }
 
@@ -237,8 +244,24 @@ class Draft:
     def tidy(self) -> None:
         """Remove what only the work in progress needed."""
         shutil.rmtree(self.path / _SCRATCH, ignore_errors=True)
-        for journal in self.path.glob(_JOURNALS):
+        for journal in self.path.glob(JOURNALS):
             journal.unlink()
+
+    def _inside(self, name: str) -> Path:
+        """The path of a file of this folder.
+
+        Raises:
+            InputError: It would be outside, by its name or by a link in a folder that someone else left.
+        """
+        path = self.path / name
+        parts = Path(name).parts
+        if not parts or Path(name).is_absolute() or ".." in parts:
+            raise InputError(f"'{name}' is not written: it is outside {self.path}.")
+        here = self.path
+        for part in parts:
+            here /= part
+            _refuse_link(here)
+        return path
 
     def _outputs(self) -> list[str]:
         names = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
@@ -254,15 +277,14 @@ class Draft:
         with self._journal.open("a", encoding="utf-8") as journal:
             journal.write(line + "\n")
 
-    def _entries(self) -> list[dict[str, Any]]:
-        entries = []
-        for journal in sorted(self.path.glob(_JOURNALS)):
-            for line in journal.read_text(encoding="utf-8").splitlines():
-                try:
-                    entries.append(json.loads(line))
-                except ValueError:
-                    continue  # half a line: that entry was never completed
-        return entries
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise InputError(
+            f"{path} is a link.",
+            why="A folder in which an artifact is built has none: files elsewhere would be changed.",
+            hint="Remove the link and run the same command again.",
+        )
 
 
 def _describe(path: Path) -> dict[str, Any]:
@@ -279,16 +301,6 @@ def _describe(path: Path) -> dict[str, Any]:
 def _check_axes(name: str, axes: str, dimensions: int) -> None:
     if len(axes.split()) != dimensions:
         raise ValueError(f"{name} has {dimensions} dimensions, but its axes are '{axes}'")
-
-
-def _findings(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept: list[dict[str, Any]] = []
-    for entry in entries:
-        if entry["entry"] == "finding":
-            kept.append(entry["finding"])
-        elif entry["entry"] == "retract":
-            kept = [finding for finding in kept if finding["code"] != entry["code"]]
-    return kept
 
 
 def _unique(items: Iterator[Any]) -> list[Any]:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import field_validator, model_validator
 
-from mindanim.config.names import NAME
 from mindanim.config.option import StageConfig, Variants, modules_of, opt, spelled
 from mindanim.config.variants import PLUGIN
+from mindanim.vocabulary.file_names import NAME
 
 Feature = Literal["semantic", "structure", "motion"]
 

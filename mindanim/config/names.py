@@ -24,12 +24,6 @@ MEANING = {
 }
 """What an artifact is, where the name of its kind does not say so."""
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-"""A dataset or a label. Both are parts of folder names; a label follows the first dash."""
-NAME_RULE = (
-    "it becomes part of a folder's name; use letters, digits, '.', '_' and '-', a letter or digit first"
-)
-
 
 def kind_of_dataset(dataset: str) -> str:
     """The reader a dataset's name stands for: ``bids`` for both ``bids`` and ``bids-lab2``.

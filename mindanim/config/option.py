@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
@@ -87,6 +95,22 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
     regardless: ClassVar[tuple[str, ...]] = ()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_digits(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse "1_0" for a number: pydantic, like Python, would read 10."""
+        texts = [part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, str)]
+        kinds = _members(cls.model_fields[info.field_name or ""].annotation)
+        if kinds & {int, float} and str not in kinds and any("_" in text for text in texts):
+            raise ValueError("write numbers with digits only, without '_'")
+        return value
+
+
+def _members(annotation: Any) -> set[Any]:
+    """The types in an annotation: {float} for tuple[float, ...]."""
+    parts = get_args(annotation)
+    return {annotation}.union(*map(_members, parts))
 
 
 class StageConfig(Options):

@@ -95,7 +95,7 @@ def _parse(path: Path, name: str, tables: tuple[str, ...]) -> Recipe:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist.", hint="Check the path.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, a huge number
         raise ConfigError(f"{path} cannot be read as TOML.", why=str(error)) from error
     texts = {key: content.pop(key) for key in _TEXTS if isinstance(content.get(key), str)}
     problems = [_stray(key, value, tables) for key, value in content.items() if key not in tables]

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mindanim.config.names import KINDS, NAME, NAME_RULE
+from mindanim.config.names import KINDS
 from mindanim.config.option import Options, opt, spelled
 from mindanim.errors import InputError, UsageError
+from mindanim.vocabulary.file_names import NAME, NAME_RULE
 from mindanim.vocabulary.words import unknown
 
 DEFAULT_WORK = Path("mindanim-work")
@@ -81,7 +82,7 @@ class RunOptions(Options):
     @classmethod
     def _share(cls, value: str | None) -> str | None:
         if value is not None:
-            match = re.fullmatch(r"(\d+)/(\d+)", value)
+            match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", value)
             if match is None or not 1 <= int(match[1]) <= int(match[2]):
                 raise ValueError("write it as i/n, with i from 1 to n")
         return value

@@ -188,7 +188,7 @@ class Encoding:
         captions = caption_clips(
             captioner, self.models.clip, pixels, batch.clip_ids, config.caption_threshold, config.seed
         )
-        file = self.draft.scratch(f"captions/{batch.name.replace('/', '_')}.json")
+        file = self.draft.scratch(f"captions/{batch.clip_ids[0]}.json")
         write_text(file, json.dumps(dict(zip(batch.clip_ids, captions, strict=True))))
 
     def _add_to_sum(self, batch: Batch, frames: NDArray[np.uint8]) -> None:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from mindanim.errors import UsageError
+from mindanim.vocabulary.numerals import real
 
 
 class StudyOptions:
@@ -53,11 +54,8 @@ class StudyOptions:
         value = self.text(key)
         if value is None:
             return None
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not least <= number < float("inf") or whole and number != int(number):
+        number = real(value)
+        if number is None or not least <= number < float("inf") or whole and number != int(number):
             kind = "a whole number" if whole else "a number"
             raise UsageError(f"--study {key}={value} is not {kind} of {least:g} or more.")
         return number

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mindanim.errors import InputError
 from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.numerals import real
 from mindanim.vocabulary.words import names_and_more
 
 EMPTY = ("", "n/a")
@@ -85,11 +86,8 @@ def number(
     if not row.get(column) and default is not None:
         return default
     value = text(path, row, column)
-    try:
-        found = float(value)
-    except ValueError:
-        found = float("nan")
-    if not least <= found < float("inf") or whole and found != int(found):
+    found = real(value)
+    if found is None or not least <= found < float("inf") or whole and found != int(found):
         kind = "a whole number" if whole else "a number"
         bound = f" of {least:g} or more" if least > float("-inf") else ""
         raise InputError(f"{path}, line {row[ROW]}: {column} is '{value}', not {kind}{bound}.")

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mindanim.studies.base import Segment, clip_prefix
 from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.file_names import as_name
 
 SAME_S = 0.1
 """Difference of onsets, counted from the first clip, up to which two runs show their clips alike, seconds."""
@@ -126,7 +127,8 @@ def lay_out(viewings: Sequence[Viewing]) -> list[Laid]:
             known = (group for group in groups if group.split == split)
             if clips and not any(group.add(viewing, clips) for group in known):
                 groups.append(_Group(viewing.name, clips, [Part(viewing.subject, viewing.key, 1)]))
-    labels = _labels([(_one_film(group.shown) or group.name, group.split) for group in groups])
+    # Segments name the clips and hence their files; films may be called anything.
+    labels = _labels([(as_name(_one_film(group.shown) or group.name), group.split) for group in groups])
     laid = [_segment(label, group.shown, group.parts) for label, group in zip(labels, groups, strict=True)]
     return sorted(laid, key=lambda one: one.segment.split != "train")
 
@@ -148,11 +150,11 @@ def _one_film(shown: Sequence[Shown]) -> str:
 
 
 def _labels(wanted: Sequence[tuple[str, str]]) -> list[str]:
-    """A unique name per segment: that of its first run, with split and number if it is taken."""
+    """A unique name per segment, whatever its case: that of its first run, with split and number if taken."""
     labels: list[str] = []
     for name, split in wanted:
         label, number = name, 1
-        while label in labels:
+        while label.casefold() in {one.casefold() for one in labels}:
             label = f"{name}-{split}" if number == 1 else f"{name}-{split}{number}"
             number += 1
         labels.append(label)

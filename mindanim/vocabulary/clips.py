@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.file_names import check_clip_id
 
 Split = Literal["train", "test"]
 
@@ -18,6 +19,9 @@ class Clip:
     Attributes:
         at_s: Where the clip begins on the clock of its segment's runs, seconds, if that clock is not film
             time: one run may show many films, and many runs may show one film.
+
+    Raises:
+        InputError: `clip_id` cannot become part of a file's name, whoever wrote the table or the reader.
     """
 
     clip_id: str
@@ -28,6 +32,9 @@ class Clip:
     onset_s: float
     duration_s: float
     at_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_clip_id(self.clip_id)
 
     @property
     def shown_s(self) -> float:

@@ -30,7 +30,9 @@ from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import ROW, number, read_table, text
 from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.file_names import check_clip_id
 from mindanim.vocabulary.runs import Axes, Film, Run
+from mindanim.vocabulary.words import names_and_more
 
 RUNS, CLIPS, STUDY = "runs.tsv", "clips.tsv", "study.json"
 RUN_COLUMNS = ("subject", "segment", "repeat", "path", "tr_s")
@@ -116,7 +118,7 @@ class Own(Reader):
                 f"{table}, line {row[ROW]}: duration_s is 0.", "A clip must last longer than that."
             )
         return Clip(
-            text(table, row, "clip_id"),
+            check_clip_id(text(table, row, "clip_id"), f"{table}, line {row[ROW]}"),
             cast(Split, split),
             text(table, row, "segment"),
             film,
@@ -166,9 +168,15 @@ class Own(Reader):
     def _check(self) -> None:
         """Raise for what no single row shows."""
         problems: list[MindanimError] = []
-        twice = [name for name, count in Counter(clip.clip_id for clip in self._clips).items() if count > 1]
-        if twice:
-            problems.append(InputError(f"{self.root / CLIPS} names clips twice: {', '.join(twice[:8])}."))
+        # Each clip has files of its own, and some file systems do not tell "A" from "a".
+        counts = Counter(clip.clip_id.casefold() for clip in self._clips)
+        if twice := {clip.clip_id: 0 for clip in self._clips if counts[clip.clip_id.casefold()] > 1}:
+            problems.append(
+                InputError(
+                    f"{self.root / CLIPS} names clips twice: {names_and_more(twice)}.",
+                    "A clip_id must differ from all others in more than upper and lower case.",
+                )
+            )
         keys = Counter((run.subject, run.segment, run.repeat) for run in self._runs)
         for (subject, segment, repeat), count in keys.items():
             if count > 1:
