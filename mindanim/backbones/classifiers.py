@@ -1,4 +1,4 @@
-"""Image and video classifiers from transformers folders."""
+"""Image and video classifiers from transformers folders, fed as the folder's own processor says."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mindanim.backbones.pixels import Preprocessing
 from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadable
+from mindanim.backbones.processors import load_preprocess
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,26 +21,35 @@ class _Classifier:
         kind: Any,
         device: torch.device | str,
         dtype: torch.dtype | None,
-        config: Any = None,
+        config: Any,
     ) -> None:
-        from transformers import AutoImageProcessor
-
+        _check_classes(weights, config)
         self.weights = weights
         self.device = torch.device(device)
         self.dtype = dtype or torch.float32
         self.model = load_network(kind, weights, self.device, self.dtype, config=config)
-        make: Any = AutoImageProcessor.from_pretrained
-        processor = make(weights.path, local_files_only=True)
-        self._preprocess = Preprocessing.of_processor(processor)
+        self._preprocess = load_preprocess(weights)
 
     @property
     def labels(self) -> list[str]:
         """Names of the classes, in the order of the logits."""
-        names: dict[int, str] = self.model.config.id2label
-        return [names[index] for index in range(self.model.config.num_labels)]
+        names: dict[int, str] = self.model.config.id2label or {}
+        return [str(names.get(index, index)) for index in range(self.model.config.num_labels)]
 
     def _pixels(self, images: torch.Tensor) -> torch.Tensor:
-        return self._preprocess(images.to(self.device, torch.float32)).to(self.dtype)
+        pixels = self._preprocess(images.to(self.device, torch.float32))
+        return pixels.to(self.dtype) if pixels.is_floating_point() else pixels
+
+    def _answer(self, pixels: torch.Tensor) -> torch.Tensor:
+        try:
+            return torch.as_tensor(self.model(pixels).logits.float())
+        except (TypeError, ValueError) as error:
+            # The networks' own checks, such as of the size that their positions were learned for.
+            raise InputError(
+                f"{self.weights.name} cannot read the {tuple(pixels.shape)} input that its processor makes.",
+                why=" ".join(str(error).split())[:300],
+                hint="Use a model whose preprocessor_config.json resizes pictures to the network's size.",
+            ) from error
 
 
 class TransformersImageClassifier(_Classifier):
@@ -51,12 +60,13 @@ class TransformersImageClassifier(_Classifier):
     ) -> None:
         from transformers import AutoModelForImageClassification
 
-        super().__init__(weights, AutoModelForImageClassification, device, dtype)
+        config = _configuration(weights)
+        super().__init__(weights, AutoModelForImageClassification, device, dtype, config)
 
     @torch.inference_mode()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(image, channel, height, width) in [0, 1], any size -> (image, class) float32."""
-        return torch.as_tensor(self.model(self._pixels(images)).logits.float())
+        return self._answer(self._pixels(images))
 
 
 class TransformersVideoClassifier(_Classifier):
@@ -77,13 +87,18 @@ class TransformersVideoClassifier(_Classifier):
         dtype: torch.dtype | None = None,
         frames: int | None = None,
     ) -> None:
-        from transformers import AutoConfig, AutoModelForVideoClassification
+        from transformers import AutoModelForVideoClassification
 
-        try:
-            config = AutoConfig.from_pretrained(weights.path, local_files_only=True)
-        except READING_FAILED as error:
-            raise unreadable(weights, weights.path, "video classifier", error) from error
-        self.trained_frames = int(config.num_frames)
+        config = _configuration(weights)
+        # V-JEPA 2 calls them otherwise than the rest.
+        self._length = next((name for name in ("num_frames", "frames_per_clip") if hasattr(config, name)), "")
+        if not self._length:
+            raise InputError(
+                f"{weights.path / 'config.json'} does not state how many frames a clip has.",
+                why=f"Its model_type is {config.model_type}.",
+                hint="Use a VideoMAE, TimeSformer, ViViT or V-JEPA 2 with a classification head.",
+            )
+        self.trained_frames = int(getattr(config, self._length))
         if frames and config.model_type == "videomae" and frames % config.tubelet_size == 0:
             config.num_frames = frames
         super().__init__(weights, AutoModelForVideoClassification, device, dtype, config)
@@ -91,7 +106,7 @@ class TransformersVideoClassifier(_Classifier):
     @property
     def frames(self) -> int:
         """Frames per clip that the network reads."""
-        return int(self.model.config.num_frames)
+        return int(getattr(self.model.config, self._length))
 
     @torch.inference_mode()
     def logits(self, clips: torch.Tensor) -> torch.Tensor:
@@ -111,7 +126,28 @@ class TransformersVideoClassifier(_Classifier):
         seen: list[torch.Tensor] = []
         hook = self.model.classifier.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         try:
-            logits = torch.as_tensor(self.model(pixels).logits.float())
+            logits = self._answer(pixels)
         finally:
             hook.remove()
         return logits, seen[0].float()
+
+
+def _configuration(weights: Weights) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(weights.path, local_files_only=True, trust_remote_code=False)
+    except READING_FAILED as error:
+        raise unreadable(weights, weights.path, "configuration", error) from error
+
+
+def _check_classes(weights: Weights, config: Any) -> None:
+    """Refuse a network that estimates a number or gives features."""
+    regression = config.problem_type == "regression"
+    if regression or config.num_labels < 2:
+        stated = "problem_type regression" if regression else f"{config.num_labels} class(es)"
+        raise InputError(
+            f"{weights.name} is not a classifier.",
+            why=f"{weights.path / 'config.json'} states {stated}.",
+            hint=f"Use another {weights.kind.replace('_', ' ')}, with two classes or more.",
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from mindanim.errors import InputError
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import torch
 
 Interpolation = Literal["bilinear", "bicubic"]
-_PIL = {2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling numbers, as processor configs store them
 
 
 @dataclass(frozen=True)
@@ -30,30 +29,6 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: Interpolation
-
-    @classmethod
-    def of_processor(cls, processor: Any) -> Preprocessing:
-        """The settings of a transformers image processor; InputError if it does anything else."""
-        size = _lengths(processor.size) if processor.do_resize else {}
-        resize: int | tuple[int, int] | None = None
-        if "shortest_edge" in size and "longest_edge" not in size:
-            resize = size["shortest_edge"]
-        elif {"height", "width"} <= size.keys():
-            resize = (size["height"], size["width"])
-        elif processor.do_resize:
-            raise InputError(f"{type(processor).__name__} resizes by {size}, which is not supported.")
-        crop = None
-        if getattr(processor, "do_center_crop", None):
-            kept = _lengths(processor.crop_size)
-            crop = (kept["height"], kept["width"])
-        normal = processor.do_normalize
-        return cls(
-            size=resize,
-            crop=crop,
-            mean=tuple(processor.image_mean) if normal else (0.0,),
-            std=tuple(processor.image_std) if normal else (1.0,),
-            interpolation=interpolation(_PIL.get(int(processor.resample), str(processor.resample))),
-        )
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(image, channel, height, width) float in [0, 1] -> the same, resized, cropped and normalised."""
@@ -91,8 +66,3 @@ def resize(images: torch.Tensor, size: int | tuple[int, int], how: Interpolation
     resized: torch.Tensor = torchvision_resize(images, lengths, InterpolationMode(how), antialias=True)
     # Bicubic weights overshoot at edges; images stored as bytes are clipped there, so floats must be too.
     return resized.clamp(0, 1) if resized.is_floating_point() else resized
-
-
-def _lengths(size: Any) -> dict[str, int]:
-    items = size.items() if isinstance(size, Mapping) else vars(size).items()
-    return {name: int(length) for name, length in items if length is not None}

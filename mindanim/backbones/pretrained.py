@@ -39,8 +39,11 @@ def load_network(
     place = f"{weights.path / subfolder}"
     file = weights.holds(f"^{subfolder}/.*\\.(safetensors|bin)$" if subfolder else r"\.(safetensors|bin)$")
     _no_bars()
-    precision = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
-    options = {precision: dtype} | ({} if config is None else {"config": config})
+    options: dict[str, Any] = {} if config is None else {"config": config}
+    if kind.__module__.startswith("diffusers"):
+        options["torch_dtype"] = dtype
+    else:
+        options |= {"dtype": dtype, "trust_remote_code": False}
     try:
         network, report = kind.from_pretrained(
             place,
@@ -56,18 +59,23 @@ def load_network(
         raise InputError(
             f"{place}: {len(missing)} parameters of {kind.__name__} are missing, e.g. {missing[0]}.",
             why="They would stay random.",
-            hint="Use a complete model of this architecture.",
+            hint="Use a complete model of this architecture. One that was only pretrained has no head: "
+            "name a version fine-tuned to the task.",
         )
     return network.to(device).eval().requires_grad_(False)
 
 
 def unreadable(weights: Weights, place: object, what: str, error: Exception) -> InputError:
     """The error that the files in `place` cannot be read as `what`."""
-    return InputError(
-        f"{place} does not hold a readable {what}.",
-        why=" ".join(str(error).split())[:300],
-        hint=f"Check the {weights.kind} backbone {weights.name!r}, or fetch it again.",
-    )
+    said = " ".join(str(error).split())
+    why, hint = said[:300], f"Check the {weights.kind} backbone {weights.name!r}, or fetch it again."
+    if "Unrecognized configuration class" in said:  # raised by transformers' Auto classes
+        why = "transformers has no such network for the model_type in config.json."
+        hint = f"Name another {weights.kind.replace('_', ' ')}."
+    elif "trust_remote_code" in said:
+        why = "Its configuration asks for code from the model's folder, which is never run."
+        hint = "Use a model whose architecture is part of transformers."
+    return InputError(f"{place} does not hold a readable {what}.", why=why, hint=hint)
 
 
 def _no_bars() -> None:

@@ -117,13 +117,3 @@ def test_bicubic_overshoot_is_clipped_as_bytes_are() -> None:
     step[..., 8:] = 1
     resized = Preprocessing((40, 40), None, (0.0,), (1.0,), "bicubic")(torch.from_numpy(step))
     assert resized.min() == 0 and resized.max() == 1
-
-
-def test_processors_that_do_something_else_are_refused() -> None:
-    class Pads:
-        do_resize, do_normalize, resample = True, True, 2
-        size = {"longest_edge": 224}
-        image_mean = image_std = (0.5, 0.5, 0.5)
-
-    with pytest.raises(InputError, match="longest_edge"):
-        Preprocessing.of_processor(Pads())

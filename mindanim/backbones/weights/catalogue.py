@@ -51,7 +51,11 @@ NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
         ("tokenizer_config.json",),
     ),
     "image_classifier": (("config.json",), _TRANSFORMERS, ("preprocessor_config.json",)),
-    "video_classifier": (("config.json",), _TRANSFORMERS, ("preprocessor_config.json",)),
+    "video_classifier": (
+        ("config.json",),
+        _TRANSFORMERS,
+        ("preprocessor_config.json", "video_preprocessor_config.json"),
+    ),
 }
 OPTIONAL: dict[Kind, tuple[str, ...]] = {
     "diffusion": ("tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"),
