@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mindanim.backbones.noise_schedule import noise_schedule
 from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadable
 from mindanim.errors import ConfigError, InputError
 from mindanim.runtime import free_bytes
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 # Peak memory of the autoencoder per frame, in feature maps of its first width and the frame's size: the
 # tensors alive together make 6.0 (tests/generation/test_memory.py), a process on a CPU grew by 6.3.
 AUTOENCODER_MAPS = 7
+
+_UNET, _VAE, _TEXT = "UNet2DConditionModel", "AutoencoderKL", "clip_text_model"
+# Set in models with an input that nothing here gives: SDXL's sizes, a distilled model's guidance, a class.
+_OTHER_CONDITIONS = (
+    "addition_embed_type",
+    "time_cond_proj_dim",
+    "class_embed_type",
+    "num_class_embeds",
+    "encoder_hid_dim_type",
+)
+_SHIFTS = ("shift_factor", "latents_mean", "latents_std")
 
 
 class StableDiffusion:
@@ -80,7 +92,8 @@ class StableDiffusion:
     @cached_property
     def scheduler_config(self) -> dict[str, Any]:
         """The model's noise schedule, from its scheduler_config.json."""
-        return self._config("scheduler/scheduler_config.json")
+        file = "scheduler/scheduler_config.json"
+        return noise_schedule(self._config(file), self.weights.path / file)
 
     @cached_property
     def unet(self) -> Any:
@@ -183,6 +196,7 @@ class StableDiffusion:
     def _check(self) -> None:
         """Refuse other model families: they would run, with wrong results."""
         unet, vae, text = self._unet_config, self._vae_config, self._text_config
+        scheduler = self.scheduler_config
         side = unet.get("sample_size")
         square = isinstance(side, int) or (isinstance(side, list) and len(set(side)) == 1)
         wrong = {
@@ -191,11 +205,20 @@ class StableDiffusion:
             "reads other text features than the encoder gives": unet.get("cross_attention_dim")
             != text.get("hidden_size"),
             "has no square sample_size": not square,
-            "works on shifted latents": bool(vae.get("shift_factor")),
+            "gives other channels than the autoencoder reads": unet.get(
+                "out_channels", unet.get("in_channels")
+            )
+            != vae.get("latent_channels"),
+            "needs more than a text condition": any(unet.get(name) for name in _OTHER_CONDITIONS),
+            "works on shifted latents": any(vae.get(name) for name in _SHIFTS),
+            "has another class than UNet2DConditionModel": unet.get("_class_name", _UNET) != _UNET,
+            "has another autoencoder than AutoencoderKL": vae.get("_class_name", _VAE) != _VAE,
+            "reads a text encoder that is not CLIP's": text.get("model_type", _TEXT) not in (_TEXT, "clip"),
+            "predicts variances": scheduler.get("variance_type") in ("learned", "learned_range"),
         }
         if found := [fault for fault, true in wrong.items() if true]:
             raise InputError(
                 f"{self.weights.path} is not a text-to-image model of the Stable Diffusion 1.x or 2.x kind.",
                 why=f"Its UNet {', '.join(found)}.",
-                hint="Name a text-to-image folder (not inpainting, not SDXL).",
+                hint="Name a text-to-image folder (not inpainting, SDXL, or a distilled few-step model).",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def load_network(
             local_files_only=True,
             output_loading_info=True,
             use_safetensors=file is not None and file.endswith(".safetensors"),
-            variant="fp16" if file is not None and ".fp16." in file else None,
+            variant="fp16" if file is not None and re.search(r"[.]fp16[.-]", file) else None,
             **options,
         )
     except READING_FAILED as error:

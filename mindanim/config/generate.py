@@ -24,7 +24,7 @@ _RELEASED = {"sampler": (_PUBLISHED,)}
 class GenerateConfig(StageConfig):
     """From decoded features to frames."""
 
-    stage_version = 1  # as first released
+    stage_version = 2  # 2: a strength is a share of signal, whatever the model's noise schedule
 
     sampler: Annotated[str, Variants("sampler", _SAMPLERS, listed=False)] = opt(
         _DEFAULT,
@@ -35,14 +35,14 @@ class GenerateConfig(StageConfig):
     sampler_arguments: dict[str, Any] = opt({}, "Arguments that only this sampler has; set them in a recipe.")
     steps: int = opt(
         20,
-        "Steps of the full schedule; the fraction `strength` of them is run.",
+        "Steps from pure noise; the fraction `strength` of them is run.",
         flag=True,
         ge=1,
         only=_SHARED,
     )
     strength: float = opt(
         0.75,
-        "Fraction of the schedule that is run: 1 ignores the decoded latents, near 0 keeps them.",
+        "Amplitude that decoded latents lose to noise before sampling: 1 ignores them, near 0 keeps them.",
         flag=True,
         gt=0,
         le=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from mindanim.backbones import load_diffusion
-from mindanim.errors import ConfigError, InputError
+from mindanim.errors import ConfigError, InputError, MissingError
 from tests.tiny import tiny_diffusion_folder
 
 
@@ -212,6 +213,93 @@ def test_loads_a_folder_with_nothing_but_fp16_bin_weights(diffusion_folder: Path
         left, right = expected[part], getattr(alone, part).state_dict()
         assert left.keys() == right.keys()
         assert all(torch.equal(left[name], right[name]) for name in left), part
+
+
+def sharded(folder: Path, target: Path, variant: str | None = None, safe: bool = True) -> Path:
+    """The same model in shards with an index, as `save_pretrained(max_shard_size=...)` writes it."""
+    shutil.copytree(folder, target)
+    whole = load_diffusion(str(folder))
+    for part in ("unet", "vae", "text_encoder"):
+        for file in (target / part).glob("*.safetensors"):
+            file.unlink()
+        options: dict[str, Any] = {} if part == "text_encoder" else {"safe_serialization": safe}
+        network = getattr(whole, part)
+        network = network.half() if variant == "fp16" else network
+        network.save_pretrained(target / part, max_shard_size="20KB", variant=variant, **options)
+    return target
+
+
+@pytest.mark.parametrize(("variant", "safe"), [(None, True), ("fp16", True), (None, False)])
+def test_weights_in_shards_are_the_same_model(
+    diffusion_folder: Path, tmp_path: Path, variant: str | None, safe: bool
+) -> None:
+    found = load_diffusion(str(sharded(diffusion_folder, tmp_path / "shards", variant, safe)))
+    index = next(name for name in found.weights.files if name.startswith("unet/") and ".index." in name)
+    shards = [name for name in found.weights.files if name.startswith("unet/") and "-of-" in name]
+    assert len(shards) > 1 and (".fp16." in index) == (variant == "fp16") and ("safetensors" in index) == safe
+    whole = load_diffusion(str(diffusion_folder))
+    for part in ("unet", "vae", "text_encoder"):
+        left, right = getattr(whole, part).state_dict(), getattr(found, part).state_dict()
+        assert left.keys() == right.keys()
+        for name, value in left.items():
+            expected = value.half().float() if variant else value
+            assert torch.equal(right[name], expected), f"{part}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("{", "no index of sharded weights"),
+        ("[1]", "no index of sharded weights"),
+        ('{"weight_map": {}}', "lists no file"),
+        ('{"weight_map": {"a": "../../other.safetensors"}}', "not a file of its folder"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "not a file of its folder"),
+    ],
+)
+def test_an_index_that_names_no_shards_is_refused(
+    diffusion_folder: Path, tmp_path: Path, index: str, message: str
+) -> None:
+    folder = Path(shutil.copytree(diffusion_folder, tmp_path / "odd"))
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.with_name(f"{file.name}.index.json").write_text(index)
+    load_diffusion(str(folder))  # the whole file is preferred
+    file.unlink()
+    with pytest.raises(InputError, match=message) as caught:
+        load_diffusion(str(folder))
+    assert "unet/diffusion_pytorch_model.safetensors.index.json" in str(caught.value)
+
+
+def test_a_missing_shard_is_named(diffusion_folder: Path, tmp_path: Path) -> None:
+    folder = sharded(diffusion_folder, tmp_path / "shards")
+    lost = sorted(folder.glob("unet/*-of-*.safetensors"))[1]
+    lost.unlink()
+    with pytest.raises(MissingError, match=f"unet/{lost.name}"):
+        load_diffusion(str(folder))
+
+
+OTHER_MODELS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "SDXL": ("unet", {"addition_embed_type": "text_time"}, "more than a text condition"),
+    "LCM": ("unet", {"time_cond_proj_dim": 256}, "more than a text condition"),
+    "by class": ("unet", {"num_class_embeds": 1000}, "more than a text condition"),
+    "video": ("unet", {"_class_name": "UNet3DConditionModel"}, "another class than UNet2DConditionModel"),
+    "variances": ("unet", {"out_channels": 8}, "gives other channels"),
+    "learned variances": ("scheduler", {"variance_type": "learned_range"}, "predicts variances"),
+    "tiny autoencoder": ("vae", {"_class_name": "AutoencoderTiny"}, "another autoencoder"),
+    "SD3": ("vae", {"shift_factor": 0.06}, "shifted latents"),
+    "normalised latents": ("vae", {"latents_mean": [0.1] * 4}, "shifted latents"),
+    "T5": ("text_encoder", {"model_type": "t5"}, "text encoder that is not CLIP's"),
+}
+
+
+@pytest.mark.parametrize(("part", "change", "message"), OTHER_MODELS.values(), ids=OTHER_MODELS)
+def test_models_that_need_other_inputs_are_refused(
+    diffusion_folder: Path, tmp_path: Path, part: str, change: dict[str, Any], message: str
+) -> None:
+    folder = Path(shutil.copytree(diffusion_folder, tmp_path / "other"))
+    file = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        load_diffusion(str(folder))
 
 
 def test_a_tokenizer_without_its_merges_is_refused(diffusion_folder: Path, tmp_path: Path) -> None:

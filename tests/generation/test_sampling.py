@@ -46,11 +46,15 @@ class GaussianNetwork:
         self.timesteps.append(int(timestep))
         self.batches.append(len(latents))
         signal, noise = float(ALPHAS[int(timestep)] ** 0.5), float((1 - ALPHAS[int(timestep)]) ** 0.5)
+        return self.predicted(latents, signal, noise)
+
+    def predicted(self, latents: Tensor, signal: float, noise: float) -> Tensor:
+        """What it predicts at a level."""
         total = signal**2 * self.spread**2 + noise**2
         epsilon = noise * (latents - signal * self.mean) / total
         if self.kind == "epsilon":
             return epsilon
-        clean = (latents - noise * epsilon) / signal
+        clean = self.mean + signal * self.spread**2 * (latents - signal * self.mean) / total
         return signal * epsilon - noise * clean
 
     def exact(self, noisy: Tensor, signal: float, noise: float) -> Tensor:
@@ -103,7 +107,7 @@ def released(
 
 def start_at(config: dict[str, Any], steps: int, strength: float) -> Start:
     run = steps_run(GenerateConfig(steps=steps, strength=strength))
-    return start_of(karras_schedule(config, steps), run)
+    return start_of(karras_schedule(config, run, strength))
 
 
 def draw(seed: int) -> Tensor:
@@ -129,7 +133,7 @@ def test_a_start_at_another_level_would_be_noticed() -> None:
     network = GaussianNetwork()
     latents, noise = 2 * draw(1), draw(2)
     result = sdedit(network, CONFIG, latents, TEXT, EMPTY, noise, steps=40, strength=0.5, guidance=1.0)
-    for strength in (0.475, 0.525):
+    for strength in (0.45, 0.55):
         start = start_at(CONFIG, 40, strength)
         expected = network.exact(start.signal * latents + start.noise * noise, start.signal, start.noise)
         assert (result - expected).abs().max() / expected.std() > 0.1
@@ -163,7 +167,7 @@ def test_sdedit_runs_the_stated_share_of_the_steps_and_two_passes_only_with_guid
 def test_a_weak_start_keeps_the_latents_and_the_full_one_forgets_them() -> None:
     latents, noise = draw(1), draw(2)
     correlation = []
-    for strength in (0.05, 0.5, 1.0):
+    for strength in (0.01, 0.5, 1.0):
         result = sdedit(
             GaussianNetwork(), CONFIG, latents, TEXT, EMPTY, noise, steps=20, strength=strength, guidance=1.0
         )
@@ -275,20 +279,22 @@ def test_sdedit_equals_its_equations_written_out(kind: str, strength: float) -> 
     config = CONFIG | {"prediction_type": kind}
     got = sdedit(network, config, latents, TEXT, EMPTY, noise, steps=steps, strength=strength, guidance=1.0)
 
-    largest, smallest = (((1 - ALPHAS[t]) / ALPHAS[t]) ** 0.5 for t in (999, 0))
-    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    highest, smallest = (((1 - ALPHAS[t]) / ALPHAS[t]) ** 0.5 for t in (999, 0))
+    signal = 1 - strength
+    largest = highest if strength == 1 else torch.tensor((1 - signal**2) ** 0.5 / signal)
+    run = round(steps * strength)
+    ramp = torch.linspace(0, 1, run, dtype=torch.float64)
     sigmas = (largest ** (1 / 7) + ramp * (smallest ** (1 / 7) - largest ** (1 / 7))) ** 7
     sigmas = torch.cat((sigmas, torch.zeros(1, dtype=torch.float64)))
-    first = steps - round(steps * strength)
-    x, before = latents.double() + sigmas[first] * noise.double(), None
-    for i in range(first, steps):
+    x, before = latents.double() + sigmas[0] * noise.double(), None
+    for i in range(run):
         scale = (1 + sigmas[i] ** 2) ** 0.5
-        predicted = network(x / scale, network.timesteps[i - first], TEXT)
+        predicted = network(x / scale, network.timesteps[i], TEXT)
         clean = x - sigmas[i] * predicted
         if kind == "v_prediction":
             clean = (x / scale - sigmas[i] * predicted) / scale
         slope = torch.zeros_like(clean)
-        if before is not None and i < steps - 1:
+        if before is not None and i < run - 1:
             ratio = (sigmas[i - 1] / sigmas[i]).log() / (sigmas[i] / sigmas[i + 1]).log()
             slope = (clean - before) / (2 * ratio)
         down = sigmas[i + 1] / sigmas[i]
@@ -335,3 +341,59 @@ def test_arguments_that_a_sampler_does_not_know_are_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'eta'"):
         replace(SAMPLERS["sdedit"], arguments=("eta",)).check(given)
     replace(SAMPLERS["sdedit"], arguments=("eat",)).check(given)
+
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "Stable Diffusion 1.5": {},
+    "linear": {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "no signal at the end": {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True},
+    "no signal at the end, trailing": {
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+    },
+    "100 steps": {"num_train_timesteps": 100, "beta_end": 0.12},
+    "trained betas": {"trained_betas": [0.02] * 500, "num_train_timesteps": 500},
+}
+
+
+@pytest.mark.parametrize("sampler", ["sdedit", "ddim"])
+@pytest.mark.parametrize("options", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("strength", [0.25, 0.5, 0.75])
+def test_a_strength_keeps_the_same_share_of_the_latents_with_every_model(
+    sampler: str, options: dict[str, Any], strength: float
+) -> None:
+    """Without noise, the first thing that the network sees is the latents times their share."""
+    seen: list[Tensor] = []
+
+    def network(latents: Tensor, timestep: Tensor | int, text: Tensor) -> Tensor:
+        seen.append(latents)
+        return torch.zeros_like(latents)
+
+    latents, nothing = draw(1), torch.zeros(SHAPE)
+    asked = {"strength": strength, "guidance": 1}
+    sampled(sampler, network, CONFIG | options, latents, TEXT, nothing, {"empty": EMPTY}, **asked)
+    share = float((seen[0] / latents).mean())
+    assert share == pytest.approx(1 - strength, abs=1e-6 if sampler == "sdedit" else 0.02)
+    assert len(seen) == round(20 * strength)
+
+
+def test_the_whole_strength_starts_at_the_last_level_of_training() -> None:
+    for options, share in (({}, ALPHAS[-1] ** 0.5), ({"rescale_betas_zero_snr": True}, 2.0**-12)):
+        start = start_of(karras_schedule(CONFIG | options, 20))
+        assert start.timestep == 999 and start.signal == pytest.approx(float(share), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "other", ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"]
+)
+def test_levels_that_a_model_was_saved_with_are_replaced(other: str) -> None:
+    config = CONFIG | {
+        "_class_name": "DPMSolverMultistepScheduler",
+        other: True,
+        "final_sigmas_type": "sigma_min",
+    }
+    for strength in (0.3, 1.0):
+        found, expected = (karras_schedule(each, 12, strength) for each in (config, CONFIG))
+        assert torch.equal(found.sigmas, expected.sigmas) and torch.equal(found.timesteps, expected.timesteps)

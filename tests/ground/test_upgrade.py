@@ -82,12 +82,13 @@ def test_a_changed_default_is_noticed_without_a_new_version(made: Made, work: Pa
 @each
 def test_a_new_version_of_the_stage_is_the_reason(made: Made, work: Path) -> None:
     stage = Artifact.load(made.path(work)).manifest["stage"]
-    reason = f"version of {stage}: 1 -> 2 (its defaults or the meaning of its results changed)"
+    now = made.config.stage_version
+    reason = f"version of {stage}: {now} -> {now + 1} (its defaults or the meaning of its results changed)"
     with pytest.raises(InputError) as caught:
-        made.plan(work, changed(made, stage_version=2))
+        made.plan(work, changed(made, stage_version=now + 1))
     assert caught.value.why == reason
     with pytest.raises(InputError) as caught:
-        made.plan(work, with_new_default(made, stage_version=2))
+        made.plan(work, with_new_default(made, stage_version=now + 1))
     assert (
         caught.value.why.startswith(f"option {NEW_DEFAULTS[made.name][0]}: ") and reason in caught.value.why
     )
@@ -95,7 +96,7 @@ def test_a_new_version_of_the_stage_is_the_reason(made: Made, work: Path) -> Non
 
 def test_an_input_remade_by_a_new_version_makes_stale(work: Path) -> None:
     made, semantic = BY_NAME["fmri"], Artifact.load(BY_NAME["semantic"].path(work))
-    later = changed(made, stage_version=2)
+    later = changed(made, stage_version=made.config.stage_version + 1)
     from mindanim.artifacts import produce
 
     produce(
@@ -104,7 +105,10 @@ def test_an_input_remade_by_a_new_version_makes_stale(work: Path) -> None:
         build=lambda draft: draft.save_json("values.json", {}),
     )  # fmt: skip
     (reason,) = staleness(semantic)
-    assert "stage version: 1 -> 2" in reason and "lags_s" not in reason
+    assert (
+        f"stage version: {made.config.stage_version} -> {later.stage_version}" in reason
+        and "lags_s" not in reason
+    )
 
 
 def test_an_option_that_is_gone_is_named(work: Path) -> None:

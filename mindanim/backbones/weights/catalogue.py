@@ -11,18 +11,13 @@ from typing import Literal
 
 Kind = Literal["diffusion", "clip", "captioner", "image_classifier", "video_classifier"]
 
-_SAFE, _PICKLED = ("safetensors", "fp16.safetensors"), ("bin", "fp16.bin")
+# In one file, or in the shards that an index lists; full precision is preferred, then safetensors.
+_SAFE = ("safetensors", "safetensors.index.json", "fp16.safetensors", "safetensors.index.fp16.json")
+_PICKLED = ("bin", "bin.index.json", "fp16.bin", "bin.index.fp16.json")
 _UNET = tuple(f"unet/diffusion_pytorch_model.{end}" for end in _SAFE + _PICKLED)
 _VAE = tuple(f"vae/diffusion_pytorch_model.{end}" for end in _SAFE + _PICKLED)
-_TEXT = tuple(f"text_encoder/model.{end}" for end in _SAFE) + tuple(
-    f"text_encoder/pytorch_model.{end}" for end in _PICKLED
-)
-_TRANSFORMERS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+_TRANSFORMERS = (*(f"model.{end}" for end in _SAFE), *(f"pytorch_model.{end}" for end in _PICKLED))
+_TEXT = tuple(f"text_encoder/{name}" for name in _TRANSFORMERS)
 
 CLIP_WEIGHTS = (
     "open_clip_model.safetensors",

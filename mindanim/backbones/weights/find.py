@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import get_args
 
@@ -150,8 +151,14 @@ def _from_hub(
     if missing and not offline:
         why = _fetch(repository, patterns)
         found, missing = _collect(cached, needed, optional)
+        if missing:  # shards, now that their index is there
+            _fetch(repository, missing)
+            found, missing = _collect(cached, needed, optional)
     if missing:
-        command = " ".join([f"hf download {repository}", *(f"--include '{pattern}'" for pattern in patterns)])
+        # Shards are known once their index is there.
+        more = [file for file in missing if not any(fnmatch(file, pattern) for pattern in patterns)]
+        wanted = [f"--include '{pattern}'" for pattern in (*patterns, *more)]
+        command = " ".join([f"hf download {repository}", *wanted])
         licence = LICENCES.get(repository, "see its model card")
         raise MissingError(
             f"The {kind} backbone {name!r} is not complete on this machine.",
@@ -244,13 +251,32 @@ def _collect(
             missing.append(names[0])
             continue
         found.append(name)
-        if name.endswith(".index.json"):
+        if ".index." in name:
             index = find(name)
             assert index is not None, "a file found a moment ago"
-            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            shards = [f"{name[: name.rfind('/') + 1]}{shard}" for shard in _shards(index)]
             found += [shard for shard in shards if find(shard) is not None]
             missing += [shard for shard in shards if find(shard) is None]
     return sorted({*found, *(name for name in optional if find(name) is not None)}), missing
+
+
+def _shards(index: Path) -> list[str]:
+    """The files, in the folder of `index`, that hold the weights it lists."""
+    try:
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        shards = sorted({str(shard) for shard in named})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{index} is no index of sharded weights.",
+            why=f"It should map each parameter to a file under weight_map ({type(error).__name__}).",
+            hint="Fetch the model again.",
+        ) from error
+    if not shards or (outside := [shard for shard in shards if not re.fullmatch(r"\w[\w.-]*", shard)]):
+        what = (
+            f"It names {outside[0]!r}, which is not a file of its folder." if shards else "It lists no file."
+        )
+        raise InputError(f"{index} is no index of sharded weights.", why=what, hint="Fetch the model again.")
+    return shards
 
 
 def _weights(

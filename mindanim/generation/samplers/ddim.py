@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from mindanim.config.generate import GenerateConfig
@@ -17,26 +18,36 @@ from mindanim.generation.samplers.sampler import (
     Batch,
     Denoiser,
     Sampler,
-    ddim_spacing,
-    guided,
+    denoise,
     guided_evaluations,
-    schedule,
+    solver,
+    start_sigma,
     steps_run,
+    training_sigmas,
 )
+
+
+def even_schedule(scheduler_config: Mapping[str, Any], steps: int, strength: float) -> Any:
+    """DDIM at evenly spaced timesteps, from that of the strength down ("trailing", Lin et al. 2024).
+
+    Args:
+        scheduler_config: The diffusion model's.
+        steps: Levels from the start on; fewer if there are fewer timesteps.
+        strength: Defines the start, see `start_sigma`.
+    """
+    trained = training_sigmas(scheduler_config)
+    first = int(np.abs(np.log(trained) - np.log(start_sigma(trained, strength))).argmin())
+    left = np.linspace(first + 1, 0, min(steps, first + 1), endpoint=False)
+    timesteps = left.round().astype(np.int64) - 1
+    return solver(scheduler_config, trained[timesteps], timesteps, order=1)
 
 
 def sample(
     network: Denoiser, scheduler_config: Mapping[str, Any], batch: Batch, options: GenerateConfig, /
 ) -> Tensor:
     """Add the noise of one level to the decoded latents and denoise them from there."""
-    ddim = _schedule(scheduler_config, options.steps)
-    current: Tensor = batch.latents.float()
-    timesteps = ddim.timesteps[-steps_run(options) :]
-    current = ddim.add_noise(current, batch.noise.to(current.device), timesteps[:1])
-    for timestep in timesteps:
-        predicted = guided(network, current, timestep, batch, "empty", options.guidance)
-        current = ddim.step(predicted, timestep, current, eta=0.0, return_dict=False)[0]
-    return current
+    levels = even_schedule(scheduler_config, steps_run(options), options.strength)
+    return denoise(network, levels, batch, options.guidance)
 
 
 def evaluations(options: GenerateConfig) -> int:
@@ -47,18 +58,11 @@ def evaluations(options: GenerateConfig) -> int:
 def methods(options: GenerateConfig, scheduler_config: Mapping[str, Any], noise: str) -> str:
     """The sampler in a methods sentence."""
     run = steps_run(options)
-    timestep = int(_schedule(scheduler_config, options.steps).timesteps[-run])
+    timestep = int(even_schedule(scheduler_config, run, options.strength).timesteps[0])
     return (
         f"Noise was added to the decoded latents up to timestep {timestep} ({noise}), and they were denoised "
-        f"from there by {run} of {options.steps} deterministic DDIM steps (Song et al. 2021) with guidance "
-        f"{options.guidance:g}."
+        f"from there by {run} deterministic DDIM steps (Song et al. 2021) with guidance {options.guidance:g}."
     )
-
-
-def _schedule(scheduler_config: Mapping[str, Any], steps: int) -> Any:
-    from diffusers import DDIMScheduler
-
-    return schedule(DDIMScheduler, scheduler_config, steps, **ddim_spacing(scheduler_config))
 
 
 SAMPLERS.add("ddim", Sampler(sample, evaluations, methods))

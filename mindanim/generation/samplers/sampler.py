@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mindanim.backbones.noise_schedule import signal_shares
 from mindanim.config.generate import GenerateConfig
 from mindanim.errors import ConfigError
 from mindanim.generation.inflate import GroupNormMode
@@ -108,6 +110,8 @@ class Sampler:
                 raise ConfigError(what if what.endswith("?") else f"{what}.")
 
 
+# Options of diffusers' schedulers that choose levels at sampling time; the samplers choose their own.
+_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 SAMPLERS: Registry[Sampler] = Registry("sampler", Sampler)
 
 
@@ -153,6 +157,61 @@ def schedule(kind: Any, config: Mapping[str, Any], steps: int, **stated: Any) ->
     return made
 
 
+def solver(config: Mapping[str, Any], sigmas: np.ndarray, timesteps: np.ndarray, order: int) -> Any:
+    """A DPM-Solver++ multistep scheduler that runs through given noise levels and ends at zero.
+
+    DPM-Solver++: Lu et al. 2022, arXiv 2211.01095. Of first order it is deterministic DDIM (its section 4).
+
+    Args:
+        config: The diffusion model's scheduler configuration.
+        sigmas: (step,) noise over signal of each level, falling.
+        timesteps: (step,) the timestep that the network is told for each level.
+        order: 1 or 2.
+    """
+    from diffusers import DPMSolverMultistepScheduler
+
+    made = schedule(
+        DPMSolverMultistepScheduler,
+        config,
+        len(sigmas),
+        algorithm_type="dpmsolver++",
+        solver_order=order,
+        solver_type="midpoint",
+        lower_order_final=True,
+        euler_at_final=False,
+        final_sigmas_type="zero",
+        thresholding=False,
+        timestep_spacing="linspace",
+        **dict.fromkeys(_SPACINGS, False),
+    )
+    made.sigmas = torch.tensor([*sigmas, 0.0], dtype=torch.float32)
+    made.timesteps = torch.as_tensor(timesteps, dtype=torch.int64)
+    made.set_begin_index(0)
+    return made
+
+
+def training_sigmas(config: Mapping[str, Any]) -> np.ndarray:
+    """Noise over signal at every timestep of the training schedule: (timestep,) float64, rising."""
+    shares = signal_shares(config).numpy()
+    return np.asarray(np.sqrt(1 - shares**2) / shares)
+
+
+def start_sigma(sigmas: np.ndarray, strength: float) -> float:
+    """The noise over signal where the latents keep the share `1 - strength` of their amplitude.
+
+    It depends on the share alone, so a strength means the same for every model: also for one whose last
+    level has no signal at all (Lin et al. 2024, arXiv 2305.08891), where a place in the list of levels would
+    drown the latents.
+
+    Args:
+        sigmas: (timestep,) of the training schedule, which bounds the result.
+        strength: In (0, 1].
+    """
+    signal = 1 - strength
+    asked = np.inf if signal <= 0 else (1 - signal**2) ** 0.5 / signal
+    return float(np.clip(asked, sigmas[0], sigmas[-1]))
+
+
 def ddim_spacing(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options of DDIM in the published code, for `schedule`."""
     return {
@@ -165,7 +224,7 @@ def ddim_spacing(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def steps_run(options: GenerateConfig) -> int:
-    """How many of `steps` steps are run when the fraction `strength` of the schedule is: at least one."""
+    """How many steps are run: the fraction `strength` of `steps`, at least one."""
     return max(1, round(options.steps * options.strength))
 
 
@@ -197,3 +256,21 @@ def guided(
     else:
         without, conditioned = (network(latents, timestep, prompt) for prompt in (nothing, text))
     return without + guidance * (conditioned - without)
+
+
+def denoise(network: Denoiser, levels: Any, batch: Batch, guidance: float) -> Tensor:
+    """Add the noise of the first level to the decoded latents and run through all levels.
+
+    Args:
+        network: The network.
+        levels: A scheduler made by `solver`.
+        batch: What to sample from.
+        guidance: Weight of classifier-free guidance.
+    """
+    latents = batch.latents.float()
+    first = levels.timesteps[:1].repeat(len(latents))
+    current: Tensor = levels.add_noise(latents, batch.noise.to(latents.device), first)
+    for timestep in levels.timesteps:
+        predicted = guided(network, current, timestep, batch, "empty", guidance)
+        current = levels.step(predicted, timestep, current, return_dict=False)[0]
+    return current
