@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from mindanim.decoders.base import DECODERS, Decoder, Shapes
 from mindanim.errors import InputError
+from mindanim.vocabulary.registry import Registry
 from mindanim.vocabulary.words import unknown
 
 KINDS = ("semantic", "structure", "motion")
@@ -26,8 +27,13 @@ FORMAT = 1
 
 def names(kind: str) -> list[str]:
     """The names of all decoders of a kind, of this package and of others."""
+    return [name.removeprefix(f"{kind}.") for name in registered() if name.startswith(f"{kind}.")]
+
+
+def registered() -> Registry[type[Decoder]]:
+    """The registry of decoders with all of this package's own in it."""
     _import_own()
-    return [name.removeprefix(f"{kind}.") for name in DECODERS if name.startswith(f"{kind}.")]
+    return DECODERS
 
 
 def decoder_class(kind: str, name: str) -> type[Decoder]:

@@ -14,6 +14,7 @@ from mindanim.decoders.fit_result import ClosedForm, Fitted
 from mindanim.decoders.models.motion import MotionNetwork
 from mindanim.decoders.models.semantic import SemanticNetwork
 from mindanim.decoders.models.structure import StructureNetwork
+from mindanim.decoders.plugin_check import check_fitted, check_network
 from mindanim.decoders.training.feed import placed
 from mindanim.decoders.training.fit_network import Machine, fit_network, fresh_weights
 from mindanim.decoders.training.loop import Task
@@ -42,11 +43,19 @@ def fit_decoder(
     """Fit the decoder that `config` names to examples of its kind."""
     kind = examples.kind
     if linear := closed_form(kind, config):
-        return linear.fit(config, examples, shapes, split)
+        fitted = linear.fit(config, examples, shapes, split)
+        if not is_own(linear):
+            check_fitted(fitted, linear, config.decoder)
+        return fitted
     with fresh_weights(config.seed):
         decoder = _network(kind, config, shapes).to(machine.device)
     examples = placed(examples, decoder, config, machine.device)
     return fit_network(_TASKS[kind](decoder, examples, config), config, machine)
+
+
+def is_own(made: type[Decoder]) -> bool:
+    """Whether a decoder is part of this package."""
+    return made.__module__.startswith("mindanim.decoders.")
 
 
 def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
@@ -54,7 +63,8 @@ def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
 
     A network in training needs, besides its weights, Adam's two moments, the best weights so far and, with
     averaging, a fifth copy; a new checkpoint is written before the last one is removed. The network is built
-    to be counted, which refuses one that cannot be built or trained before any work.
+    to be counted, and one of another package is tried on two clips, which refuses one that cannot be built or
+    trained before any work.
 
     Raises:
         InputError, ConfigError: The decoder cannot be built or trained.
@@ -68,9 +78,12 @@ def expected_bytes(kind: str, config: TrainConfig, shapes: Shapes) -> int:
         rank = min(outputs, config.ridge_components)
         return 4 * (shapes.features * rank + rank * outputs)
     # Ours need no memory to be counted; a class from elsewhere may read the values of its tensors.
-    own = decoder_class(kind, config.decoder).__module__.startswith("mindanim.decoders.")
+    own = is_own(decoder_class(kind, config.decoder))
     with torch.device("meta" if own else "cpu"), fresh_weights(config.seed):
-        weights = _network(kind, config, shapes).parameter_count()
+        network = _network(kind, config, shapes)
+        if not own:
+            check_network(network, config.decoder)
+        weights = network.parameter_count()
     return 4 * weights * (1 + 2 * (5 if config.ema else 4))
 
 

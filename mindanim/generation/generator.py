@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mindanim import console
 from mindanim.config.generate import GenerateConfig
-from mindanim.errors import MindanimError
+from mindanim.errors import InputError, MindanimError
 from mindanim.generation.features import Features
 from mindanim.generation.inflate import SparseCausalUNet, sparse_causal
 from mindanim.generation.memory import clips_at_once
@@ -134,7 +134,18 @@ class Generator:
             together=not self.low_memory,
         )
         with torch.no_grad():
-            return self.sampler.sample(self.network, self.backbone.scheduler_config, batch, self.config)
+            clean = self.sampler.sample(self.network, self.backbone.scheduler_config, batch, self.config)
+        if not isinstance(clean, Tensor) or clean.shape != batch.latents.shape or clean.is_complex():
+            found = (
+                f"{tuple(clean.shape)} {clean.dtype}" if isinstance(clean, Tensor) else type(clean).__name__
+            )
+            expected = tuple(batch.latents.shape)
+            raise InputError(
+                f"The sampler {self.config.sampler} does not return latents.",
+                f"Expected (clip, frame, channel, height, width) = {expected}, found {found}.",
+                "Correct or remove the package that brings it: mindanim doctor",
+            )
+        return clean
 
     def decode(self, latents: Tensor, clip_ids: Sequence[str]) -> NDArray[np.uint8]:
         """Decode latents, some frames at a time: (clip, frame, height, width, rgb) uint8.

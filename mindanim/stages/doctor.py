@@ -18,7 +18,7 @@ from mindanim.artifacts.workspace import with_data
 from mindanim.config.recipes import Recipe
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, MissingError
-from mindanim.vocabulary.registry import EXTENSIBLE, source
+from mindanim.vocabulary.registry import EXTENSIBLE, Registry, source
 
 if TYPE_CHECKING:
     from mindanim.studies import Study
@@ -86,19 +86,29 @@ def _packages() -> Iterator[Check]:
 
 
 def _plugins() -> Iterator[Check]:
-    """The metrics, samplers, decoders and readers of other packages, and whether each can be loaded."""
+    """The metrics, samplers, decoders and readers of other packages, and whether each can be used."""
     for thing in EXTENSIBLE:
         for point in importlib.metadata.entry_points(group=f"mindanim.{thing}s"):
             about = f"{thing} {point.name}"
             try:
-                point.load()
-            except Exception as error:  # a plug-in's code may raise anything at import
-                text = (
-                    f"from {source(point)}: {point.value} cannot be loaded ({type(error).__name__}: {error})"
-                )
-                yield Check(about, "problem", text, f"Update or remove the package {source(point)}.")
+                _registry(thing)[point.name]
+            except MindanimError as error:
+                text = f"from {source(point)}: {error.what} {error.why}".strip()
+                yield Check(about, "problem", text, error.hint)
             else:
                 yield Check(about, "ok", f"from {source(point)}")
+
+
+def _registry(thing: str) -> Registry[Any]:
+    """What is known of a sort of thing, this package's own included."""
+    from mindanim.decoders.build import registered
+    from mindanim.generation.samplers import SAMPLERS
+    from mindanim.metrics.families.metric import METRICS
+    from mindanim.studies import READERS
+
+    known: dict[str, Registry[Any]]
+    known = {"metric": METRICS, "sampler": SAMPLERS, "decoder": registered(), "reader": READERS}
+    return known[thing]
 
 
 def _requirements() -> tuple[list[str], dict[str, list[str]]]:

@@ -12,6 +12,7 @@ from mindanim.config.names import kind_of_dataset
 from mindanim.errors import InputError, UsageError
 from mindanim.studies import readers
 from mindanim.studies.base import READERS, Entry, Facts, Finding, Segment, Study
+from mindanim.studies.foreign_reader import guarded
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.runs import Film, Matrix, Run
 
@@ -66,7 +67,10 @@ def open_study(
             f"The study '{name}' is read from the folder it was downloaded or simulated to.",
             "Give the folder with --data.",
         )
-    return READERS[name](data, allow_partial=allow_partial, options=options or {})
+    opener = READERS[name]
+    if package := READERS.foreign().get(name):
+        return guarded(package, opener, data, allow_partial, options or {})
+    return opener(data, allow_partial=allow_partial, options=options or {})
 
 
 def has_reader(dataset: str) -> bool:

@@ -54,14 +54,19 @@ class Registry(Generic[T]):
         """The object called `name`.
 
         Raises:
-            ConfigError: Nothing has this name; names the most likely one, or all.
+            ConfigError: Nothing has this name (names the most likely one, or all), or several packages do.
             MissingError: The package that brings it cannot be imported, or brings something else.
         """
+        points = [point for point in entry_points(group=self.group) if point.name == name]
+        # A package that is found twice on the path brings one thing, not two.
+        bringers = sorted({source(point) for point in points})
+        if len(bringers) + (name in self._own) > 1:
+            raise self._taken(name, bringers)
         if name in self._own:
             return self._own[name]
-        if name not in (foreign := self._foreign()):
+        if not points:
             raise ConfigError(f"{unknown(self.thing, name, self)}.")
-        point = foreign[name]
+        point = points[0]
         hint = f"Update or remove the package {source(point)}."
         try:
             found = point.load()
@@ -77,6 +82,16 @@ class Registry(Generic[T]):
                 hint=hint,
             )
         return cast(T, found)
+
+    def _taken(self, name: str, bringers: list[str]) -> ConfigError:
+        """That one name stands for two things: which of them is meant cannot be known."""
+        if name in self._own:
+            what = f"brings a {self.thing} called {name}, which is one of mindanim's own."
+        else:
+            what = f"both bring a {self.thing} called {name}."
+        what = f"{' and '.join(bringers)} {what}"
+        hint = f"Rename the entry point in the package, or remove it: pip uninstall {bringers[-1].split()[0]}"
+        return ConfigError(what, why="A name stands for one thing.", hint=hint)
 
     def foreign(self) -> dict[str, str]:
         """Name -> package of what other packages bring; nothing is imported."""

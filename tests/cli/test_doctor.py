@@ -139,20 +139,33 @@ def test_one_fault_does_not_hide_the_others() -> None:
     assert [check.status for check in doctor._guarded("a", look)] == ["ok", "problem"]
 
 
+PLUGGED = """
+from mindanim.generation.samplers import SAMPLERS
+def one(root, *, allow_partial, options): ...
+sampler = SAMPLERS["released"]
+"""
+
+
 def test_plug_ins_of_all_kinds_and_why_one_does_not_load(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for group, value in (
         ("metrics", "plugged:one"),
-        ("samplers", "plugged:one"),
+        ("samplers", "plugged:sampler"),
         ("decoders", "plugged.gone:one"),
         ("readers", "plugged:one"),
     ):
-        plugins.install(tmp_path / "site", f"mindanim.{group}", "mine", value, "one = 1\n", monkeypatch)
+        plugins.install(tmp_path / "site", f"mindanim.{group}", "mine", value, PLUGGED, monkeypatch)
+    plugins.install(tmp_path / "site", "mindanim.samplers", "sdedit", "plugged:sampler", PLUGGED, monkeypatch)
     result = call("doctor")
-    for line in ("metric mine: from plugged 1.2", "sampler mine: from", "reader mine: from plugged 1.2"):
+    for line in ("sampler mine: from", "reader mine: from plugged 1.2"):
         assert f"ok       {line}" in result.out
-    assert "problem  decoder mine: from plugged 1.2: plugged.gone:one cannot be loaded (Mod" in result.out
+    text = " ".join(result.out.split())
+    assert (
+        "problem decoder mine: from plugged 1.2: The decoder mine cannot be loaded from plugged.gone" in text
+    )
+    assert "problem metric mine: from plugged 1.2: plugged:one is not a metric." in text
+    assert "problem sampler sdedit: from plugged 1.2: plugged 1.2 brings a sampler called sdedit" in text
     assert result.code == 4 and "Update or remove the package plugged 1.2." in result.out
 
 

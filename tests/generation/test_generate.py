@@ -327,6 +327,27 @@ def test_frames_that_are_not_finite_are_refused(work: Path, monkeypatch: pytest.
         run_stage(work, "nan", run={"batch": 3})
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (lambda latents: latents[:1], "found (1, "),
+        (lambda latents: latents.mean(1), "found (3, "),
+        (lambda latents: latents.numpy(), "found ndarray"),
+        (lambda latents: latents.to(torch.complex64), "complex64"),
+    ],
+)
+def test_a_sampler_that_returns_something_else_is_named(
+    given: Any, why: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(_: object, __: object, batch: Batch, ___: object) -> object:
+        return given(batch.latents)
+
+    monkeypatch.setitem(SAMPLERS._own, "sdedit", replace(SAMPLERS["sdedit"], sample=other))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="The sampler sdedit does not return latents") as caught:
+        run_stage(work, "other", run={"batch": 3})
+    assert why in caught.value.why
+
+
 SHARE = """
 import sys
 from pathlib import Path

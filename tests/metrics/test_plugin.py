@@ -10,7 +10,7 @@ import pytest
 
 from mindanim.errors import ConfigError, InputError, MissingError
 from mindanim.metrics.families.catalogue import chosen
-from mindanim.metrics.families.metric import FrameMetric
+from mindanim.metrics.families.metric import AnswerMetric, FeatureMetric, FrameMetric
 from mindanim.stages.evaluate import evaluate
 from mindanim.vocabulary import registry
 from tests.stages.evaluation_inputs import make_inputs, make_videos, run_options, truth, unrelated
@@ -76,6 +76,34 @@ def test_an_error_in_it_names_its_package(change, why, installed, tmp_path, monk
     with pytest.raises(InputError, match="metric.* of tests.metrics.test_plugin failed") as caught:
         evaluate(quick(groups=("pixel",), motion_test=False), run)
     assert why in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        (lambda pairs: np.zeros(1), r"shape (1,), expected one number per pair: (3,)"),
+        (lambda pairs: 0.5, r"shape (), expected"),
+        (lambda pairs: np.zeros((3, 1)), r"shape (3, 1), expected"),
+        (lambda pairs: np.zeros(3, complex), "score returned complex128"),
+        (lambda pairs: ["a"] * 3, "could not convert"),
+    ],
+)
+def test_scores_of_answers_and_features_are_one_per_pair(scores, why, installed, monkeypatch):
+    common = {"name": "own", "group": "feature", "bounds": (0.0, 1.0), "note": ""}
+    features = FeatureMetric(id="own.one", needs=("decoded_clip",), score=lambda _, p: scores(p), **common)
+    answers = AnswerMetric(
+        id="own.one", needs=("clip",), reads=("clip",), score=lambda _, r: scores(r["clip"]), **common
+    )
+    rows = np.zeros((3, 2))
+    for made, given in ((features, (None, rows)), (answers, ({"clip": rows}, {"clip": rows}))):
+        monkeypatch.setattr("tests.metrics.test_plugin.brightness", made)
+        installed("own.one", "brightness")
+        (found,) = chosen(ids=("own.one",))
+        with pytest.raises(
+            InputError, match="The metric own.one of tests.metrics.test_plugin failed"
+        ) as caught:
+            found.score(*given)
+        assert why in caught.value.why
 
 
 def test_something_else_under_the_name_of_a_metric_is_an_error(installed):

@@ -99,11 +99,17 @@ class Sampler:
     arguments: Sequence[str] = ()
 
     def check(self, options: GenerateConfig) -> None:
-        """Check the arguments given to the sampler.
+        """Check the arguments given to the sampler, and what a sampler of another package says about itself.
 
         Raises:
-            ConfigError: The sampler does not know one of them.
+            ConfigError: The sampler does not know one of them, or its number of evaluations is none.
         """
+        steps = self.evaluations(options)
+        if not isinstance(steps, int) or steps < 1:
+            raise ConfigError(
+                f"The sampler {options.sampler} states {steps!r} network evaluations per clip.",
+                "Its evaluations function must return a whole number from 1.",
+            )
         for name in options.sampler_arguments:
             if name not in self.arguments:
                 what = f"The sampler {options.sampler}: {unknown('argument', name, self.arguments)}"

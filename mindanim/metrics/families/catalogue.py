@@ -8,9 +8,20 @@ from dataclasses import replace
 from functools import cache, wraps
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mindanim.config.evaluate import Group
 from mindanim.errors import ConfigError, InputError, MindanimError
-from mindanim.metrics.families.metric import GROUPS, METRICS, FrameMetric, Metric, Setting
+from mindanim.metrics.families.metric import (
+    GROUPS,
+    METRICS,
+    AnswerMetric,
+    FeatureMetric,
+    FrameMetric,
+    Metric,
+    Setting,
+)
 from mindanim.vocabulary.words import unknown
 
 
@@ -41,23 +52,52 @@ def _named(name: str) -> Metric:
             why=f"Its entry point of this name is the metric {found.id}.",
             hint="The name of the entry point must be the identifier of a Metric.",
         )
-    if isinstance(found, FrameMetric) and (package := METRICS.foreign().get(name)):
-        score = _blamed(found.score, f"The metric {name} of {package}", float)
+    if (package := METRICS.foreign().get(name)) is None:
+        return found
+    whose = f"The metric {name} of {package}"
+    if isinstance(found, FrameMetric):
+        score = _blamed(found.score, whose, _a_number)
         return replace(found, describe=_blamed(found.describe, f"A metric of {package}"), score=score)
+    if isinstance(found, AnswerMetric):
+        return replace(found, score=_blamed(found.score, whose, _one_per_pair_of_answers))
+    if isinstance(found, FeatureMetric):
+        return replace(found, score=_blamed(found.score, whose, _one_per_pair))
     return found
+
+
+def _a_number(found: Any, *given: Any) -> float:
+    return float(found)
+
+
+def _one_per_pair(found: Any, features: Any, pairs: Any) -> NDArray[np.float64]:
+    """Scores ``(pair,)``; ValueError for another shape, which would be broadcast without a word."""
+    scores = np.asarray(found)
+    if np.iscomplexobj(scores):
+        raise ValueError(f"score returned {scores.dtype}, expected float64")
+    scores = scores.astype(np.float64)
+    if scores.shape != (len(pairs),):
+        raise ValueError(
+            f"score returned shape {scores.shape}, expected one number per pair: ({len(pairs)},)"
+        )
+    return scores
+
+
+def _one_per_pair_of_answers(found: Any, truth: Any, recon: Any) -> NDArray[np.float64]:
+    return _one_per_pair(found, truth, next(iter(recon.values())))
 
 
 @cache  # metrics that share a description still do
 def _blamed(
-    function: Callable[..., Any], whose: str, made: Callable[[Any], Any] | None = None
+    function: Callable[..., Any], whose: str, made: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
-    """A function of another package, whose errors name the package; `made` converts what it returns."""
+    """A function of another package, whose errors name the package; `made` converts what it returns, and is
+    also given its arguments."""
 
     @wraps(function)
     def guarded(*given: Any) -> Any:
         try:
             found = function(*given)
-            return found if made is None else made(found)
+            return found if made is None else made(found, *given)
         except MindanimError:
             raise
         except Exception as error:
