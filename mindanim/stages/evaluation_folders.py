@@ -103,7 +103,7 @@ class FolderScene:
         if self.config.clip_table is None:
             said.append(
                 "The films and captions of these clips are not known: they count as one stretch of film in "
-                "the order of their names, and as all different. Give them with --set clip_table=FILE."
+                "the order of their names, and as all different. Give them with --set clip_table=FILE"
             )
         if self.found.missing or self.found.extra:
             said.append(

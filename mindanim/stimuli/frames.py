@@ -65,7 +65,7 @@ class Sampling:
             raise InputError(
                 f"{film.path} shows {stop - first} frames from {onset_s:g} s on, in clip {clip_id}.",
                 why=f"{self.frames} frames per clip were requested.",
-                hint="Ask for fewer: --frames.",
+                hint="Ask for fewer: --frames",
             )
         return [int(index) for index in chosen]
 

@@ -191,7 +191,7 @@ def _part(part: Part, border: int | None) -> Frames:
                 f"{part.unlike} does not have the size of either half of {part.file}.",
                 why=f"It is {_size(known.shape)}, the halves are {_size(left.shape)}.",
                 hint="Give the width of the border with --set border=PX, or put truth and reconstruction in "
-                "two folders and use --layout plain.",
+                "two folders and use --layout plain",
             )
         errors = [np.abs(half.astype(np.int16) - known).mean() for half in (left, right)]
         return right if errors[0] < errors[1] else left

@@ -121,7 +121,7 @@ def cut(film: Frames, path: Path, border: int | None) -> tuple[Frames, Frames]:
         raise InputError(
             f"{path} does not show two halves side by side.",
             why=f"It is {width} x {height} px.",
-            hint="Choose another --layout, or give the width of the border with --set border=PX.",
+            hint="Choose another --layout, or give the width of the border with --set border=PX",
         )
     between = inner[:, :, around + side : around + side + gap]
     if gap and np.ptp(between.reshape(-1, 3), axis=0).max() > 32:
