@@ -73,7 +73,13 @@ class FolderScene:
         from mindanim.metrics.inputs.folders import PartClips
 
         parts: list[Part] = [pair[which] for pair in self.found.pairs.values()]
-        return PartClips(parts, self.config.size, self.config.frames, self.config.border)
+        return PartClips(parts, self.config.size, self.config.frames, self.config.border, self._whole)
+
+    @cached_property
+    def _whole(self) -> int | None:
+        from mindanim.metrics.inputs.folders import frames_of
+
+        return frames_of(self.found)
 
     @property
     def source(self) -> dict[str, Any]:
