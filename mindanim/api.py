@@ -21,7 +21,7 @@ class StageFunction(Protocol[R_co]):
         self,
         *,
         dataset: str | None = None,
-        subject: int | None = None,
+        subject: int | str | None = None,
         data: str | Path | None = None,
         work: str | Path | None = None,
         label: str | None = None,
@@ -55,7 +55,7 @@ def _stage_function(name: str) -> StageFunction[Any]:
     def call(
         *,
         dataset: str | None = None,
-        subject: int | None = None,
+        subject: int | str | None = None,
         data: str | Path | None = None,
         work: str | Path | None = None,
         label: str | None = None,

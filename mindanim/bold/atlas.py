@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.artifacts.tsv import read_tsv
 from mindanim.bold.formats.surfaces import standard_regions
 from mindanim.bold.voxels import UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
@@ -43,7 +43,7 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
         InputError: The file is missing, malformed, or on another mesh or grid.
     """
     if not path.is_file():
-        raise InputError(f"The atlas {path} is missing.", hint="Give an atlas with --atlas")
+        raise InputError(f"The atlas {path} is missing.", hint="Give an atlas with --atlas.")
     if isinstance(voxels.space, Grid):
         return _from_volume(path, voxels, voxels.space)
     if voxels.kind == "grayordinates":
@@ -51,7 +51,7 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
     raise InputError(
         f"The atlas {path} cannot be used with these runs.",
         f"Their {voxels.noun} have no place on a mesh or in a volume.",
-        "Leave --atlas away: the names that the runs' files give are used by --roi",
+        "Leave --atlas away: the names that the runs' files give are used by --roi.",
     )
 
 
@@ -62,7 +62,7 @@ def _standard(path: Path, voxels: Voxels) -> NDArray[np.str_]:
         raise InputError(
             f"The atlas {path.stem} is on a different mesh.",
             f"It has {MESH_VERTICES} vertices per hemisphere, the runs {others.pop()}.",
-            "Give a dlabel file on the runs' mesh with --atlas",
+            "Give a dlabel file on the runs' mesh with --atlas.",
         )
     names = {place: _plain(name) for place, name in standard_regions(path).items()}
     places = zip(voxels.structure.tolist(), voxels.vertex.tolist(), strict=True)
@@ -82,7 +82,7 @@ def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:
         ) from error
     if not isinstance(labels, LabelAxis) or not isinstance(models, BrainModelAxis):
         raise InputError(
-            f"The atlas {path} is not a dlabel file.", hint="Give a CIFTI-2 dlabel file with --atlas"
+            f"The atlas {path} is not a dlabel file.", hint="Give a CIFTI-2 dlabel file with --atlas."
         )
     for structure, size in space.nvertices.items():
         if models.nvertices.get(structure, size) != size:
@@ -139,15 +139,16 @@ def _names_next_to(path: Path) -> dict[int, str]:
     table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if not table.is_file():
         return {}
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    hint = "Write one row per label, columns index and name, separated by tabs."
+    read = read_tsv(table, ("index", "name"), hint)
+    index, name = read.columns.index("index"), read.columns.index("name")
     try:
-        return {int(row["index"]): _plain(row["name"]) for row in rows}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return {int(cells[index]): _plain(cells[name]) for cells in read.rows}
+    except ValueError as error:
         raise InputError(
             f"{table} does not name the labels of {path.name}.",
-            f"A row lacks a number in the column index or a name ({error!r}).",
-            "Write one row per label, columns index and name, separated by tabs.",
+            f"A row has no whole number in the column index ({error}).",
+            hint,
         ) from error
 
 
@@ -170,7 +171,7 @@ def in_regions(regions: NDArray[np.str_], wanted: Sequence[str]) -> NDArray[np.b
         raise ConfigError(
             f"The atlas has no region {', '.join(unknown)}.",
             f"{guesses + ' ' if guesses else ''}Its regions are: {', '.join(sorted(known.values()))}.",
-            "Correct --roi",
+            "Correct --roi.",
         )
     return np.isin(regions, [known[_plain(name).lower()] for name in wanted])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.artifacts.tsv import read_tsv
 from mindanim.errors import InputError
 from mindanim.vocabulary.arrays import Float
 
@@ -58,13 +59,15 @@ def read_confounds(path: Path, strategy: Sequence[str], motion: str, volumes: in
 
 def displacement(path: Path, volumes: int) -> Float | None:
     """Framewise displacement ``(volume,)`` in mm (Power et al. 2012); None where the table has none."""
-    import pandas as pd
-
     _must_exist(path)
-    table = pd.read_csv(path, sep="\t", na_values="n/a")
-    if _DISPLACEMENT not in table:
+    table = read_tsv(path)
+    if _DISPLACEMENT not in table.columns:
         return None
-    values = table[_DISPLACEMENT].to_numpy(dtype=np.float64, copy=True)
+    column = table.columns.index(_DISPLACEMENT)
+    try:
+        values = np.array([float(cells[column].replace("n/a", "nan") or "nan") for cells in table.rows])
+    except ValueError as error:
+        raise InputError(f"{path}: {_DISPLACEMENT} has a cell that is no number.", str(error)) from error
     values[:1] = np.nan_to_num(values[:1])
     _check(path, values[None], volumes)
     return values
@@ -73,7 +76,7 @@ def displacement(path: Path, volumes: int) -> Float | None:
 def _must_exist(path: Path) -> None:
     if not path.is_file():
         raise InputError(
-            f"The confounds {path} are missing.", hint="Add the table, or leave out --set confounds"
+            f"The confounds {path} are missing.", hint="Add the table, or leave out --set confounds."
         )
 
 

@@ -12,6 +12,7 @@ from mindanim.bold.survey import Selection, Survey
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.vocabulary.limits import SIGNIFICANT
+from mindanim.vocabulary.words import names_and_more
 
 _CORRECTIONS = {
     "fdr": "Benjamini-Hochberg false discovery rate",
@@ -116,7 +117,12 @@ def findings(
             text = f"{negative} of {len(chosen)} chosen voxels repeat *negatively*, which no response does."
             found.append(("negative-reliability", text, {"voxels": negative}))
     if plan.dropped:
-        text = f"{len(plan.dropped)} clips are left out because their response is outside the run."
+        count = len(plan.dropped) + sum(len(plan.clips(split)) for split in ("train", "test"))
+        text = (
+            f"{len(plan.dropped)} of {count} clips are left out, because their run begins too late or ends "
+            f"too early for their response: {names_and_more(plan.dropped, 6)}. To take the nearest volume "
+            "for it: --set edge=nearest"
+        )
         found.append(("dropped-clips", text, {"clips": list(plan.dropped)}))
     if plan.clamped:
         text = f"{plan.clamped} responses are outside their run and were read from its nearest volume."

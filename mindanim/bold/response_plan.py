@@ -119,7 +119,7 @@ def make_plan(
     Raises:
         InputError: Lists together every run that cannot be opened, and where runs have different brain
             models, no training run is left, or responses are outside their run and ``config.edge`` is
-            ``error``.
+            ``error``, or none of a split's are left.
     """
     reader = RunReader(config.structures)
     by_segment: dict[str, list[Run]] = {}
@@ -158,7 +158,8 @@ def make_plan(
                 problems.append(error)
         segments.append(PlannedSegment(name, facts[0].split, tuple(wanted), tuple(planned)))
     raise_together(problems)
-    if beyond and config.edge == "error":
+    emptied = {run.split for run in runs} - {segment.split for segment in segments}
+    if beyond and (config.edge == "error" or emptied):
         raise _outside(beyond, lags_s)
     ordered = tuple(sorted(segments, key=lambda segment: segment.split != "train"))
     if not ordered or ordered[0].split != "train":
@@ -189,7 +190,7 @@ def _plan_run(run: Run, bold: Series, timing: Timing, config: PreprocessConfig) 
         raise InputError(
             f"{run.name} has no confounds.",
             f"{', '.join(config.confounds)} cannot be regressed out without a table for this run.",
-            "Add fMRIPrep's tables to the study, or leave out --set confounds",
+            "Add fMRIPrep's tables to the study, or leave out --set confounds.",
         )
     if run.confounds is None:
         return PlannedRun(run, bold, sampled, timing.index, basis)
@@ -204,8 +205,8 @@ def _outside(beyond: Sequence[str], lags_s: Sequence[float]) -> InputError:
     return InputError(
         f"The responses of {len(beyond)} clips are outside their run: {names_and_more(beyond)}.",
         f"They are read {lags} s after the clip's onset, before the run's first or after its last volume.",
-        "Choose other lags, or add --set edge=drop (leave these clips out) or --set edge=nearest (take the "
-        "nearest volume).",
+        "Check the TR, or choose other lags. To leave these clips out, where others remain: --set edge=drop; "
+        "to take the nearest volume: --set edge=nearest",
     )
 
 

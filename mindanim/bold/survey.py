@@ -16,7 +16,6 @@ from mindanim.bold.response_plan import Plan, PlannedSegment
 from mindanim.bold.voxel_blocks import blocks, parts
 from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
-from mindanim.config.suggestion import suggested
 from mindanim.errors import ConfigError, InputError
 from mindanim.vocabulary.arrays import Float
 
@@ -160,7 +159,7 @@ def _within(regions: NDArray[np.str_] | None, config: PreprocessConfig) -> NDArr
         raise ConfigError(
             "--roi needs an atlas.",
             "The study has no atlas.",
-            "Give one with --atlas FILE.dlabel.nii",
+            "Give one with --atlas FILE.dlabel.nii.",
         )
     return in_regions(regions, config.roi)
 
@@ -220,7 +219,7 @@ def _nothing(
         return InputError(
             "No usable voxel is left.",
             f"{flawed} of {len(candidates)} voxels are constant or not finite in some run{others}.",
-            f"Choose other regions, or check the runs: {suggested('doctor', '--only', 'data')}",
+            "Check the runs (mindanim doctor --dataset NAME), or choose other regions.",
         )
     smallest = float(np.nanmin(adjusted)) if np.isfinite(adjusted).any() else float("nan")
     return InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from inspect import Parameter
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mindanim.cli.options import FILE, helper_parameters, shared_options
+from mindanim.cli.options import helper_parameters
 from mindanim.cli.render import print_json, print_pairs, print_table, print_tree
-from mindanim.config.resolve import resolve_run
+from mindanim.config.resolve import Asked, resolve_run
 from mindanim.stages.show import describe, find, overview
 from mindanim.stages.show_timing import draw_timing
-from mindanim.vocabulary.words import names_and_more
+from mindanim.vocabulary.subjects import label_of
 
 _ARGUMENT = typer.Argument(help="Folder of an artifact, or a file in one (default: list all artifacts).")
 _TIMING = typer.Option(
@@ -41,7 +42,7 @@ def parameters() -> list[Parameter]:
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
         for name, option in (("timing", _TIMING), ("run_", _RUN))
     )
-    return helper_parameters(_SHARED, path, timing, run, FILE)
+    return helper_parameters(_SHARED, path, timing, run)
 
 
 def run(given: Mapping[str, Any]) -> None:
@@ -54,7 +55,12 @@ def run(given: Mapping[str, Any]) -> None:
         else:
             _print_artifact(shown)
         return
-    options = resolve_run(shared_options(given, _SHARED))
+    flags = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name in _SHARED
+        if (value := given[name]) not in (None, [])
+    }
+    options = resolve_run(Asked(flags=flags, environment=os.environ))
     if given["timing"]:
         title = draw_timing(Path(given["timing"]), given["run_"] or "", options)
         if as_json:
@@ -76,7 +82,7 @@ def _print_overview(rows: list[dict[str, Any]]) -> None:
     cells = [
         (
             row["dataset"],
-            f"{row['subject']:02d}" if row["subject"] is not None else "",
+            label_of(row["subject"]) if row["subject"] is not None else "",
             row["folder"],
             row["state"],
             row["identity"][:8],
@@ -119,7 +125,7 @@ def _print_artifact(shown: Mapping[str, Any]) -> None:
 
 def _form(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if "columns" in entry:
-        return f"{entry['rows']} rows", "table", names_and_more(entry["columns"]), ""
+        return f"{entry['rows']} rows", "table", " ".join(entry["columns"]), ""
     shape = " x ".join(map(str, entry.get("shape", ())))
     return shape, entry.get("dtype", ""), entry.get("axes", ""), entry.get("unit", "")
 

@@ -137,6 +137,8 @@ def opt(
     flag: bool = False,
     identity: bool = True,
     only: Mapping[str, tuple[Any, ...]] | None = None,
+    neutral: Any = None,
+    metavar: str = "",
     **constraints: Any,
 ) -> Any:
     """Declare one option.
@@ -149,10 +151,14 @@ def opt(
         identity: Whether a different value makes a different artifact.
         only: Other options and the values of each with which this one has an effect (see
             `mindanim.config.variants`); without them it always has.
+        neutral: A value that asks for nothing, so that it may be given where the option has no effect.
+        metavar: What help texts call its type, where the type's own name says little.
         constraints: Pydantic bounds (``ge``, ``le``, ``gt``, ``lt``, ``min_length``). The spelling of a text
             is checked by its type (`spelled`), whose rule is in words, never by a pattern.
     """
     extra: dict[str, Any] = {"unit": unit, "flag": flag, "identity": identity, "only": dict(only or {})}
+    extra |= {} if neutral is None else {"neutral": neutral}
+    extra |= {"metavar": metavar} if metavar else {}
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 

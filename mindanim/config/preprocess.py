@@ -12,7 +12,7 @@ from mindanim.config.option import StageConfig, opt
 class PreprocessConfig(StageConfig):
     """How BOLD runs become responses per clip."""
 
-    stage_version = 1  # as first released
+    stage_version = 2  # 2: clips whose response is outside their run are dropped by default
 
     lags_s: tuple[float, ...] | None = opt(
         None,
@@ -28,9 +28,9 @@ class PreprocessConfig(StageConfig):
     interpolation: Literal["cubic", "linear"] = opt(
         "cubic", "Interpolation between volumes where a lag is not a multiple of the TR."
     )
-    edge: Literal["error", "drop", "nearest"] = opt(
-        "error",
-        "Clips whose response falls outside the run: stop, drop them, or use the nearest volume.",
+    edge: Literal["drop", "nearest", "error"] = opt(
+        "drop",
+        "Clips whose response falls outside the run: drop and count them, use the nearest volume, or stop.",
     )
     structures: tuple[str, ...] = opt(
         ("cortex",),
@@ -78,6 +78,7 @@ class PreprocessConfig(StageConfig):
         flag=True,
         ge=0,
         only={"selection": ("reliability", "variance")},
+        neutral=0,  # all voxels, as without a selection
     )
     alternative: Literal["greater", "two-sided"] = opt(
         "greater", "Reliability test: one-sided, or (as released) two-sided."

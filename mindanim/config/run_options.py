@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from mindanim.config.names import KINDS
 from mindanim.config.option import Options, opt, spelled
 from mindanim.errors import InputError, UsageError
 from mindanim.vocabulary.file_names import NAME, NAME_RULE
+from mindanim.vocabulary.subjects import Subject, subject_of
 from mindanim.vocabulary.words import unknown
 
 DEFAULT_WORK = Path("mindanim-work")
@@ -30,7 +30,13 @@ class RunOptions(Options):
         identity=False,
     )
     data: Path | None = opt(None, "Folder of the raw study, as downloaded.", flag=True, identity=False)
-    subject: int | None = opt(None, "Subject number in the study.", flag=True, identity=False, ge=1)
+    subject: Subject | None = opt(
+        None,
+        "Subject: 1 for sub-01, pilot01 for sub-pilot01.",
+        flag=True,
+        identity=False,
+        metavar="label",
+    )
     work: Path = opt(DEFAULT_WORK, "Folder for all artifacts.", flag=True, identity=False)
     label: Annotated[str, spelled(f"({NAME})?", NAME_RULE)] = opt(
         "",
@@ -47,16 +53,6 @@ class RunOptions(Options):
         default_factory=dict,
         description="Version of the study to read, where there are several, e.g. variant=1.6mm or clip_s=2.",
         json_schema_extra={"unit": "", "flag": True, "identity": False, "metavar": "key=value"},
-    )
-    recipe: str | None = opt(
-        None,
-        "Set of options, by name or file. If none is given, a stage takes the recipe that the study's "
-        "stimuli were encoded with, otherwise the study's usual one (demo, hcp, algonauts2021 or paper).",
-        flag=True,
-        identity=False,
-    )
-    config: Path | None = opt(
-        None, "TOML file of options: a study.toml, or an artifact's config.toml.", flag=True, identity=False
     )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
     precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
@@ -84,6 +80,11 @@ class RunOptions(Options):
     def _lower_case(cls, value: str | None) -> str | None:
         return value.lower() if value is not None else None
 
+    @field_validator("subject", mode="before")
+    @classmethod
+    def _number_or_label(cls, value: Any) -> Any:
+        return value if value is None else subject_of(value)
+
     @field_validator("batch", mode="before")
     @classmethod
     def _by_memory(cls, value: Any) -> Any:
@@ -106,24 +107,7 @@ class RunOptions(Options):
         which, count = self.shard.split("/")
         return int(which), int(count)
 
-    @field_validator("study", mode="before")
-    @classmethod
-    def _as_text(cls, value: Any) -> Any:
-        """TOML has numbers, the command line has only texts: clip_s = 2 and clip_s=2 are the same."""
-        if not isinstance(value, Mapping):
-            return value
-        return {
-            key: str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one
-            for key, one in value.items()
-        }
-
-    @field_validator("recipe")
-    @classmethod
-    def _anywhere(cls, value: str | None) -> str | None:
-        """A recipe's file is recorded with its full path: later stages may run in another folder."""
-        return str(Path(value).expanduser().absolute()) if value and value.endswith(".toml") else value
-
-    @field_validator("data", "work", "config")
+    @field_validator("data", "work")
     @classmethod
     def _home(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None
@@ -150,8 +134,8 @@ class RunOptions(Options):
             raise InputError("The raw data folder is unknown.", hint="Add --data FOLDER.")
         return self.data
 
-    def need_subject(self) -> int:
-        """The subject's number; UsageError when none was given."""
+    def need_subject(self) -> Subject:
+        """The subject; UsageError when none was given."""
         if self.subject is None:
-            raise UsageError("No subject was given.", hint="Add --subject NUMBER.")
+            raise UsageError("No subject was given.", hint="Add --subject with a number or a label")
         return self.subject

@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mindanim.config.suggestion import suggested
 from mindanim.decoders.base import DECODERS, Decoder, Shapes
 from mindanim.errors import InputError
 from mindanim.vocabulary.registry import Registry
@@ -128,7 +127,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Decoder:
             raise InputError(
                 f"{folder / SPEC} has format {record['format']}.",
                 f"This version of mindanim reads format {FORMAT}.",
-                "Train it again: " + suggested(f"train-{record.get('kind', 'semantic')}", "--force"),
+                f"Train it again: mindanim train-{record.get('kind', 'semantic')}",
             )
         decoder = build(record["kind"], record["spec"], record["shapes"])
         decoder.load_state_dict(load_file(folder / WEIGHTS))

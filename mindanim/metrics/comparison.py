@@ -15,6 +15,7 @@ from mindanim.errors import InputError, MindanimError, UsageError, raise_togethe
 from mindanim.metrics.inference.intervals import Bounds, Resampling, block_interval, make_blocks, numbered
 from mindanim.metrics.inference.significance import effect_size, holm, p_of_null, paired_test
 from mindanim.vocabulary.limits import METRICS_SCHEMA
+from mindanim.vocabulary.subjects import folder_of
 
 _SHARED = {
     "dataset": "dataset",
@@ -57,7 +58,7 @@ class Evaluated:
 
 def called(data: dict[str, Any]) -> str:
     """A short name of an evaluation: "sub-01 nomotion"."""
-    subject = "" if data["subject"] is None else f"sub-{data['subject']:02d}"
+    subject = "" if data["subject"] is None else folder_of(data["subject"])
     return " ".join(part for part in (subject, data["label"]) if part) or data["dataset"]
 
 

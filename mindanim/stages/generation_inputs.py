@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from mindanim.artifacts import Artifact, Coverage
 from mindanim.backbones import DiffusionBackbone
 from mindanim.config.generate import Feature, GenerateConfig
-from mindanim.config.suggestion import suggested
 from mindanim.errors import InputError, MindanimError, raise_together
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ class GenerationInputs:
             f"on {self.artifacts[used].path}.",
             why="Its inputs or outputs do not match these.",
             hint=f"Choose matching inputs with --use {used}=LABEL, or train it again: "
-            f"{suggested(f'train-{decoder}', '--force')}",
+            f"mindanim train-{decoder}",
         )
 
     def _unlike(self, videos: Artifact) -> list[MindanimError]:

@@ -29,6 +29,7 @@ from mindanim.studies.checks.duplicates import near_duplicate_runs
 from mindanim.studies.checks.leakage import audit_clips, close_clips, leave_out
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.runs import Run
+from mindanim.vocabulary.subjects import Subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ class _Work:
 
     config: PreprocessConfig
     study: Study
-    subject: int
+    subject: Subject
     runs: Sequence[Run]
     clips: Sequence[Clip]
     plan: Plan

@@ -11,6 +11,7 @@ from mindanim.artifacts.artifact import MANIFEST
 from mindanim.artifacts.workspace import datasets
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError
+from mindanim.vocabulary.subjects import subject_of_folder
 
 _MADE = ("command", "version", "commit", "started", "finished", "sessions", "seed")
 
@@ -97,7 +98,7 @@ def _unfinished(dataset: str, root: Path) -> Iterator[dict[str, Any]]:
         parent = path.parent.name
         yield {
             "dataset": dataset,
-            "subject": int(parent.removeprefix("sub-")) if parent.startswith("sub-") else None,
+            "subject": subject_of_folder(parent),
             "folder": name,
             "kind": name.partition("-")[0],
             "state": "unfinished",

@@ -55,8 +55,7 @@ def _train(kind: str, config: TrainConfig, run: RunOptions) -> Artifact:
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
-    inputs = workspace.read_all(run, "fmri", "stimuli")
-    fmri, stimuli = inputs["fmri"], inputs["stimuli"]
+    fmri, stimuli = workspace.read(run, "fmri"), workspace.read(run, "stimuli")
     shapes = shapes_of(fmri, stimuli)
 
     def build(draft: Draft) -> None:
@@ -82,7 +81,7 @@ def _train(kind: str, config: TrainConfig, run: RunOptions) -> Artifact:
         kind,
         workspace.place(run, kind),
         config=config,
-        inputs=inputs,
+        inputs={"fmri": fmri, "stimuli": stimuli},
         run=run,
         seed=config.seed,
         build=build,

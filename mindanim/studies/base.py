@@ -16,6 +16,7 @@ from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.vocabulary.clips import Clip, Split
 from mindanim.vocabulary.registry import Registry
 from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.subjects import Subject
 
 Status = Literal["ok", "note", "problem"]
 State = Literal["found", "missing", "wrong", "left out", "not used"]
@@ -54,7 +55,7 @@ class Facts:
     name: str
     title: str
     layout: str
-    subjects: tuple[int, ...]
+    subjects: tuple[Subject, ...]
     tr_s: float
     clip_s: float
     lags_s: tuple[float, ...]
@@ -62,7 +63,7 @@ class Facts:
     citation: str
     licence: str
     where: str
-    dropped: Mapping[tuple[int, str, int], str] = field(default_factory=dict)
+    dropped: Mapping[tuple[Subject, str, int], str] = field(default_factory=dict)
 
     @property
     def repeats(self) -> dict[Split, int]:
@@ -100,7 +101,7 @@ class Entry:
             does not declare, with segment and repeat where its name tells them.
     """
 
-    subject: int
+    subject: Subject
     segment: str
     repeat: int
     state: State
@@ -125,13 +126,13 @@ class Study(Protocol):
     def clips(self) -> list[Clip]:
         """All clips of the study in order, training clips first."""
 
-    def runs(self, subject: int) -> list[Run]:
+    def runs(self, subject: Subject) -> list[Run]:
         """The usable runs of a subject. InputError with all problems, unless these are allowed."""
 
-    def check(self, subject: int) -> list[Finding]:
+    def check(self, subject: Subject) -> list[Finding]:
         """How a subject's runs compare with the declared facts; reads headers and samples only."""
 
-    def inventory(self, subject: int) -> list[Entry]:
+    def inventory(self, subject: Subject) -> list[Entry]:
         """Every declared run of a subject, and every other file that looks like one, with what became of
         it."""
 

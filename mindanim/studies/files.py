@@ -18,6 +18,7 @@ import numpy as np
 
 from mindanim.artifacts.files import unpacked_size
 from mindanim.errors import InputError
+from mindanim.studies.header_clock import CIFTI_ENDINGS, header_clock
 
 _HEADER_BYTES = 540
 _MAGIC = b"n+2\0\r\n\x1a\n"
@@ -31,7 +32,8 @@ class Layout:
 
     Attributes:
         grayordinates: Columns of a CIFTI series, or voxels of a volume, in or out of a mask.
-        tr_s: Repetition time the header states, seconds; None where it states none.
+        tr_s: Repetition time the header states, seconds; None where it states none. See
+            :class:`mindanim.studies.header_clock.Clock`.
     """
 
     volumes: int
@@ -47,7 +49,7 @@ def peek(path: Path) -> Layout:
     Raises:
         InputError: The file is none of them, cut short, or of a form that is not read.
     """
-    if path.name.endswith((".dtseries.nii", ".ptseries.nii", ".dtseries.nii.gz", ".ptseries.nii.gz")):
+    if path.name.endswith(CIFTI_ENDINGS):
         return _peek_cifti(path)
     if path.name.endswith((".nii", ".nii.gz")):
         return _peek_nifti(path)
@@ -65,18 +67,15 @@ def _peek_nifti(path: Path) -> Layout:
 
     try:
         image = nib.load(path)
-        shape, zooms = image.shape, image.header.get_zooms()  # type: ignore[attr-defined]
-        unit = image.header.get_xyzt_units()[1]  # type: ignore[attr-defined]
+        shape = image.shape  # type: ignore[attr-defined]
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path} is not a readable NIfTI file.", str(error), "Download it again.") from error
     if len(shape) != 4:
         raise InputError(f"{path} has {len(shape)} dimensions.", "A run has four: three of space, and time.")
-    seconds = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit)
     size = path.stat().st_size
     promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
     _check_size(path, promised)
-    tr_s = None if seconds is None else float(zooms[3]) * seconds
-    return Layout(int(shape[3]), int(np.prod(shape[:3])), 0, size, tr_s)
+    return Layout(int(shape[3]), int(np.prod(shape[:3])), 0, size, header_clock(path).tr_s)
 
 
 def _peek_npy(path: Path) -> Layout:
@@ -131,21 +130,7 @@ def _peek_cifti(path: Path) -> Layout:
     volumes, grayordinates = dimensions[5], dimensions[6]
     data_bytes = volumes * grayordinates * bits // 8
     _check_size(path, offset + data_bytes)
-    return Layout(volumes, grayordinates, offset, data_bytes, _series_step(start_of_xml))
-
-
-def _series_step(xml: bytes) -> float | None:
-    """Seconds between volumes, where the series axis comes first in the header, as it
-    usually does."""
-    step = re.search(rb'\bSeriesStep="([^"]+)"', xml)
-    exponent = re.search(rb'\bSeriesExponent="([^"]+)"', xml)
-    unit = re.search(rb'\bSeriesUnit="SECOND"', xml)
-    if step is None or unit is None:
-        return None
-    try:
-        return float(step[1]) * 10.0 ** int(exponent[1] if exponent else 0)
-    except ValueError:
-        return None
+    return Layout(volumes, grayordinates, offset, data_bytes, header_clock(path).tr_s)
 
 
 def signature(path: Path) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mindanim.artifacts.tsv import read_tsv
 from mindanim.errors import InputError
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.numerals import real
@@ -30,39 +30,14 @@ def read_table(path: Path, needed: Sequence[str], hint: str) -> list[dict[str, s
     """
     if not path.is_file():
         raise InputError(f"{path} is missing.", hint=hint)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file.", str(error), hint) from error
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t"))
-    except csv.Error as error:
-        raise InputError(f"{path} is not a table.", str(error), hint) from error
-    if not lines:
-        raise InputError(f"{path} is empty.", hint=hint)
-    columns = [name.strip() for name in lines[0]]
-    if missing := [name for name in needed if name not in columns]:
-        likely = (
-            " Is it separated by commas instead of tabs?" if len(columns) == 1 and "," in columns[0] else ""
-        )
-        there = ", ".join(columns)
-        raise InputError(
-            f"{path} has no column {', '.join(missing)}.", f"Its columns are: {there}.{likely}", hint
-        )
-    if twice := [name for name, count in Counter(columns).items() if count > 1]:
-        raise InputError(f"{path} has two columns {', '.join(twice)}.", hint=hint)
-    rows = []
-    for place, cells in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(columns):
-            raise InputError(f"{path}, line {place}, has more cells than the table has columns.", hint=hint)
-        cells = [*cells, *[""] * (len(columns) - len(cells))]
-        values = ["" if cell.strip() in EMPTY else cell.strip() for cell in cells]
-        rows.append(dict(zip(columns, values, strict=True)) | {ROW: str(place)})
-    if not rows:
+    table = read_tsv(path, needed, hint)
+    if not table.rows:
         raise InputError(f"{path} has no rows.", hint=hint)
-    return rows
+    return [
+        {name: "" if cell in EMPTY else cell for name, cell in zip(table.columns, cells, strict=True)}
+        | {ROW: str(line)}
+        for cells, line in zip(table.rows, table.lines, strict=True)
+    ]
 
 
 def text(path: Path, row: Mapping[str, str], column: str) -> str:
@@ -90,7 +65,9 @@ def number(
     if found is None or not least <= found < float("inf") or whole and found != int(found):
         kind = "a whole number" if whole else "a number"
         bound = f" of {least:g} or more" if least > float("-inf") else ""
-        raise InputError(f"{path}, line {row[ROW]}: {column} is '{value}', not {kind}{bound}.")
+        comma = value.replace(",", ".", 1)
+        hint = f"Write {comma}, with a decimal point." if re.fullmatch(r"-?\d+,\d+", value) else ""
+        raise InputError(f"{path}, line {row[ROW]}: {column} is '{value}', not {kind}{bound}.", hint=hint)
     return found
 
 

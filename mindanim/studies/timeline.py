@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from mindanim.studies.base import Segment, clip_prefix
 from mindanim.vocabulary.clips import Clip, Split
 from mindanim.vocabulary.file_names import as_name
+from mindanim.vocabulary.subjects import Subject
 
 SAME_S = 0.1
 """Difference of onsets, counted from the first clip, up to which two runs show their clips alike, seconds."""
@@ -42,7 +43,7 @@ class Shown:
 class Viewing:
     """One run of one subject: its clips, and what to call a segment of several films first met here."""
 
-    subject: int
+    subject: Subject
     key: str
     name: str
     shown: Sequence[Shown]
@@ -58,7 +59,7 @@ class Part:
             are not the segment's; then there is no shift.
     """
 
-    subject: int
+    subject: Subject
     key: str
     repeat: int
     shift_s: float = 0.0

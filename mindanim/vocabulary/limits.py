@@ -17,6 +17,8 @@ LATE_START_S = 2.0
 
 TR_TOLERANCE = 1e-3
 """Two repetition times agree when they differ by at most this share."""
+LONGEST_TR_S = 100.0
+"""Repetition times from here on, in seconds, are taken for milliseconds or for damaged, as BIDS does."""
 FACTS_FILE = "mindanim-study.json"
 """What a simulated study says about itself."""
 SHEET_CLIPS = 12

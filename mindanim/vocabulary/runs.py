@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.vocabulary.clips import Clip, Split
+from mindanim.vocabulary.subjects import Subject
 
 Axes = Literal["volume voxel", "voxel volume"]
 
@@ -62,7 +63,7 @@ class Run:
             :attr:`Clip.shown_s`: runs may show the same clips in another order, or at other distances.
     """
 
-    subject: int
+    subject: Subject
     film: str
     split: Split
     segment: str

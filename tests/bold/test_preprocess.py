@@ -179,10 +179,10 @@ def test_a_subject_and_a_data_folder_are_needed(
 @pytest.mark.parametrize(
     ("config", "error", "why"),
     [
-        ({"lags_s": (0.0,)}, InputError, "5 clips are outside their run"),
+        ({"lags_s": (0.0,), "edge": "error"}, InputError, "5 clips are outside their run"),
         ({"roi": ("V9",)}, ConfigError, "no region V9"),
         ({"selection_exclude": ("seg9",)}, ConfigError, "seg9"),
-        ({"lags_s": (200.0,), "edge": "drop"}, InputError, "No training run is left"),
+        ({"lags_s": (200.0,)}, InputError, "outside their run"),
     ],
 )
 def test_a_dry_run_checks_what_can_be_checked_and_writes_nothing(

@@ -246,14 +246,16 @@ def clips_of(plan: Plan, split: str) -> list[str]:
 def test_responses_outside_the_run_are_an_error_or_handled_by_name(tree: Tree) -> None:
     """Lag 0 reaches before the runs that begin 2 s after their film, 14 s beyond the end of all."""
     with pytest.raises(InputError, match=r"5 clips are outside their run: seg01-0001(?s:.)*--set edge=drop"):
-        plan_of(tree, PreprocessConfig(lags_s=(0.0,)))
-    dropped = plan_of(tree, PreprocessConfig(lags_s=(0.0,), edge="drop"))
+        plan_of(tree, PreprocessConfig(lags_s=(0.0,), edge="error"))
+    dropped = plan_of(tree, PreprocessConfig(lags_s=(0.0,)))
     assert dropped.dropped == ("seg01-0001", "seg02-0001", "seg03-0001", "seg04-0001", "test1-0001")
     assert clips_of(dropped, "test")[:2] == ["test1-0002", "test1-0003"]
     nearest = plan_of(tree, PreprocessConfig(lags_s=(0.0,), edge="nearest"))
     assert (nearest.clamped, len(clips_of(nearest, "train"))) == (4 * 2 + 3, 150)
     with pytest.raises(InputError, match="6 clips are outside"):
-        plan_of(tree, PreprocessConfig(lags_s=(4.0, 14.0)))
+        plan_of(tree, PreprocessConfig(lags_s=(4.0, 14.0), edge="error"))
+    with pytest.raises(InputError, match="outside their run"):  # no clip is left
+        plan_of(tree, PreprocessConfig(lags_s=(400.0,)))
 
 
 def test_runs_over_other_vertices_are_refused(tmp_path: Path) -> None:

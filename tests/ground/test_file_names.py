@@ -37,12 +37,12 @@ UNSAFE = (
 )
 
 
-def declare(folder: Path, clip_id: str = "c", subject: str = "1") -> None:
+def declare(folder: Path, clip_id: str = "c", subject: str = "1", tr_s: str = "2") -> None:
     """A study of two clips in tables."""
     for name in ("a.mp4", "b.mp4", "r.npy", "s.npy"):
         (folder / name).touch()
     (folder / "runs.tsv").write_text(
-        f"subject\tsegment\trepeat\tpath\ttr_s\n{subject}\tone\t1\tr.npy\t2\n{subject}\ttwo\t1\ts.npy\t2\n"
+        f"subject\tsegment\trepeat\tpath\ttr_s\n{subject}\tone\t1\tr.npy\t{tr_s}\n{subject}\ttwo\t1\ts.npy\t2\n"
     )
     (folder / "clips.tsv").write_text(
         "clip_id\tsplit\tsegment\tfilm\tonset_s\tduration_s\n"
@@ -74,16 +74,21 @@ def test_two_clips_of_one_file_on_a_disk_without_case(tmp_path: Path) -> None:
         open_study("tables", tmp_path)
 
 
-@pytest.mark.parametrize("subject", ["1_0", "\u0661", "\uff11", "1.5", "0x1", "inf", "nan", "1" * 500])
-def test_what_is_no_number_in_a_table(subject: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tr_s", ["1_0", "\u0661", "\uff11", "1.5.5", "0x1", "inf", "nan", "1" * 500])
+def test_what_is_no_number_in_a_table(tr_s: str, tmp_path: Path) -> None:
+    declare(tmp_path, tr_s=tr_s)
+    with pytest.raises(InputError, match=r"runs\.tsv, line 2: tr_s"):
+        open_study("tables", tmp_path)
+
+
+@pytest.mark.parametrize("subject", ["1_0", "\u0661", "\uff11", "1.5", "a/b", "..", "-1", "a b", "1" * 500])
+def test_what_is_no_subject_in_a_table(subject: str, tmp_path: Path) -> None:
     declare(tmp_path, subject=subject)
     with pytest.raises(InputError, match=r"runs\.tsv, line 2: subject"):
         open_study("tables", tmp_path)
 
 
-@pytest.mark.parametrize(
-    "flags", [{"subject": "1_0"}, {"factor": "1_0"}, {"lags": "4,1_0"}, {"pair": "1_0,2"}]
-)
+@pytest.mark.parametrize("flags", [{"batch": "1_0"}, {"factor": "1_0"}, {"lags": "4,1_0"}, {"pair": "1_0,2"}])
 def test_what_is_no_number_on_the_command_line(flags: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="digits only"):
         toy(flags=flags)

@@ -140,7 +140,7 @@ def test_a_table_of_clips_gives_segments_captions_and_order(folders, tmp_path):
         (["clip_id\tcaption", *rows, "15\t "], "no caption for 1 of the clips: 15(.|\n)*leave it out"),
         (["clip_id\tcaption", *rows, rows[3]], "more than once: 3\\.(.|\n)*one row"),
         (["clip_id,caption"], "no column clip_id(.|\n)*separated by tabs"),
-        ([], "not a table of clips(.|\n)*with a header"),
+        ([], "is empty(.|\n)*with a header"),
     ):
         table.write_text("\n".join(content))
         with pytest.raises(InputError, match=words):

@@ -157,7 +157,7 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
     ("tables", edit("clips.tsv", "a.mp4\t2\t2", "a.mp4\t2\t2\t7"), "line 3, has more cells"),
     ("tables", edit("clips.tsv", "onset_s\tduration_s", "onset_s\tonset_s"), "no column duration_s"),
     ("tables", edit("runs.tsv", "1\tb", "1\tc"), "no clip belongs to the segment 'c'"),
-    ("tables", edit("runs.tsv", "1\tb", "0\tb"), "subject is '0'"),
+    ("tables", edit("runs.tsv", "1\tb", "a/b\tb"), "subject is 'a/b'"),
     ("tables", edit("runs.tsv", "1\tb\t1", "1\tb\t1.5"), "repeat is '1.5', not a whole number"),
     ("tables", edit("runs.tsv", "1\tb\t1\trun2", "1\ta\t1\trun2"), "2 rows for subject 1, segment a"),
     ("tables", edit("runs.tsv", "run2.npy\t2", "run2.npy\t0"), "tr_s is 0"),

@@ -80,7 +80,15 @@ class CiftiReader:
         places = self._space(path, space, xml)
         if places.columns.max() >= shape[1]:
             raise broken(path, _FORMAT, f"its axes name more grayordinates than the {shape[1]} of its data")
-        slope, intercept = header.get_slope_inter()
+        try:
+            slope, intercept = header.get_slope_inter()
+        except HeaderDataError as error:
+            raise InputError(
+                f"{path} has no valid scaling.",
+                f"Its header gives scl_slope {float(header['scl_slope']):g} and scl_inter "
+                f"{float(header['scl_inter']):g} ({error}).",
+                "Write it again with numbers in both fields, 1 and 0 if the values are not scaled.",
+            ) from error
 
         def data() -> NDArray[Any]:
             file = self._unpacked(path, partial(unpack_whole, path, format=_FORMAT)) if packed else path
@@ -230,8 +238,8 @@ def _split(path: Path, xml: bytes) -> tuple[bytes, ElementTree.Element]:
         raise broken(path, _FORMAT, f"its CIFTI header is not valid XML ({error})") from error
 
 
-def _repetition_time(path: Path, header: ElementTree.Element) -> float:
-    """Seconds between volumes, from the series axis."""
+def _repetition_time(path: Path, header: ElementTree.Element) -> float | None:
+    """Seconds between volumes, from the series axis; None where its step is 0 or not stated."""
     for axis in header.iter("MatrixIndicesMap"):
         if (
             axis.get("IndicesMapToDataType") == "CIFTI_INDEX_TYPE_SERIES"
@@ -240,5 +248,9 @@ def _repetition_time(path: Path, header: ElementTree.Element) -> float:
             if axis.get("SeriesUnit") != "SECOND":
                 unit = axis.get("SeriesUnit")
                 raise broken(path, _FORMAT, f"the unit of its series is {unit}, not seconds")
-            return float(axis.get("SeriesStep", "nan")) * 10.0 ** int(axis.get("SeriesExponent", "0"))
+            try:
+                step_s = float(axis.get("SeriesStep", "0")) * 10.0 ** int(axis.get("SeriesExponent", "0"))
+            except (ValueError, OverflowError) as error:
+                raise broken(path, _FORMAT, f"the step of its series is no number ({error})") from error
+            return step_s if 0 < step_s < float("inf") else None
     raise broken(path, _FORMAT, "its first axis is not a series of volumes")

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
+from mindanim.artifacts.tsv import read_tsv
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations
@@ -176,13 +177,8 @@ def order_of(found: Folders, table: Path | None) -> Folders:
 
 
 def _clip_table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a table of clips.", why=str(error), hint=_CLIP_TABLE) from error
-    if "clip_id" not in table:
-        why = f"Its columns are: {', '.join(map(str, table))}."
-        raise InputError(f"{path} has no column clip_id.", why=why, hint=_CLIP_TABLE)
+    read = read_tsv(path, ("clip_id",), _CLIP_TABLE)
+    table = pd.DataFrame(read.rows, columns=read.columns, dtype=str)
     if twice := sorted(set(table.loc[table["clip_id"].duplicated(), "clip_id"])):
         raise InputError(
             f"{path} has clips more than once: {names_and_more(twice)}.",

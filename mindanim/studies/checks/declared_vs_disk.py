@@ -12,7 +12,17 @@ from mindanim.studies.base import Entry, Facts, Finding
 from mindanim.studies.files import Layout, peek, same_data, signature
 from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Run
+from mindanim.vocabulary.subjects import Subject
 from mindanim.vocabulary.words import names_and_more
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a run cannot be used, as a reader knows it: ``code`` is one of the kinds below."""
+
+    code: str
+    why: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -24,11 +34,13 @@ class Declared:
             not say how many.
         strangers: Other files that look like runs, with the reason why they are not used.
         notes: Findings of the reader itself.
+        faults: By the path of a run, why it cannot be used, where the reader knows that.
     """
 
     runs: Sequence[Run]
     strangers: Sequence[tuple[Path, str]] = ()
     notes: Sequence[Finding] = ()
+    faults: Mapping[Path, Fault] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,22 +52,32 @@ class Compared:
     findings: list[Finding] = field(default_factory=list)
 
 
+_UNRECORDED = 0.1
+"""Share of a run's clips that may begin after its end: a scan stopped with the film loses the last ones, one
+that was broken off, or whose TR is wrong, more."""
+
+
 def compare_runs(
-    facts: Facts, subject: int, declared: Declared, last_s: Mapping[str, float] | None = None
+    facts: Facts,
+    subject: Subject,
+    declared: Declared,
+    onsets_s: Mapping[str, Sequence[float]] | None = None,
 ) -> Compared:
     """Compare the runs on disk with the declared ones.
 
     Args:
-        last_s: By segment, the last time on its runs' clock at which a response is read, seconds; a run whose
-            number of volumes is not declared has to reach it. Findings are one per kind of difference:
-            missing runs, unreadable ones, runs of another length, copies of other runs; and, as notes, files
-            of undeclared runs, runs left out on the study's own advice, and headers with another TR.
+        onsets_s: By segment, when its clips begin on its runs' clock, seconds; most of them have to begin
+            before a run ends. Findings are one per kind of difference: missing runs, unreadable ones, runs
+            of another length, copies of other runs; and, as notes, files of undeclared runs, runs left out
+            on the study's own advice, and headers with another TR.
     """
     found = Compared()
     good: dict[tuple[str, int], Run] = {}
     strange_tr = []
     for run in declared.runs:
-        entry, usable, layout = _look(facts, run, last_s or {})
+        entry, usable, layout = _look(
+            facts, run, declared.faults.get(run.path), (onsets_s or {}).get(run.segment, ())
+        )
         if usable is not None:
             good[run.segment, run.repeat] = usable
         if layout and layout.tr_s and abs(layout.tr_s - run.tr_s) > TR_TOLERANCE * run.tr_s:
@@ -83,7 +105,9 @@ def compare_runs(
     return found
 
 
-def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, Run | None, Layout | None]:
+def _look(
+    facts: Facts, run: Run, fault: Fault | None, onsets_s: Sequence[float]
+) -> tuple[Entry, Run | None, Layout | None]:
     """One declared run: its entry, and the run itself where it is without fault."""
     again = f"Download it again from {facts.where}, or leave it out: --allow-partial"
 
@@ -93,9 +117,13 @@ def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, R
     advice = facts.dropped.get((run.subject, run.segment, run.repeat))
     if advice is not None:
         return entry("left out", "dropped-run", advice), None, None
+    if fault is not None:
+        state = "missing" if fault.code == "missing-run" else "wrong"
+        return entry(state, fault.code, fault.why, fault.hint), None, None
     absent = [path for path in run.files if not path.exists()]
     if run.path in absent:
-        return entry("missing", "missing-run", str(run.path), again), None, None
+        linked = " (a link to a file that is not there: datalad get it)" if run.path.is_symlink() else ""
+        return entry("missing", "missing-run", f"{run.path}{linked}", again), None, None
     if absent:
         names = ", ".join(path.name for path in absent)
         return entry("wrong", "missing-part", f"{run.path.name} lacks {names}", again), None, None
@@ -107,14 +135,15 @@ def _look(facts: Facts, run: Run, last_s: Mapping[str, float]) -> tuple[Entry, R
     if run.volumes and layout.volumes != run.volumes:
         why = f"{run.path.name} has {layout.volumes} volumes instead of {run.volumes}"
         return entry("wrong", "wrong-volumes", why, again), None, layout
-    if not run.volumes:
-        end_s, wanted_s = run.start_s + (layout.volumes - 1) * run.tr_s, last_s.get(run.segment, 0.0)
-        if run.shown_s:
-            wanted_s = max(run.shown_s.values()) + max(facts.lags_s)
-        if end_s < wanted_s - 1e-6:
-            why = f"{run.path.name} ends at {end_s:g} s, responses are read up to {wanted_s:g} s"
-            return entry("wrong", "wrong-volumes", why, again), None, layout
-        run = replace(run, volumes=layout.volumes)
+    run = replace(run, volumes=layout.volumes)
+    end_s, shown_s = run.start_s + run.volumes * run.tr_s, tuple(run.shown_s.values()) or onsets_s
+    unrecorded = [onset_s for onset_s in shown_s if onset_s >= end_s - 1e-6]
+    if len(unrecorded) > _UNRECORDED * len(shown_s):
+        why = (
+            f"{run.path.name} ends at {end_s:g} s (TR {run.tr_s:g} s, {run.volumes} volumes), but "
+            f"{len(unrecorded)} of {len(shown_s)} clips begin after that, the last at {max(shown_s):g} s"
+        )
+        return entry("wrong", "wrong-volumes", why, again), None, layout
     return entry("found"), run, layout
 
 
@@ -159,12 +188,13 @@ _KINDS = {
     "missing-run": "of {count} runs missing",
     "missing-part": "runs without a file they need",
     "unreadable-run": "runs unreadable",
-    "wrong-volumes": "runs whose length is not the declared one, so that their timing is unknown",
+    "wrong-volumes": "runs of another length than the study or its events say",
+    "unknown-timing": "runs whose timing is not known",
     "duplicate-run": "runs that are copies of another run",
 }
 
 
-def _fault_findings(facts: Facts, subject: int, entries: Sequence[Entry]) -> list[Finding]:
+def _fault_findings(facts: Facts, subject: Subject, entries: Sequence[Entry]) -> list[Finding]:
     findings = []
     for code, label in _KINDS.items():
         faulty = [entry for entry in entries if entry.code == code]
@@ -181,7 +211,7 @@ def _fault_findings(facts: Facts, subject: int, entries: Sequence[Entry]) -> lis
     return findings
 
 
-def _strangers(subject: int, strangers: Sequence[tuple[Path, str]]) -> list[Finding]:
+def _strangers(subject: Subject, strangers: Sequence[tuple[Path, str]]) -> list[Finding]:
     """One note per reason."""
     reasons: dict[str, list[str]] = {}
     for path, why in strangers:
@@ -197,7 +227,9 @@ def _strangers(subject: int, strangers: Sequence[tuple[Path, str]]) -> list[Find
     ]
 
 
-def identical_subjects(subject: int, runs: Sequence[Run], others: Mapping[int, Declared]) -> list[Finding]:
+def identical_subjects(
+    subject: Subject, runs: Sequence[Run], others: Mapping[Subject, Declared]
+) -> list[Finding]:
     """Other subjects of whom a run of the same segment and repeat holds the same data."""
     findings = []
     for other, declared in others.items():
@@ -219,3 +251,15 @@ def identical_subjects(subject: int, runs: Sequence[Run], others: Mapping[int, D
             data = {"subjects": [subject, other], "runs": same}
             findings.append(Finding("note", "identical-subjects", text, data=data))
     return findings
+
+
+def series_start_note(subject: Subject, starts_s: Mapping[Path, float]) -> Finding:
+    """The note on runs whose first volume is placed by their CIFTI header, at these seconds."""
+    named = names_and_more(
+        [f"{path.name} ({start_s:g} s)" for path, start_s in starts_s.items()], separator="; "
+    )
+    text = (
+        f"Subject {subject}: the first volume of {len(starts_s)} runs is not at 0 s by their headers "
+        f"(SeriesStart), which is used: {named}."
+    )
+    return Finding("note", "series-start", text, data={"runs": [path.name for path in starts_s]})

@@ -26,6 +26,7 @@ from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.vocabulary.clips import Clip, Split
 from mindanim.vocabulary.runs import Film, Matrix, Run
+from mindanim.vocabulary.subjects import Subject, label_of
 
 ROIS = ("V1", "V2", "V3", "V4", "LOC", "EBA", "FFA", "STS", "PPA")
 WHOLE_BRAIN = "WB"
@@ -111,16 +112,16 @@ class Algonauts2021(Reader):
         places = [parent / FILMS for parent in (self.root, self._base, self._base.parent)]
         return next((place for place in places if place.is_dir()), places[0])
 
-    def _declare(self, subject: int) -> Declared:
+    def _declare(self, subject: Subject) -> Declared:
         assert self._base is not None
         folders = {
-            track: self._base / name / f"sub{subject:02d}"
+            track: self._base / name / f"sub{label_of(subject)}"
             for track, name in TRACKS.items()
             if (self._base / name).is_dir()
         }
         there = [track for track, folder in folders.items() if folder.is_dir()]
         track = self._track or next(iter(there), next(iter(folders)))
-        folder = self._base / TRACKS[track] / f"sub{subject:02d}"
+        folder = self._base / TRACKS[track] / f"sub{label_of(subject)}"
         names = (WHOLE_BRAIN,) if track == "full" else ROIS
         paths = tuple(folder / f"{name}.pkl" for name in names)
         if track == "mini" and self._allow_partial:  # some of the regions are enough
@@ -150,7 +151,9 @@ class Algonauts2021(Reader):
         ]
         return Declared(runs, strangers, self._notes(subject, track, there, paths))
 
-    def _notes(self, subject: int, track: str, there: list[str], paths: tuple[Path, ...]) -> list[Finding]:
+    def _notes(
+        self, subject: Subject, track: str, there: list[str], paths: tuple[Path, ...]
+    ) -> list[Finding]:
         notes = []
         if len(there) > 1 and self._track is None:
             text = f"Subject {subject}: both tracks are there; the {track} one is read."

@@ -7,17 +7,19 @@ a rule. What one subject has and another lacks is reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.studies.base import READERS, Facts, Finding
-from mindanim.studies.checks.declared_vs_disk import Declared
+from mindanim.studies.checks.declared_vs_disk import Declared, Fault
 from mindanim.studies.paths import OUTSIDE
-from mindanim.studies.readers.bids_events import SplitRule, read_events
-from mindanim.studies.readers.bids_names import metadata, read_json
+from mindanim.studies.readers.bids_clock import RunClock, run_clock
+from mindanim.studies.readers.bids_events import FILMS, SplitRule, read_events
+from mindanim.studies.readers.bids_names import read_json
+from mindanim.studies.readers.bids_notes import notes, skipped_rows
 from mindanim.studies.readers.bids_recordings import (
     ENTITIES,
     FORMATS,
@@ -25,8 +27,6 @@ from mindanim.studies.readers.bids_recordings import (
     Wanted,
     find_recordings,
     find_trees,
-    number_subjects,
-    repetition_time,
 )
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
@@ -34,6 +34,8 @@ from mindanim.studies.tables import read_captions
 from mindanim.studies.timeline import Laid, Part, Viewing, film_paths, lay_out, scattered
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.subjects import Subject, in_order, subject_of
+from mindanim.vocabulary.words import names_and_more
 
 LAG_S = 6.0
 """Default lag where a study declares none: the peak of the canonical response to a clip of 2 s."""
@@ -44,6 +46,7 @@ _OPTIONS = {
     "derivatives": "folder below derivatives/ to read",
     "stimuli": "folder of the films within the data folder (default stimuli)",
     "clip_s": "cut films into clips of this length, seconds",
+    "start_time": "StartTime of runs that state none: seconds, or half of the repetition time",
     "lag_s": f"default lag from a clip's onset to its response, seconds (default {LAG_S:g})",
     "test": "which clips are for the test: run:5+6, ses:02, film:NAME or COLUMN:VALUE",
     OUTSIDE: "allow: tables may name files outside the data folder",
@@ -68,23 +71,49 @@ class Bids(Reader):
         self._outside = self._asked.allows(OUTSIDE)
         self.root = root
         self._trees = find_trees(root, self._asked.text("derivatives"))
-        self._numbers = number_subjects(self._trees)
-        if not self._numbers:
+        if not any(path.is_dir() for tree in self._trees for path in tree.glob("sub-*")):
             raise InputError(
                 f"{root} is not a BIDS dataset.",
                 "There is no folder sub-<label> in it nor in derivatives/*.",
-                "Give the folder that holds sub-*, or derivatives/, with --data",
+                "Give the folder that holds sub-*, or derivatives/, with --data.",
             )
-        wanted = Wanted(
+        self._wanted = Wanted(
             self._asked.text("task"),
             self._asked.choice("format", tuple(FORMATS)),
             {entity: self._asked.text(entity) for entity in ENTITIES},
         )
-        self._recordings = find_recordings(root, self._trees, self._numbers, wanted)
+        start_time = self._start_time()
+        self._recordings = find_recordings(root, self._trees, self._wanted)
+        self._subjects = _subjects(self._recordings)
+        self._clocks = {
+            one.name.path: run_clock(one.name, self._trees, start_time)
+            for one in self._recordings
+            if one.preprocessed
+        }
+        self._skipped: dict[Path, Mapping[str, list[str]]] = {}
         self._viewings = self._read_events()
         self._laid = lay_out(self._viewings)
         if not self._laid:
-            raise InputError(f"No film is shown in {root}.", "No events.tsv names one in stim_file.")
+            skipped = names_and_more(
+                dict.fromkeys(
+                    name for by_end in self._skipped.values() for names in by_end.values() for name in names
+                )
+            )
+            raise InputError(
+                f"No film is shown in {root}.",
+                "No events.tsv names one in stim_file."
+                + (
+                    f" What they name does not end like a film ({', '.join(FILMS)}): {skipped}."
+                    if skipped
+                    else ""
+                ),
+            )
+        if self._rule and not any(laid.segment.split == "test" for laid in self._laid):
+            raise InputError(
+                f"--study test={self._asked.text('test')} fits no clip.",
+                f"{len(self.clips())} clips are shown, all of them for training then.",
+                "Correct the rule, for example --study test=run:5",
+            )
         super().__init__(root, self._make_facts(name), allow_partial)
 
     def clips(self) -> list[Clip]:
@@ -116,7 +145,7 @@ class Bids(Reader):
             if one.events is None:
                 continue
             try:
-                shown = read_events(
+                events = read_events(
                     one.events,
                     one.name,
                     self._stimuli(),
@@ -127,8 +156,10 @@ class Bids(Reader):
             except InputError as problem:
                 problems.append(problem)
                 continue
+            self._skipped[one.name.path] = events.skipped
             name = one.name.label() or "film"
-            viewings.append(Viewing(one.subject, str(one.name.path), name, shown))
+            subject = self._subjects[one.label]
+            viewings.append(Viewing(subject, str(one.name.path), name, events.shown))
         raise_together(problems)
         return viewings
 
@@ -136,12 +167,12 @@ class Bids(Reader):
         described = self._described()
         clips = self.clips()
         lag_s = self._asked.number("lag_s", least=0.0)
-        rates = [rate for one in self._recordings if (rate := repetition_time(one, self._trees)) is not None]
+        rates = [clock.tr_s for clock in self._clocks.values() if clock.tr_s > 0]
         return Facts(
             name=name,
             title=str(described.get("Name") or self.root.resolve().name),
             layout="bids",
-            subjects=tuple(sorted(self._numbers.values())),
+            subjects=tuple(in_order(self._subjects.values())),
             tr_s=rates[0] if rates else float("nan"),
             clip_s=self._clip_s or float(median(clip.duration_s for clip in clips)),
             lags_s=(LAG_S if lag_s is None else lag_s,),
@@ -155,50 +186,70 @@ class Bids(Reader):
         path = self.root / "dataset_description.json"
         return read_json(path) if path.is_file() else {}
 
-    def _declare(self, subject: int) -> Declared:
-        shift = {
-            (part.key, laid.segment.name): (part, laid)
-            for laid in self._laid
-            for part in laid.parts
-            if part.subject == subject
-        }
-        runs, strangers = [], []
-        for one in self._recordings:
-            if one.subject != subject:
-                continue
-            mine = [pair for (key, _), pair in shift.items() if key == str(one.name.path)]
+    def _start_time(self) -> float | str | None:
+        asked = self._asked.text("start_time")
+        return asked if asked == "half" else self._asked.number("start_time", least=0.0)
+
+    def _mine(self, subject: Subject) -> list[Recording]:
+        return [one for one in self._recordings if self._subjects[one.label] == subject]
+
+    def _declare(self, subject: Subject) -> Declared:
+        parts: dict[str, list[tuple[Part, Laid]]] = {}
+        for laid in self._laid:
+            for part in laid.parts:
+                parts.setdefault(part.key, []).append((part, laid))
+        runs, strangers, faults = [], [], {}
+        for one in self._mine(subject):
+            mine = parts.get(str(one.name.path), [])
             if not mine:
                 why = "no film is shown in it" if one.events else "it has no events"
                 strangers.append((one.name.path, why))
-            for part, laid in mine:
-                runs.append(self._run(one, part, laid))
-        return Declared(runs, strangers, list(self._notes(subject)))
+            runs += [self._run(subject, one, part, laid) for part, laid in mine]
+            if mine and (fault := self._fault(one)):
+                faults[one.path] = fault
+        return Declared(runs, strangers, list(self._notes(subject)), faults)
 
-    def _run(self, one: Recording, part: Part, laid: Laid) -> Run:
-        begins_s = metadata(one.name, self._trees).get("StartTime", 0.0) if one.preprocessed else 0.0
-        rate_s = repetition_time(one, self._trees)
+    def _run(self, subject: Subject, one: Recording, part: Part, laid: Laid) -> Run:
+        clock = self._clocks.get(one.name.path, RunClock())
         first = laid.clips[0]
         names = [clip.clip_id for clip in laid.clips] if part.onsets_s else []
         return Run(
-            one.subject,
+            subject,
             first.film,
             first.split,
             laid.segment.name,
             part.repeat,
             one.path,
-            float(begins_s) + part.shift_s,
-            self.facts.tr_s if rate_s is None else rate_s,
+            clock.start_s + part.shift_s,
+            clock.tr_s,
             0,
-            mask=one.mask if one.volumetric else None,
+            mask=one.mask,
             confounds=one.confounds,
             shown_s=dict(zip(names, part.onsets_s, strict=True)),
         )
 
-    def _notes(self, subject: int) -> Iterator[Finding]:
-        labels = {number: label for label, number in self._numbers.items()}
-        if labels[subject].lstrip("0") != str(subject):
-            text = f"Subject {subject} is sub-{labels[subject]}: labels are numbered in alphabetical order."
-            yield Finding("note", "subject-label", text, data={"label": labels[subject]})
+    def _fault(self, one: Recording) -> Fault | None:
+        """Why a run that shows films cannot be used."""
+        if not one.preprocessed:
+            wanted = f" with {self._wanted.words}" if self._wanted.words else ""
+            why = f"{one.name.label(())} has events ({one.name.path}), but no preprocessed run{wanted}"
+            hint = "Preprocess it (fMRIPrep), check the run's name, or leave it out: --allow-partial"
+            return Fault("missing-run", why, hint)
+        clock = self._clocks[one.name.path]
+        if not clock.fault:
+            return None
+        sidecar = self.root / f"task-{one.name.entities.get('task', 'LABEL')}_{one.name.suffix}.json"
+        hint = (
+            "Sidecars give RepetitionTime and, if it is known, StartTime in seconds: a JSON file with the "
+            f"name of a run, or {sidecar} for all runs of the task."
+        )
+        return Fault("unknown-timing", clock.fault, hint)
+
+    def _notes(self, subject: Subject) -> Iterator[Finding]:
+        mine = self._mine(subject)
+        yield from notes(subject, mine, self._clocks)
+        if skipped := [self._skipped[one.name.path] for one in mine if one.name.path in self._skipped]:
+            yield from skipped_rows(subject, skipped)
         if count := scattered(self._laid):
             text = (
                 f"{count} clips are shown in several runs, each time among different other ones: they are "
@@ -211,6 +262,26 @@ class Bids(Reader):
         if lacking:
             text = f"Subject {subject} has no run of: {', '.join(lacking)}; other subjects have."
             yield Finding("note", "other-segments", text, data={"segments": lacking})
+
+
+def _subjects(recordings: Sequence[Recording]) -> dict[str, Subject]:
+    """The subject of each label: the number that it is, else the label. InputError where two are the same."""
+    subjects = dict[str, Subject]()
+    for label in sorted({one.label for one in recordings}):
+        try:
+            subjects[label] = subject_of(label)
+        except ValueError as error:
+            raise InputError(f"sub-{label} is not a subject's label.", f"{error}.") from error
+    labels: dict[Subject, list[str]] = {}
+    for label, subject in subjects.items():
+        labels.setdefault(subject, []).append(f"sub-{label}")
+    if twice := [names for names in labels.values() if len(names) > 1]:
+        raise InputError(
+            f"{' and '.join(twice[0])} are the same number.",
+            "Runs, events and results of one person must be under one label.",
+            "Rename one of them, with the files in it.",
+        )
+    return subjects
 
 
 def _citation(described: Mapping[str, Any]) -> str:

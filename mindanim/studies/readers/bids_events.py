@@ -16,7 +16,22 @@ from mindanim.vocabulary.clips import Split
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 LONGEST_CLIP_S = 10.0
 """Duration up to which an event is taken for a clip as it is, seconds."""
+NO_FILM = ("", "n/a", "na", "nan", "none", "null")
+"""What a row without a film has in stim_file, in any case of letters."""
 _HINT = "Events need onset, duration and stim_file (BIDS, task events); stim_file is a film in stimuli/."
+
+
+@dataclass(frozen=True)
+class Events:
+    """What a run showed.
+
+    Attributes:
+        shown: The clips in the order of the table.
+        skipped: By ending, the stimulus files that are not known to be films, one per row.
+    """
+
+    shown: list[Shown]
+    skipped: Mapping[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class SplitRule:
             found = row["stim_file"]
             names = {found, PurePosixPath(found).name, PurePosixPath(found).stem}
         elif self.key in entities:
-            names = {entities[self.key], entities[self.key].lstrip("0")}
+            return "test" if _bare(entities[self.key]) in map(_bare, self.values) else "train"
         elif self.key in row and self.key != ROW:
             names = {row[self.key]}
         else:
@@ -70,25 +85,29 @@ def read_events(
     rule: SplitRule | None,
     clip_s: float | None,
     allow_outside: bool,
-) -> list[Shown]:
-    """The clips of one run in the order of the table.
+) -> Events:
+    """Read the clips of one run.
 
-    Rows without a film (fixation, buttons, pictures) are skipped. Without a rule the column ``split``
-    decides. With ``clip_s``, films are cut into clips of that length; without it every row is one clip.
+    Rows without a stimulus (fixation, buttons) are passed over; those with a file that does not end like a
+    film (a picture, or a kind of film that is not read) are passed over and listed. Without a rule the column
+    ``split`` decides. With ``clip_s``, films are cut into clips of that length; without it every row is one
+    clip.
 
     Raises:
         InputError: A row cannot be used; names table and line.
     """
-    films = [
-        row
-        for row in read_table(path, ("onset", "duration", "stim_file"), _HINT)
-        if Path(row["stim_file"]).suffix.lower() in FILMS
-    ]
-    shown: list[Shown] = []
-    for row in films:
+    shown, skipped = list[Shown](), dict[str, list[str]]()
+    for row in read_table(path, ("onset", "duration", "stim_file"), _HINT):
+        name = row["stim_file"] = _below_stimuli(row["stim_file"])
+        if name.lower() in NO_FILM:
+            continue
+        ending = PurePosixPath(name).suffix.lower()
+        if ending not in FILMS:
+            skipped.setdefault(ending or "no ending", []).append(name)
+            continue
         one = Shown(
-            row["stim_file"],
-            inside(stimuli, row["stim_file"], path, allow_outside=allow_outside),
+            name,
+            inside(stimuli, name, path, allow_outside=allow_outside),
             number(path, row, "stim_start", default=0.0),
             number(path, row, "duration"),
             number(path, row, "onset", least=float("-inf")),
@@ -105,7 +124,18 @@ def read_events(
                 f"{LONGEST_CLIP_S:g} s.",
                 "Cut films into clips: --study clip_s=2",
             )
-    return shown
+    return Events(shown, skipped)
+
+
+def _below_stimuli(name: str) -> str:
+    """A stimulus file relative to ``stimuli/``, also where it is given relative to the dataset, as a BIDS URI
+    or with the separators of Windows."""
+    return name.replace("\\", "/").removeprefix("bids::").removeprefix("stimuli/")
+
+
+def _bare(label: str) -> str:
+    """A label of an entity without leading zeros."""
+    return label.lstrip("0") or "0"
 
 
 def _own_split(path: Path, row: Mapping[str, str]) -> Split:

@@ -16,13 +16,17 @@ from typing import Any
 
 from mindanim.errors import InputError
 
-_ENTITY = re.compile(r"([a-z]+)-([a-zA-Z0-9+.]+)")
+_ENTITY = re.compile(r"([a-z]+)-([a-zA-Z0-9][a-zA-Z0-9+.]*)")
 _EXTENSIONS = (
     ".dtseries.nii.gz", ".ptseries.nii.gz", ".dtseries.nii", ".ptseries.nii", ".nii.gz", ".nii", ".json",
     ".tsv",
 )  # fmt: skip
-_OF_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run", "echo", "part")
-"""Entities that tell one recording from another; the others (space, den, desc ...) tell versions of it."""
+_OF_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "run")
+"""Entities that tell one acquisition from another, and so one viewing of a film from another. All others tell
+versions of one acquisition: its echoes, magnitude and phase (part), reconstructions (rec), spaces (space,
+res, den), cleaned and not (desc)."""
+_INDICES = ("run", "echo")
+"""Entities that are numbers, so that run-1 and run-01 are one."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,27 @@ class Name:
     extension: str
 
     @property
-    def recording(self) -> tuple[tuple[str, str], ...]:
-        """The entities that identify the recording."""
-        return tuple((key, self.entities[key]) for key in _OF_RUN if key in self.entities)
+    def recording(self) -> frozenset[tuple[str, str]]:
+        """The entities that identify the acquisition, numbers without leading zeros."""
+        return frozenset(pair for pair in self._plain() if pair[0] in _OF_RUN)
+
+    @property
+    def version(self) -> frozenset[tuple[str, str]]:
+        """The other entities, which tell in which of its versions the acquisition is stored."""
+        return frozenset(pair for pair in self._plain() if pair[0] not in _OF_RUN)
 
     def label(self, without: Iterable[str] = ("sub",)) -> str:
-        """The recording's entities in words, e.g. ``task-film_run-1``."""
-        return "_".join(f"{key}-{value}" for key, value in self.recording if key not in without)
+        """The acquisition's entities in words, e.g. ``task-film_run-1``."""
+        kept = [key for key in self.entities if key in _OF_RUN and key not in without]
+        return "_".join(f"{key}-{self.entities[key]}" for key in kept)
+
+    def _plain(self) -> Iterable[tuple[str, str]]:
+        return ((key, plain(key, value)) for key, value in self.entities.items())
+
+
+def plain(key: str, value: str) -> str:
+    """An entity's value as it is compared: of runs and echoes the number, without leading zeros."""
+    return str(int(value)) if key in _INDICES and value.isdecimal() else value
 
 
 def parse(path: Path) -> Name | None:
@@ -84,25 +102,31 @@ def inherited(name: Name, trees: Iterable[Path], suffix: str, extension: str) ->
     for depth, folder in enumerate(folders):
         for path in sorted(folder.glob(f"*_{suffix}{extension}")) if folder.is_dir() else ():
             other = parse(path)
-            if other and other.suffix == suffix and other.entities.items() <= name.entities.items():
-                fitting.append((len(other.entities), depth, path))
-    return [path for _, _, path in sorted(fitting, key=lambda item: item[:2])]
+            if other is None or other.suffix != suffix or not other.recording <= name.recording:
+                continue
+            # Some converters write the same events once per echo; those of its own version come first.
+            own = other.version <= name.version
+            if own or suffix == "events":
+                fitting.append((own, len(other.entities), depth, path))
+    return [path for *_, path in sorted(fitting, key=lambda item: item[:3])]
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. InputError where the file holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read.", str(error), "Get it again.") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON.", str(error), "Repair it, or get it again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no JSON object.", f"It holds {type(content).__name__}.")
     return content
 
 
-def metadata(name: Name, trees: Iterable[Path]) -> dict[str, Any]:
-    """Metadata of a run from its sidecars; the nearest sidecar wins."""
-    found: dict[str, Any] = {}
+def metadata(name: Name, trees: Iterable[Path]) -> dict[str, tuple[Any, Path]]:
+    """Metadata of a run, each with the sidecar it comes from; the nearest sidecar wins."""
+    found: dict[str, tuple[Any, Path]] = {}
     for path in inherited(name, trees, name.suffix, ".json"):
-        found |= read_json(path)
+        found |= {key: (value, path) for key, value in read_json(path).items()}
     return found

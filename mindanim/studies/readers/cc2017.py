@@ -21,6 +21,7 @@ from mindanim.studies.tables import read_captions
 from mindanim.vocabulary.clips import Clip, Split
 from mindanim.vocabulary.limits import LATE_START_S, TAIL_S
 from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.subjects import Subject, label_of
 
 
 def segment_of(name: str, clips: int, repeats: int, clip_s: float = 2.0, tr_s: float = 2.0) -> Segment:
@@ -100,7 +101,7 @@ class CC2017(Reader):
     def _hint(self) -> str:
         return _packed(self._trunk)
 
-    def _declare(self, subject: int) -> Declared:
+    def _declare(self, subject: Subject) -> Declared:
         folder = self._subject_folder(subject)
         found, strangers = _discover(folder)
         runs = [
@@ -126,12 +127,12 @@ class CC2017(Reader):
             ],
         )
 
-    def _subject_places(self, subject: int) -> list[Path]:
+    def _subject_places(self, subject: Subject) -> list[Path]:
         name = f"subject{subject}/fmri"
-        inside = (f"Subject{subject:02d}/video_fmri_dataset/{name}", f"video_fmri_dataset/{name}", name)
+        inside = (f"Subject{label_of(subject)}/video_fmri_dataset/{name}", f"video_fmri_dataset/{name}", name)
         return [self._trunk / place for place in inside]
 
-    def _subject_folder(self, subject: int) -> Path:
+    def _subject_folder(self, subject: Subject) -> Path:
         folder = _first_folder(self._subject_places(subject))
         if not folder.is_dir():
             raise InputError(

@@ -11,6 +11,7 @@ from mindanim.studies.base import Entry, Facts, Finding, raise_problems
 from mindanim.studies.checks.declared_vs_disk import Compared, Declared, compare_runs, identical_subjects
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.subjects import Subject
 from mindanim.vocabulary.words import names_and_more
 
 
@@ -21,7 +22,7 @@ class Reader(ABC):
         self.root = root
         self.facts = facts
         self._allow_partial = allow_partial
-        self._compared: dict[int, Compared] = {}
+        self._compared: dict[Subject, Compared] = {}
 
     @abstractmethod
     def clips(self) -> list[Clip]:
@@ -32,7 +33,7 @@ class Reader(ABC):
         """Every film the study declares, with the path where it is or should be."""
 
     @abstractmethod
-    def _declare(self, subject: int) -> Declared:
+    def _declare(self, subject: Subject) -> Declared:
         """The runs a subject should have. InputError where the subject is not there at all."""
 
     def films(self) -> list[Film]:
@@ -48,7 +49,7 @@ class Reader(ABC):
             )
         return [film for film in films if film.path.is_file()]
 
-    def runs(self, subject: int) -> list[Run]:
+    def runs(self, subject: Subject) -> list[Run]:
         """The usable runs of a subject in the order of the facts.
 
         Raises:
@@ -66,7 +67,7 @@ class Reader(ABC):
             )
         return compared.runs
 
-    def check(self, subject: int) -> list[Finding]:
+    def check(self, subject: Subject) -> list[Finding]:
         """The comparison of a subject's runs with the declared facts, one row per kind of difference."""
         compared = self._compare(subject)
         counts = ", ".join(
@@ -75,7 +76,7 @@ class Reader(ABC):
         )
         return [Finding("ok", "runs", f"Subject {subject}: {counts} runs are usable."), *compared.findings]
 
-    def inventory(self, subject: int) -> list[Entry]:
+    def inventory(self, subject: Subject) -> list[Entry]:
         """Every declared run of a subject, and every other file that looks like one, with what became of
         it."""
         return self._compare(subject).entries
@@ -92,20 +93,20 @@ class Reader(ABC):
         """What may have gone wrong where files are missing."""
         return ""
 
-    def _compare(self, subject: int) -> Compared:
+    def _compare(self, subject: Subject) -> Compared:
         if subject not in self._compared:
             self._know(subject)
-            compared = compare_runs(self.facts, subject, self._declare(subject), self._last_s())
+            compared = compare_runs(self.facts, subject, self._declare(subject), self._onsets_s())
             compared.findings += identical_subjects(subject, compared.runs, self._others(subject))
             self._compared[subject] = compared
         return self._compared[subject]
 
-    def _know(self, subject: int) -> None:
+    def _know(self, subject: Subject) -> None:
         if subject not in self.facts.subjects:
             known = ", ".join(str(number) for number in self.facts.subjects)
             raise InputError(f"{self.facts.title} has no subject {subject}.", f"Its subjects are {known}.")
 
-    def _others(self, subject: int) -> dict[int, Declared]:
+    def _others(self, subject: Subject) -> dict[Subject, Declared]:
         others = {}
         for other in self.facts.subjects:
             if other == subject:
@@ -116,10 +117,9 @@ class Reader(ABC):
                 continue  # not there: a finding of that subject
         return others
 
-    def _last_s(self) -> dict[str, float]:
-        """By segment, when the last response is read at the study's own lag."""
-        lag_s = max(self.facts.lags_s)
-        last: dict[str, float] = {}
+    def _onsets_s(self) -> dict[str, list[float]]:
+        """By segment, when its clips begin on its runs' clock."""
+        onsets: dict[str, list[float]] = {}
         for clip in self.clips():
-            last[clip.segment] = max(last.get(clip.segment, 0.0), clip.shown_s + lag_s)
-        return last
+            onsets.setdefault(clip.segment, []).append(clip.shown_s)
+        return onsets

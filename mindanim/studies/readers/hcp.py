@@ -28,6 +28,7 @@ from mindanim.studies.readers.hcp_spans import Spans, find_spans
 from mindanim.studies.study_options import StudyOptions
 from mindanim.vocabulary.clips import Clip, Split
 from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.subjects import Subject
 
 MOVIES = {
     "MOVIE1": ("tfMRI_MOVIE1_7T_AP", "7T_MOVIE1_CC1", 921),
@@ -149,7 +150,7 @@ class HCP(Reader):
     def _hint(self) -> str:
         return "They are looked for by name in the study's folder and two levels below it."
 
-    def _declare(self, subject: int) -> Declared:
+    def _declare(self, subject: Subject) -> Declared:
         results = self.root / str(subject) / "MNINonLinear" / "Results"
         variant, there = self._choose(results)
         paths = {movie: _path(results, movie, variant) for movie in self._movies}
@@ -170,7 +171,7 @@ class HCP(Reader):
         ]
         return Declared(runs, strangers, [*self._notes(subject, variant, there, paths), *spans.findings])
 
-    def _run(self, subject: int, segment: str, film: str, repeat: int, path: Path, start_s: float) -> Run:
+    def _run(self, subject: Subject, segment: str, film: str, repeat: int, path: Path, start_s: float) -> Run:
         split: Split = "test" if segment == REPEAT else "train"
         return Run(subject, film, split, segment, repeat, path, start_s, self.facts.tr_s, 0)
 
@@ -184,12 +185,12 @@ class HCP(Reader):
         return self._variant or next(iter(there), next(iter(VARIANTS))), there
 
     def _notes(
-        self, subject: int, variant: str, there: list[str], paths: Mapping[str, Path]
+        self, subject: Subject, variant: str, there: list[str], paths: Mapping[str, Path]
     ) -> Iterator[Finding]:
         """What the files turn out to be: variant, mesh, and length where it is not what is recalled."""
         if len(there) > 1 and self._variant is None:
             text = f"Subject {subject}: runs are there as {', '.join(there)}; read are the {variant} ones."
-            yield Finding("note", "variant", text, "Choose with: --study variant=NAME", {"variant": variant})
+            yield Finding("note", "variant", text, "Choose with: --study variant=...", {"variant": variant})
         sizes, lengths = {}, []
         volumes = {segment.name: segment.volumes for segment in self._declared.segments}
         for movie, path in paths.items():

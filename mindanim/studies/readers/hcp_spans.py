@@ -12,6 +12,7 @@ from mindanim.errors import InputError
 from mindanim.studies.base import Facts, Finding
 from mindanim.studies.pickles import read_object_npy
 from mindanim.studies.tables import number, read_table
+from mindanim.vocabulary.words import names_and_more
 
 FPS = 24
 FILES = ("clip_times_24.npy", "clip_times.tsv")
@@ -86,6 +87,12 @@ def _from_npy(path: Path) -> dict[str, Frames]:
             raise InputError(f"{path}: run {key} is no (n, 2) array of frames.", hint=_HINT)
         if not np.isfinite(spans.astype(float)).all():
             raise InputError(f"{path}: run {key} has a frame that is not a number.", hint=_HINT)
+        if fractions := spans[spans != np.round(spans)].tolist():
+            raise InputError(
+                f"{path}: run {key} has fractions of frames: {names_and_more(fractions)}.",
+                "Excerpts begin and end with whole frames; are these seconds, or frames at another rate?",
+                _HINT,
+            )
         frames[f"MOVIE{key}"] = [(int(start), int(end)) for start, end in spans]
     return frames
 

@@ -14,6 +14,7 @@ relative to the folder. The columns are described in docs/reference/tables.md.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +23,8 @@ from typing import Any, TypeVar, cast
 
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.studies.base import READERS, Facts, Segment
-from mindanim.studies.checks.declared_vs_disk import Declared
+from mindanim.studies.checks.declared_vs_disk import Declared, series_start_note
+from mindanim.studies.header_clock import CIFTI_ENDINGS, header_clock
 from mindanim.studies.paths import OUTSIDE, inside
 from mindanim.studies.readers.bids import LAG_S
 from mindanim.studies.readers.bids_names import read_json
@@ -31,7 +33,9 @@ from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import ROW, number, read_table, text
 from mindanim.vocabulary.clips import Clip, Split
 from mindanim.vocabulary.file_names import check_clip_id
+from mindanim.vocabulary.limits import LONGEST_TR_S
 from mindanim.vocabulary.runs import Axes, Film, Run
+from mindanim.vocabulary.subjects import Subject, in_order, subject_of
 from mindanim.vocabulary.words import names_and_more
 
 RUNS, CLIPS, STUDY = "runs.tsv", "clips.tsv", "study.json"
@@ -61,6 +65,7 @@ class Own(Reader):
         self._about = self._read_about()
         self._rows = read_table(root / CLIPS, CLIP_COLUMNS, _HINT)
         self._clips = _numbered(_together(root / CLIPS, self._rows, self._clip))
+        self._from_headers: dict[Path, float] = {}
         self._runs = _together(root / RUNS, read_table(root / RUNS, RUN_COLUMNS, _HINT), self._run)
         self._check()
         super().__init__(root, self._make_facts(name), allow_partial)
@@ -103,8 +108,10 @@ class Own(Reader):
     def _hint(self) -> str:
         return f"They are named in {CLIPS}."
 
-    def _declare(self, subject: int) -> Declared:
-        return Declared([run for run in self._runs if run.subject == subject])
+    def _declare(self, subject: Subject) -> Declared:
+        runs = [run for run in self._runs if run.subject == subject]
+        started = {run.path: at for run in runs if (at := self._from_headers.get(run.path))}
+        return Declared(runs, notes=[series_start_note(subject, started)] if started else [])
 
     def _clip(self, row: Mapping[str, str]) -> Clip:
         table, film = self.root / CLIPS, text(self.root / CLIPS, row, "film")
@@ -130,7 +137,11 @@ class Own(Reader):
 
     def _run(self, row: Mapping[str, str]) -> Run:
         table = self.root / RUNS
-        subject = int(number(table, row, "subject", least=1, whole=True))
+        try:
+            subject = subject_of(text(table, row, "subject"))
+        except ValueError as error:
+            value = row["subject"]
+            raise InputError(f"{table}, line {row[ROW]}: subject is '{value}'.", f"{error}.") from error
         segment = text(table, row, "segment")
         clip = next((clip for clip in self._clips if clip.segment == segment), None)
         if clip is None:
@@ -144,20 +155,28 @@ class Own(Reader):
                 f"{table}, line {row[ROW]}: axes is '{axes}'.", f"It is one of: {', '.join(_AXES)}."
             )
         tr_s = number(table, row, "tr_s")
-        if tr_s == 0:
-            raise InputError(f"{table}, line {row[ROW]}: tr_s is 0.", "It is the time between volumes.")
+        if not 0 < tr_s < LONGEST_TR_S:
+            raise InputError(
+                f"{table}, line {row[ROW]}: tr_s is {tr_s:g}.",
+                f"It is the time between volumes (TR), in seconds{' (milliseconds?)' if tr_s else ''}.",
+            )
 
         def path(column: str) -> Path:
             return inside(self.root, row[column], table, allow_outside=self._outside)
 
+        signal = inside(self.root, text(table, row, "path"), table, allow_outside=self._outside)
+        start_s = number(table, row, "start_s", least=float("-inf"), default=math.nan)
+        if math.isnan(start_s):
+            start_s = _series_start(signal)
+            self._from_headers |= {signal: start_s} if start_s else {}
         return Run(
             subject,
             clip.film,
             clip.split,
             segment,
             int(number(table, row, "repeat", least=1, whole=True)),
-            inside(self.root, text(table, row, "path"), table, allow_outside=self._outside),
-            number(table, row, "start_s", least=float("-inf"), default=0.0),
+            signal,
+            start_s,
             tr_s,
             int(number(table, row, "volumes", whole=True, default=0.0)),
             mask=path("mask") if row.get("mask") else None,
@@ -217,7 +236,7 @@ class Own(Reader):
             name=name,
             title=self._about.get("title", self.root.resolve().name),
             layout="tables",
-            subjects=tuple(sorted({run.subject for run in self._runs})),
+            subjects=tuple(in_order(run.subject for run in self._runs)),
             tr_s=self._runs[0].tr_s,
             clip_s=sorted(clip.duration_s for clip in self._clips)[len(self._clips) // 2],
             lags_s=tuple(self._about.get("lags_s", (LAG_S,))),
@@ -247,6 +266,14 @@ class Own(Reader):
         ):
             raise InputError(f"{path}: lags_s is {lags!r}, not a list of seconds.", hint='"lags_s": [6.0]')
         return content
+
+
+def _series_start(path: Path) -> float:
+    """When a CIFTI series begins by its own header, seconds; 0 for other files and what cannot be read."""
+    try:
+        return header_clock(path).start_s if path.name.endswith(CIFTI_ENDINGS) else 0.0
+    except InputError:
+        return 0.0  # a finding of the comparison
 
 
 def _numbered(clips: list[Clip]) -> list[Clip]:

@@ -19,6 +19,7 @@ from mindanim.studies.tables import read_captions
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.limits import FACTS_FILE
 from mindanim.vocabulary.runs import Film, Run
+from mindanim.vocabulary.subjects import Subject
 
 _AGAIN = "Write a study with: mindanim simulate"
 
@@ -40,15 +41,15 @@ class Simulated:
         """All clips, training first."""
         return self.study.clips()
 
-    def runs(self, subject: int) -> list[Run]:
+    def runs(self, subject: Subject) -> list[Run]:
         """The usable runs of a subject."""
         return self.study.runs(subject)
 
-    def check(self, subject: int) -> list[Finding]:
+    def check(self, subject: Subject) -> list[Finding]:
         """How a subject's runs compare with the facts."""
         return self.study.check(subject)
 
-    def inventory(self, subject: int) -> list[Entry]:
+    def inventory(self, subject: Subject) -> list[Entry]:
         """Every run of a subject and what became of it."""
         return self.study.inventory(subject)
 
