@@ -20,7 +20,7 @@ _SUBJECT: dict[str, tuple[Any, ...]] = {"videos": (None,)}
 class EvaluateConfig(StageConfig):
     """What is scored, compared with what, and how uncertain it is."""
 
-    stage_version = 1  # as first released
+    stage_version = 2  # 2: films are the unit of intervals and tests, slow trends are removed from shifts
 
     videos: Path | None = opt(
         None, "Score this folder of clips made elsewhere (gif, mp4, webp, npy).", flag=True, identity=False
@@ -116,15 +116,15 @@ class EvaluateConfig(StageConfig):
     )
     shuffles: int = opt(
         0,
-        "Circular shifts per segment for the shuffled floor and its test; 0 is 9, or 39 if all clips are one "
-        "segment.",
+        "Circular shifts per film for the shuffled floor and its test; 0 is 9, or 39 if all clips are one "
+        "film.",
         unit="shifts",
         ge=0,
     )
     block_clips: int = opt(
         0,
-        "Block length for resampling if there are too few segments to serve as blocks; 0 is a twelfth of the "
-        "test set, between 8 and 40.",
+        "Length of the blocks inside films that intervals for these films only are over; 0 is a twelfth of "
+        "the test set, between 8 and 40.",
         unit="clips",
         ge=0,
     )

@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, UsageError, raise_together
-from mindanim.metrics.inference.intervals import Bounds, Resampling, block_interval, make_blocks, numbered
-from mindanim.metrics.inference.significance import effect_size, holm, p_of_null, paired_test
+from mindanim.metrics.inference.films import (
+    estimate,
+    film_interval,
+    film_units,
+    paired,
+    paired_effect,
+)
+from mindanim.metrics.inference.intervals import Bounds, Resampling, make_blocks, numbered
+from mindanim.metrics.inference.significance import holm, p_of_null
 from mindanim.vocabulary.limits import METRICS_SCHEMA
 from mindanim.vocabulary.subjects import folder_of
 
@@ -74,10 +81,11 @@ def compare(
     Returns:
         One row per metric and further evaluation: `metric`, `direction`, `reference` and `other` (names), `n`
         (clips on which both are defined), `reference_value`, `other_value` (means over these), `difference`
-        (signed so that positive means that the other is better), `ci_low`, `ci_high` (95 % over blocks), `p`
-        (two-sided, over blocks), `p_by` (the test, see `paired_test`), `p_holm` (over all rows) and
-        `effect_size` (mean of block means over their standard deviation). NaN where something cannot be
-        computed.
+        (signed so that positive means that the other is better), `unit` ("films" if there are enough,
+        otherwise "blocks" inside films), `ci_low`, `ci_high` (95 %, over units), `p` (two-sided, over units),
+        `p_by` (the test), `p_holm` (over all rows), `effect_size` (mean of unit means over their standard
+        deviation), and for these films only, over blocks, `these_ci_low`, `these_ci_high`, `these_p`,
+        `these_p_by`. NaN where something cannot be computed.
 
     Raises:
         InputError: Any difference in dataset, clips, ground truth, frames, resolution, subset,
@@ -88,10 +96,15 @@ def compare(
         raise UsageError("A comparison needs two evaluations or more.")
     check_comparable(evaluations)
     first = evaluations[0]
-    films = list(first.per_clip["segment"])
-    segments = numbered(films)
+    segments = list(first.per_clip["segment"])
     resampling = Resampling(
-        make_blocks(films, block_clips), segments, segments, resamples, permutations, seed
+        make_blocks(segments, block_clips),
+        numbered(segments),
+        film_units(list(first.per_clip["film"]), segments),
+        numbered(segments),
+        resamples,
+        permutations,
+        seed,
     )
     rows = [
         _row(score, first.name, other.name, first.per_clip, other.per_clip, resampling)
@@ -100,7 +113,8 @@ def compare(
     ]
     adjusted = holm({str(number): row["p"] for number, row in enumerate(rows)})
     table = pd.DataFrame([row | {"p_holm": adjusted[str(number)]} for number, row in enumerate(rows)])
-    return table.astype({name: float for name in ("ci_low", "ci_high", "p", "p_holm", "effect_size")})
+    computed = ("ci_low", "ci_high", "p", "p_holm", "effect_size", "these_ci_low", "these_ci_high", "these_p")
+    return table.astype(dict.fromkeys(computed, float))
 
 
 def check_comparable(evaluations: Sequence[Evaluated]) -> None:
@@ -137,12 +151,15 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
 
     Columns: `metric`, `direction`, `subjects`, `value` (mean of the subjects' means), `se` (over subjects),
     `ci_low`, `ci_high` (95 %, Student's t over subjects: for other subjects from the same population, on
-    these clips), `shuffled` (mean floor), `above` (subjects whose interval is above it), `p` and `p_holm`:
-    the mean over subjects against the same circular shifts of the pairing in all of them, for these subjects.
-    NaN where something cannot be computed. Raises as `check_comparable` does.
+    these clips), `films_ci_low`, `films_ci_high` (95 %, over films: for other films, these subjects),
+    `shuffled` (mean floor), `above` (subjects whose interval is above it), `p` and `p_holm`:
+    the mean over subjects against the same circular shifts of the pairing in all of them, for these subjects
+    and films. NaN where something cannot be computed. Raises as `check_comparable` does.
     """
     check_comparable(evaluations)
     rows = []
+    clips = evaluations[0].per_clip
+    films = film_units(list(clips["film"]), list(clips["segment"]))
     for place, score in enumerate(evaluations[0].data["scores"]):
         entries = [one.data["scores"][place] for one in evaluations]
         if any(entry["id"] != score["id"] for entry in entries):
@@ -150,6 +167,12 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
         values = np.array([_number(entry["value"]) for entry in entries])
         floors = np.array([_number(entry["floors"]["shuffled"]["value"]) for entry in entries])
         error, low, high = subject_interval(values, tuple(score["bounds"]))
+        columns = [
+            one.per_clip.set_index("clip_id")[score["id"]].reindex(clips["clip_id"]) for one in evaluations
+        ]
+        over_films = film_interval(
+            np.mean(np.array(columns, dtype=np.float64), axis=0), films, tuple(score["bounds"])
+        )
         sign = 1 if score["direction"] == "higher" else -1
         nulls = [one.null[_place_of(one, score["id"])] for one in evaluations]
         rows.append(
@@ -161,6 +184,8 @@ def across_subjects(evaluations: Sequence[Evaluated]) -> pd.DataFrame:
                 "se": error,
                 "ci_low": low,
                 "ci_high": high,
+                "films_ci_low": np.nan if over_films is None else over_films.low,
+                "films_ci_high": np.nan if over_films is None else over_films.high,
                 "shuffled": float(floors.mean()),
                 "above": sum(entry["above_floor"] for entry in entries),
                 "p": joint_p(sign, nulls),
@@ -255,21 +280,26 @@ def _row(
     difference = (second - first) * (1 if score["direction"] == "higher" else -1)
     both = ~np.isnan(difference)
     rng = resampling.rng(name, other)
-    blocks, segments = resampling.blocks, resampling.segments
-    interval = block_interval(difference, blocks, resampling.bootstraps, rng, segments)
-    tested = paired_test(difference, blocks, resampling.permutations, rng, two_sided=True, segments=segments)
+    found = estimate(difference, resampling, rng)
+    tested = paired(difference, resampling, rng, two_sided=True)
+    stated, these = found.stated, found.these_films
     return {
         "metric": name,
         "direction": score["direction"],
         "reference": reference,
         "other": other,
-        "n": interval.n,
+        "n": stated.n,
+        "unit": "blocks" if found.over_films is None else "films",
         "reference_value": float(first[both].mean()) if both.any() else np.nan,
         "other_value": float(second[both].mean()) if both.any() else np.nan,
-        "difference": interval.value,
-        "ci_low": interval.low,
-        "ci_high": interval.high,
-        "p": tested.p,
-        "p_by": tested.by,
-        "effect_size": effect_size(difference, blocks),
+        "difference": stated.value,
+        "ci_low": stated.low,
+        "ci_high": stated.high,
+        "p": tested.stated.p,
+        "p_by": tested.stated.by,
+        "effect_size": paired_effect(difference, resampling),
+        "these_ci_low": these.low,
+        "these_ci_high": these.high,
+        "these_p": tested.these_films.p,
+        "these_p_by": tested.these_films.by,
     }

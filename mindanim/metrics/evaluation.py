@@ -16,6 +16,7 @@ from mindanim.metrics.families.metric import FrameMetric, Metric, Setting
 from mindanim.metrics.floors import gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.inference.entries import summarise
+from mindanim.metrics.inference.films import film_units, why_not_films
 from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks, numbered
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
@@ -58,7 +59,8 @@ class Assessment:
 
     Attributes:
         data: The content of metrics.json, without dataset and subject.
-        per_clip: One row per clip: clip_id, segment, a column per metric, one `<floor>:<metric>` per floor.
+        per_clip: One row per clip: clip_id, segment, film, a column per metric, one `<floor>:<metric>` per
+            floor.
         units: Of its columns.
         null: (metric, 1 + permutation), see `summarise`.
         notes: What to know when reading the p values.
@@ -88,7 +90,7 @@ def assess(
     names = {network: backbone["name"] for network, backbone in material.backbones.items()}
     setting = Setting(len(segments), test.shape, material.networks, names, material.features, config.released)
     metrics, refused = catalogue(setting, config.groups, config.metrics)
-    shuffles = plan_shuffles(segments, test.captions, config.shuffles)
+    shuffles = plan_shuffles(segments, test.captions, config.shuffles, test.films)
     scorer = PairScorer(test.truth, material.networks, metrics, batch, threads, scratch)
     single = {"gray": gray_clip(test.shape)}
     if not isinstance(material.mean_frames, str):
@@ -102,8 +104,15 @@ def assess(
             test.truth, material.clips, test.clip_ids, permutations, seed, threads, scratch
         )
     blocks = make_blocks(segments, config.block_clips)
+    films = film_units(test.films, segments)
     resampling = Resampling(
-        blocks, numbered(segments), shuffles.runs, config.bootstraps, config.permutations, config.seed
+        blocks,
+        numbered(segments),
+        films,
+        shuffles.runs,
+        config.bootstraps,
+        config.permutations,
+        config.seed,
     )
     notes = {metric.id: metric.remark(setting, scored.own) for metric in metrics}
     entries, null = summarise(metrics, scored, resampling, material.backbones, notes)
@@ -113,6 +122,9 @@ def assess(
         "schema_version": METRICS_SCHEMA,
         "clips": len(segments),
         "segments": len(set(segments)),
+        "films": int(films.max()) + 1,
+        "unit": "blocks" if why_not_films(films) else "films",
+        "unit_reason": why_not_films(films),
         "blocks": int(blocks.max()) + 1,
         "block_rule": block_rule(segments, blocks),
         "frames": frames,
@@ -128,7 +140,7 @@ def assess(
         **_missing(material),
     }
     table, units = _per_clip(test, metrics, scored, orders)
-    return Assessment(data, table, units, null, _coarse(null, data["blocks"]))
+    return Assessment(data, table, units, null, _coarse(null, data))
 
 
 def _hash_of_truth(test: TestSet) -> str:
@@ -140,7 +152,7 @@ def _hash_of_truth(test: TestSet) -> str:
     return digest.hexdigest()
 
 
-def _coarse(null: Float, blocks: int) -> list[str]:
+def _coarse(null: Float, data: dict[str, Any]) -> list[str]:
     """Which tests cannot reach 5 % with so few shifts, permutations or blocks."""
     said = []
     if (pairings := null.shape[1]) > 1 and pairings * SIGNIFICANT < 1:
@@ -154,7 +166,7 @@ def _coarse(null: Float, blocks: int) -> list[str]:
             f"be below {len(null) / pairings:.2g}: {pairings} pairings were scored. More permutations (--set "
             "permutations=N), more shifts (--set shuffles=N) or more film segments make it finer."
         )
-    if blocks == 1:
+    if data["unit"] == "blocks" and data["blocks"] == 1:
         said.append("p against the other floors cannot be below .5: the clips make one block only.")
     return said
 
@@ -190,6 +202,7 @@ def _per_clip(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table of scores per clip, and what its columns are."""
     columns: dict[str, Any] = {"clip_id": test.clip_ids, "segment": list(test.clips["segment"])}
+    columns["film"] = test.films
     units: dict[str, str] = {}
     named = {metric.id: f"{metric.name} ({metric.direction} is better)" for metric in metrics}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mindanim.config.evaluate import EvaluateConfig
+from mindanim.metrics.inference.films import FLIPPED_FILMS
 from mindanim.metrics.inference.significance import FLIPPED_BLOCKS
 
 
@@ -19,24 +20,42 @@ def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
         f"{versions}.",
         f"Every score is reported with these floors, computed by the same code on the same clips: "
         f"{', '.join(floors)}. The shuffled floor pairs each ground truth with reconstructions of other "
-        f"captions after up to {data['shuffles']} circular shifts within its film segment.",
-        f"Intervals (95 %) are studentised bootstraps over {data['blocks']} blocks ({data['block_rule']}; "
-        f"Student's t below twelve blocks; {config.bootstraps} resamples), corrected for what touching "
-        f"blocks share and for skewness (Johnson 1978); p values against the shuffled floor come from "
-        f"independent circular shifts of each segment, all others from {_over_blocks(data)}. Permutations "
-        f"are up to {config.permutations}.",
+        f"captions after up to {data['shuffles']} circular shifts within its film.",
+        *_intervals(data, config),
+        f"p values against the shuffled floor come from independent circular shifts within each film, after "
+        f"quadratic trends in film time were removed from the pair scores, all others from {_test(data)}. "
+        f"Permutations are up to {config.permutations}.",
     ]
     if data["motion_test"] is not None:
         sentences.append(
             f"Motion shuffle test: each clip's frames were permuted {data['motion_test']['permutations']} "
             "times, independently of other clips, and p = (1 + permutations at least as good) / "
-            "(1 + permutations); the reversed order was compared over blocks, like the other floors."
+            "(1 + permutations); the reversed order was compared like the other floors."
         )
     return sentences
 
 
-def _over_blocks(data: dict[str, Any]) -> str:
-    """The tests over blocks; those that were done are named with each p value."""
+def _intervals(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
+    """What intervals are over: films if there are enough, and blocks inside them."""
+    inside = (
+        f"studentised bootstraps over {data['blocks']} blocks ({data['block_rule']}; Student's t below "
+        f"twelve blocks; {config.bootstraps} resamples), corrected for what touching blocks share and for "
+        "skewness (Johnson 1978)"
+    )
+    if data["unit"] == "blocks":
+        return [f"Intervals (95 %) hold for these films only: {inside}."]
+    return [
+        f"Intervals (95 %) are Student's t over {data['films']} films, corrected for unequal lengths (Bell "
+        "and McCaffrey 2002) and for skewness (Johnson 1978), of means over clips.",
+        f"Intervals for these films only are {inside}.",
+    ]
+
+
+def _test(data: dict[str, Any]) -> str:
+    """The tests over films or blocks; those that were done are named with each p value."""
+    if data["unit"] == "films":
+        few = data["films"] < FLIPPED_FILMS
+        return "Student's t over films" if few else "sign flips of whole films"
     if data["blocks"] < FLIPPED_BLOCKS:
         return "Student's t over blocks (Ibragimov and Müller 2010)"
     return "sign flips of whole blocks"

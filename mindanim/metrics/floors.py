@@ -8,12 +8,14 @@ still (`frozen`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.metrics.inference.intervals import numbered
 from mindanim.vocabulary.arrays import Frames
 from mindanim.vocabulary.clips import Clips
 
@@ -21,8 +23,8 @@ GRAY = 128
 SHIFTS, SHIFTS_OF_ONE = 9, 39
 """Circular shifts per segment, and if there is only one: p is then at least 1 / (1 + shifts), while the
 shifts of several segments combine."""
-SHORT_SEGMENT = 4
-"""If a segment is shorter, the whole test set is shifted as if it were one segment."""
+SHORT_FILM = 4
+"""Shorter films are shifted together."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,22 @@ class Shuffles:
         return found
 
 
-def plan_shuffles(segments: Sequence[str], captions: Sequence[str], shifts: int) -> Shuffles:
-    """Evenly spaced circular shifts within each film segment.
+def plan_shuffles(
+    segments: Sequence[str], captions: Sequence[str], shifts: int, films: Sequence[str] | None = None
+) -> Shuffles:
+    """Evenly spaced circular shifts within each film, so that what is common to a film's clips cancels.
+
+    Films of fewer than `SHORT_FILM` clips are shifted within their segment, and segments as short as that
+    together. The only clip of its kind has no other to pair with.
 
     Args:
-        segments, captions: One per clip, in film order.
-        shifts: Per segment, at most its clips less one; 0 is `SHIFTS`, or `SHIFTS_OF_ONE` if all clips are
-            shifted together. A circular shift keeps each segment's own autocorrelation, in the truths and in
+        segments, captions, films: One per clip, in film order; without films, segments are films.
+        shifts: Per film, at most its clips less one; 0 is `SHIFTS`, or `SHIFTS_OF_ONE` if all clips are
+            shifted together. A circular shift keeps each film's own autocorrelation, in the truths and in
             the reconstructions, and breaks only their pairing.
     """
-    names, runs = np.unique(np.asarray(segments, dtype=object), return_inverse=True)
-    sizes = np.bincount(runs, minlength=len(names))
-    if len(names) > 1 and sizes.min() < SHORT_SEGMENT:
-        runs = np.zeros(len(runs), dtype=np.intp)
-        sizes = np.array([len(runs)])
+    runs = _runs(segments, segments if films is None else films)
+    sizes = np.bincount(runs)
     wanted = shifts or (SHIFTS if len(sizes) > 1 else SHIFTS_OF_ONE)
     most = int(min(wanted, sizes.max() - 1))
     shifted = np.full((len(runs), most), -1, dtype=np.intp)
@@ -95,14 +99,26 @@ def plan_shuffles(segments: Sequence[str], captions: Sequence[str], shifts: int)
             shifted[members, column] = np.roll(members, -step)
     partners = shifted.copy()
     for clip, column in np.argwhere(shifted >= 0):
-        partners[clip, column] = _partner(clip, shifted[clip, column], captions)
-    return Shuffles(runs.astype(np.intp), shifted, partners)
+        partners[clip, column] = _partner(clip, shifted[clip, column], runs, captions)
+    return Shuffles(runs, shifted, partners)
 
 
-def _partner(clip: int, start: int, captions: Sequence[str]) -> int:
-    """The clip at `start`, or the next one (round the whole set) with another caption; -1 when none has."""
-    for ahead in range(len(captions)):
-        other = (start + ahead) % len(captions)
+def _runs(segments: Sequence[str], films: Sequence[str]) -> NDArray[np.intp]:
+    """The clips that are shifted among themselves, (clip,) int from 0."""
+    shown = list(zip(segments, films, strict=True))
+    clips = Counter(shown)
+    runs = [one if clips[one] >= SHORT_FILM else (one[0], "") for one in shown]
+    clips = Counter(runs)
+    return numbered([repr(one if clips[one] >= SHORT_FILM else ("", "")) for one in runs])
+
+
+def _partner(clip: int, start: int, runs: NDArray[np.intp], captions: Sequence[str]) -> int:
+    """The clip at `start`, or the next one with another caption, in the same run if there is one (round it),
+    otherwise round the whole set; -1 when none has."""
+    members = np.flatnonzero(runs == runs[clip])
+    here = np.roll(members, -int(np.searchsorted(members, start)))
+    there = (start + np.arange(len(captions))) % len(captions)
+    for other in (*here, *there):
         if captions[other] != captions[clip]:
-            return other
+            return int(other)
     return -1

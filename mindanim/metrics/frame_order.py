@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from mindanim import console, runtime
 from mindanim.metrics.families import motion
+from mindanim.metrics.inference.films import paired
 from mindanim.metrics.inference.intervals import Resampling
-from mindanim.metrics.inference.significance import paired_test
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import Frames
 from mindanim.vocabulary.clips import Clips
@@ -132,37 +132,31 @@ def motion_test(
             where it is undefined.
     """
     found: dict[str, Any] = {"permutations": len(clips[0]["epe"]) - 2, "correct_rule": CORRECT, "note": NOTE}
-    blocks, segments, permutations = resampling.blocks, resampling.segments, resampling.permutations
     for metric in METRICS:
         rng = resampling.rng(metric, "frame order")
-        tested = set_test(clips, metric, blocks, permutations, rng, segments)
+        tested = set_test(clips, metric, resampling, rng)
         tested["per_clip"] = [order_p(clip[metric], metric) for clip in clips]
         tested["correct"] = None
         if correct is not None:
             some = [clip for clip, right in zip(clips, correct, strict=True) if right]
-            tested["correct"] = set_test(some, metric, blocks[correct], permutations, rng, segments[correct])
+            tested["correct"] = set_test(some, metric, resampling.of(correct), rng)
         found[metric] = tested
     return found
 
 
 def set_test(
-    clips: Sequence[OrderScores],
-    metric: str,
-    blocks: NDArray[np.intp],
-    permutations: int,
-    rng: np.random.Generator,
-    segments: NDArray[np.intp] | None = None,
+    clips: Sequence[OrderScores], metric: str, resampling: Resampling, rng: np.random.Generator
 ) -> dict[str, Any]:
     """The test over a set: the mean over clips in true order against that of each clip's k-th permutation.
 
     Args:
-        blocks, segments: (clip,), for the test against the reversed order (`paired_test`, with
-            `permutations`).
+        resampling: Of these clips, for the test against the reversed order (`paired`).
 
     Returns:
         `clips` (how many are defined), `value` (true order), `null` (the permuted means), `p_set`, `p_median`
         and `share_below_05` over clips, `reversed` (the mean backwards), `p_reversed` and `p_reversed_by`
-        (the test).
+        (the test), and both for other films (`reversed_over_films`, None with too few) and for these
+        (`reversed_these_films`).
     """
     kept = np.array([not np.isnan(clip[metric]).any() for clip in clips], np.bool_)
     names = (
@@ -174,6 +168,8 @@ def set_test(
         "reversed",
         "p_reversed",
         "p_reversed_by",
+        "reversed_over_films",
+        "reversed_these_films",
     )
     if not kept.any():
         return {"clips": 0} | dict.fromkeys(names)
@@ -184,8 +180,7 @@ def set_test(
     mean /= len(scores)
     per_clip = np.array([order_p(row, metric) for row in scores], dtype=np.float64)
     gain = METRICS[metric] * np.array([row[0] - row[1] for row in scores])
-    films = None if segments is None else segments[kept]
-    tested = paired_test(gain, blocks[kept], permutations, rng, segments=films)
+    tested = paired(gain, resampling.of(kept), rng)
     return {
         "clips": len(scores),
         "value": float(mean[0]),
@@ -194,6 +189,8 @@ def set_test(
         "p_median": float(np.median(per_clip)),
         "share_below_05": float((per_clip <= 0.05).mean()),
         "reversed": float(mean[1]),
-        "p_reversed": tested.p,
-        "p_reversed_by": tested.by,
+        "p_reversed": tested.stated.p,
+        "p_reversed_by": tested.stated.by,
+        "reversed_over_films": tested.over_films and {"p": tested.over_films.p, "p_by": tested.over_films.by},
+        "reversed_these_films": {"p": tested.these_films.p, "p_by": tested.these_films.by},
     }

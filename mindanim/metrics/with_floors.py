@@ -50,12 +50,14 @@ class Shuffled:
         shifted_at: (clip, shift), the pair of each entry of `Shuffles.shifted`; -1 where there is none.
         partners_at: The same for `Shuffles.partners`.
         sources: (clip, shift), `Shuffles.partners`.
+        shifted_sources: (clip, shift), `Shuffles.shifted`.
     """
 
     scores: Float
     shifted_at: NDArray[np.intp]
     partners_at: NDArray[np.intp]
     sources: NDArray[np.intp]
+    shifted_sources: NDArray[np.intp]
 
     @property
     def shifted(self) -> Float:
@@ -152,7 +154,8 @@ def score_with_floors(
     console.detail(f"{len(pairs)} pairs scored")
     at = [_places(pairs[count:], table) for table in (shuffles.shifted, shuffles.partners)]
     shuffled = {
-        name: Shuffled(scores[count:], at[0], at[1], shuffles.partners) for name, scores in values.items()
+        name: Shuffled(scores[count:], at[0], at[1], shuffles.partners, shuffles.shifted)
+        for name, scores in values.items()
     }
 
     def score(other: Contender, title: str, by: PairScorer = scorer) -> Scores:

@@ -57,6 +57,9 @@ def write_summary(path: Path, summary: Summary) -> None:
         provenance=summary.provenance,
         differences=_records(summary.differences),
         tests=headings.tests(summary.differences["p_by"]),
+        units=headings.units(summary.differences["unit"]),
+        unit_count=headings.unit_count(summary.runs[0][1]),
+        scope=headings.scope(summary.runs[0][1]),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},
         first=summary.runs[0][1],
@@ -92,13 +95,15 @@ def markdown(summary: Summary) -> str:
         "shuffled floor. *Gray wins*: it is, but a gray image is reliably better; likewise for other floors."
     )
     for label, means in summary.across.items():
-        head = ["Metric", "Mean", "SE over subjects", "95 % (t)", "Shuffled", "Above floor", "p", "p (Holm)"]
+        head = ["Metric", "Mean", "SE over subjects", "95 %, other subjects", "95 %, other films", "Shuffled"]
+        head += ["Above floor", "p", "p (Holm)"]
         body = [
             [
                 f"`{row['metric']}`",
                 number(row["value"]),
                 number(row["se"]),
                 interval(_ends(row)),
+                interval(_ends(row, "films_")),
                 number(row["shuffled"]),
                 f"{row['above']} of {row['subjects']}",
                 p_value(row["p"]),
@@ -125,14 +130,18 @@ def markdown(summary: Summary) -> str:
     parts += [
         f"## Differences from {names[0]}, positive is better",
         grid(head, body),
-        f"p: {tests} over blocks, two-sided. {coarse(summary)}".rstrip(),
+        f"p: {tests} over {headings.units(summary.differences['unit'])}, two-sided. "
+        f"{coarse(summary)}".rstrip(),
+        headings.scope(summary.runs[0][1]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def coarse(summary: Summary) -> str:
     """Why p values of differences cannot be small here; empty if they can."""
-    return "With one block no p value can be below 1." if summary.runs[0][1]["blocks"] == 1 else ""
+    first = summary.runs[0][1]
+    alone = first["unit"] == "blocks" and first["blocks"] == 1
+    return "With one block no p value can be below 1." if alone else ""
 
 
 def latex(summary: Summary) -> str:
@@ -195,5 +204,6 @@ def _cell(score: dict[str, Any]) -> str:
     return f"{number(score['value'])} ({interval(score['ci'])}; {floor}){mark}"
 
 
-def _ends(row: dict[str, Any]) -> tuple[float, float] | None:
-    return None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
+def _ends(row: dict[str, Any], which: str = "") -> tuple[float, float] | None:
+    low, high = row[f"{which}ci_low"], row[f"{which}ci_high"]
+    return None if low is None else (low, high)

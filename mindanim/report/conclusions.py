@@ -47,14 +47,25 @@ def headline(scores: Sequence[dict[str, Any]]) -> str:
         return "No score has a floor to compare it with."
     floor = "the shuffled floor, the score of the same videos paired with other clips"
     if not above:
-        return f"None of the {judged} scores is reliably above {floor}."
+        here = _in_these(scores, above)
+        return f"None of the {judged} scores is reliably above {floor}. {here}".rstrip()
     counted = f"All {judged} scores" if above == judged else f"{above} of {judged} scores"
     corrected = [one["floors"]["shuffled"]["p_holm"] for one in judged_scores(scores)]
     known = [p for p in corrected if p is not None]
     none = " No p value stays below .05 after Holm's correction for their number."
     verb = "is" if above == 1 else "are"
     expected = f"Expected by chance: {by_chance(judged)} of {judged}."
-    return f"{counted} {verb} reliably above {floor}. {expected}{none if known and min(known) > 0.05 else ''}"
+    corrected_away = none if known and min(known) > 0.05 else ""
+    return f"{counted} {verb} reliably above {floor}. {_in_these(scores, above)}{expected}{corrected_away}"
+
+
+def _in_these(scores: Sequence[dict[str, Any]], above: int) -> str:
+    """How many scores are above the floor in these films, where that is not the number for other films."""
+    shuffled = [score["floors"]["shuffled"] for score in judged_scores(scores)]
+    if all(one["over_films"] is None for one in shuffled):
+        return ""
+    here = sum(one["these_films"]["above"] for one in shuffled)
+    return "" if here == above else f"For these films only: {here} of {len(shuffled)}. "
 
 
 def summary(metrics: dict[str, Any]) -> list[Line]:
@@ -107,7 +118,9 @@ def _order_line(metrics: dict[str, Any]) -> Line | None:
     if not found or found.get("p_set") is None:
         return None
     measure = "flow correlation" if test.get("flow.corr") else "end-point error"
-    said = f"({measure}, p = {p_value(found['p_set'])})."
+    unit = "films" if found["reversed_over_films"] else "blocks of these films"
+    against = f"; against playing backwards p = {p_value(found['p_reversed'])}, over {unit}"
+    said = f"({measure}, p = {p_value(found['p_set'])} for these films{against})."
     if found["p_set"] <= 0.05:
         text = f"the decoded order matches the truth better than {len(found['null'])} shuffled orders"
         return Line("good", "Frame order", f"{text} {said}")

@@ -15,6 +15,8 @@ GROUPS = {
     "feature": "Decoded features",
 }
 QUOTED = "Quoted, definitions differ"
+_WIDE = 3.0
+"""Standard errors to each side from which an interval is called wide: four equally long films and fewer."""
 
 
 def check_version(metrics: dict[str, Any]) -> None:
@@ -47,11 +49,53 @@ def label_of(result: str) -> str:
 def basis(metrics: dict[str, Any]) -> str:
     """What the scores are means of, and what their intervals are based on."""
     height, width = metrics["resolution"]
+    return f"{metrics['clips']} clips of {metrics['frames']} frames, {height} × {width} px. {scope(metrics)}"
+
+
+def scope(metrics: dict[str, Any]) -> str:
+    """For which films the intervals hold, over what they are, and whether that makes them wide."""
     rule = f" ({metrics['block_rule']})" if metrics.get("block_rule") else ""
-    return (
-        f"{metrics['clips']} clips of {metrics['frames']} frames, {height} × {width} px. "
-        f"Intervals are based on {metrics['blocks']} blocks{rule}."
+    blocks = f"{metrics['blocks']} block{'s' * (metrics['blocks'] != 1)}{rule}"
+    if metrics["unit"] == "blocks":
+        return (
+            f"Intervals hold for these films only; they are over {blocks}. "
+            f"{_too_few(metrics['unit_reason'])} cannot show how scores vary between films."
+        )
+    said = (
+        f"Intervals are over {metrics['films']} films and hold for other films of this kind; metrics.json "
+        f"also has those for these films only, over {blocks}."
     )
+    return f"{said} {wide}" if (wide := _wide(metrics)) else said
+
+
+def _too_few(reason: str) -> str:
+    """The reason why films are not the unit, as the subject of a sentence."""
+    share = reason.startswith("one film has")
+    return f"Films of which {reason}" if share else f"Fewer than three films ({reason})"
+
+
+def _wide(metrics: dict[str, Any]) -> str:
+    """How much wider so few films make the intervals; empty with enough."""
+    from scipy.special import stdtrit
+
+    found = [score["over_films"]["df"] for score in metrics["scores"] if score["over_films"]]
+    reach = float(stdtrit(max(found), 0.975)) if found else 0.0
+    if reach < _WIDE:
+        return ""
+    return (
+        f"With {metrics['films']} films they are wide ({reach:.1f} standard errors to each side, 2.0 with "
+        "many films): only large effects can be shown for other films."
+    )
+
+
+def unit_count(metrics: dict[str, Any]) -> tuple[str, int]:
+    """The unit of the intervals and how many there are, for a table of facts."""
+    return ("Films", metrics["films"]) if metrics["unit"] == "films" else ("Blocks", metrics["blocks"])
+
+
+def units(found: Iterable[str]) -> str:
+    """Units of several comparisons: "films", "blocks", or both."""
+    return " or ".join(sorted(set(found), reverse=True)) or "films"
 
 
 def grouped(scores: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:

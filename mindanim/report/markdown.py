@@ -80,7 +80,8 @@ def _notes(data: dict[str, Any]) -> list[str]:
     lines = [
         "Differences are signed so that positive means better than the floor. *Above*: the interval of the "
         "score minus its shuffled floor is above zero. *Gray wins*: so it is, but a gray image is reliably "
-        "better. p: circular shifts, uncorrected; metrics.json also has p after Holm's correction."
+        "better. p: circular shifts within these films, slow trends removed, uncorrected; metrics.json also "
+        "has p after Holm's correction."
     ]
     lines += [f"Ceiling {entry['ceiling']}: {entry['reason']}" for entry in data["ceilings_missing"]]
     lines += [f"Floor {entry['floor']}: {entry['reason']}" for entry in data["floors_missing"]]

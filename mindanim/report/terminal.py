@@ -73,6 +73,7 @@ def score_table(metrics: dict[str, Any], width: int = WIDTH) -> Group:
         *subset,
         table,
         Text(conclusions.headline(metrics["scores"])),
+        Text(headings.scope(metrics)),
         *(
             Text(f"{line.title}: {line.text}")
             for line in conclusions.summary(metrics)
@@ -89,7 +90,8 @@ def comparison_table(compared: pd.DataFrame, metrics: dict[str, Any], width: int
     from rich.text import Text
 
     first = compared["reference"].iloc[0] if len(compared) else ""
-    title = f"Difference from {first}, positive is better; p: {headings.tests(compared['p_by'])} over blocks"
+    tests, unit = headings.tests(compared["p_by"]), headings.units(compared["unit"])
+    title = f"Difference from {first}, positive is better; p: {tests} over {unit}"
     table = Table(
         box=SIMPLE_HEAD,
         width=width,

@@ -2,7 +2,7 @@
 
 SIGNIFICANT = 0.05
 """p values up to this count as significant."""
-METRICS_SCHEMA = 3
+METRICS_SCHEMA = 4
 """Version of the layout of metrics.json."""
 
 MESH_VERTICES = 32_492

@@ -22,12 +22,13 @@ def write(folder, per_clip, **changes):
     versions = changes.pop("version", 1)
     pool = changes.pop("pool", None)
     clips = changes.pop("clips", CLIPS)
+    films = changes.pop("films", "test1")
     null = changes.pop("null", np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
     entry = {"value": 0.0, "above_floor": False, "floors": {"shuffled": {"value": 0.0}}}
     entry["bounds"] = [None, None]
     means = np.nanmean(per_clip, axis=1)
     data = {
-        "schema_version": 3,
+        "schema_version": 4,
         "dataset": "simulated",
         "subject": None,
         "label": folder.name,
@@ -50,7 +51,13 @@ def write(folder, per_clip, **changes):
         **changes,
     }
     table = pd.DataFrame(
-        {"clip_id": clips, "segment": "test1", "ssim.rgb7": per_clip[0], "epe.farneback64": per_clip[1]}
+        {
+            "clip_id": clips,
+            "segment": films,
+            "film": films,
+            "ssim.rgb7": per_clip[0],
+            "epe.farneback64": per_clip[1],
+        }
     )
     (folder / "metrics.json").write_text(json.dumps(data))
     table.to_csv(folder / "per_clip.tsv", sep="\t", index=False, na_rep="n/a")

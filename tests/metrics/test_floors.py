@@ -38,10 +38,31 @@ def test_nobody_meets_itself_or_its_caption(sizes, shifts, persistence):
 def test_short_segments_are_shifted_as_one():
     plan = plan_shuffles(["a", "b", "c", "d", "e"], list("vwxyz"), 9)
     assert plan.shifted.shape == (5, 4) and np.all(plan.runs == 0)
-    four, three = (
-        plan_shuffles(["a"] * 4 + ["b"] * size, list("rstuvwxy"[: 4 + size]), 9) for size in (4, 3)
-    )
-    assert len(set(four.runs)) == 2 and len(set(three.runs)) == 1
+
+
+def test_a_short_film_leaves_the_others_to_themselves():
+    """Else the effect of a film would no longer cancel, of all films, because one has a single clip."""
+    segments = ["a"] * 6 + ["b"] + ["c"] * 5 + ["d"] * 2
+    plan = plan_shuffles(segments, [str(clip) for clip in range(14)], 9)
+    for clip, row in enumerate(plan.shifted):
+        met = {segments[other] for other in row[row >= 0]}
+        assert met <= ({segments[clip]} if segments[clip] in "ac" else {"b", "d"}) and met
+    alone = plan_shuffles(["a"] * 6 + ["b"], list("tuvwxyz"), 9)
+    assert np.all(alone.shifted[6] == -1) and np.all(alone.partners[6] == -1)
+
+
+def test_shifts_stay_within_the_films_of_a_segment_unless_these_are_short():
+    films = ["x"] * 5 + ["y"] * 5
+    plan = plan_shuffles(["run"] * 10, list("abcdefghij"), 3, films)
+    assert plan.shifted[:5].max() < 5 <= plan.shifted[5:].min()
+    events = plan_shuffles(["run"] * 10, list("abcdefghij"), 3, list("abcdefghij"))
+    assert len(set(events.runs)) == 1 and (events.shifted >= 0).all()
+
+
+def test_a_partner_with_another_caption_comes_from_the_same_film_if_there_is_one():
+    plan = plan_shuffles(["a"] * 6 + ["b"] * 6, list("uuuuuv") + list("wwwwww"), 2)
+    assert set(plan.partners[:5].ravel()) == {5} and plan.partners[5].max() < 5
+    assert plan.partners[6:].max() < 6
 
 
 def test_a_single_segment_is_shifted_more_often():

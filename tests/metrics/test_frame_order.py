@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mindanim.metrics import frame_order
+from mindanim.metrics.inference.intervals import Resampling
 from mindanim.metrics.inference.significance import STUDENT
 from tests.metrics.films import panned, scores_of, texture
 
@@ -35,39 +36,45 @@ def many(truths, recons, permutations=99):
     return frame_order.score_test_set(truths, recons, ids, permutations, 0, 1)
 
 
+def resampling(clips):
+    """Every clip a film of its own."""
+    each = np.arange(clips)
+    return Resampling(each, each, each, each, 100, 99, 0)
+
+
 def test_right_motion_passes_and_a_still_clip_does_not():
     truths = [film(seed, (2, 0)) for seed in range(4)]
     right = many(truths, [film(seed + 10, (2, 0)) for seed in range(4)])
     still = many(truths, [np.broadcast_to(film(seed, (0, 0))[:1], truths[0].shape) for seed in range(4)])
-    blocks = np.arange(4)
+    plan = resampling(4)
     for metric in frame_order.METRICS:
-        passed = frame_order.set_test(right, metric, blocks, 99, np.random.default_rng(0))
-        failed = frame_order.set_test(still, metric, blocks, 99, np.random.default_rng(0))
+        passed = frame_order.set_test(right, metric, plan, np.random.default_rng(0))
+        failed = frame_order.set_test(still, metric, plan, np.random.default_rng(0))
         assert passed["p_set"] == pytest.approx(0.01) and passed["p_median"] <= 0.05
-        assert passed["p_reversed"] < 0.01 and passed["p_reversed_by"] == STUDENT  # four blocks
+        assert passed["p_reversed"] < 0.01 and passed["p_reversed_by"] == STUDENT  # four films
         assert failed["p_set"] == 1 and failed["share_below_05"] == 0
 
 
 def test_unrelated_smooth_motion_passes_on_end_point_error_but_not_against_its_reversal():
     truths = [film(seed, (2, 0)) for seed in range(6)]
     unrelated = many(truths, [film(seed + 20, (0, 2 * (-1) ** seed)) for seed in range(6)])
-    blocks = np.arange(6)
+    plan = resampling(6)
     rng = np.random.default_rng(0)
     for metric in frame_order.METRICS:
-        found = frame_order.set_test(unrelated, metric, blocks, 99, rng)
+        found = frame_order.set_test(unrelated, metric, plan, rng)
         assert found["p_reversed"] > 0.1
         if metric == "epe":
             assert found["p_set"] <= 0.05
     opposite = many(truths, [film(seed + 20, (-2, 0)) for seed in range(6)])
     for metric in frame_order.METRICS:
-        assert frame_order.set_test(opposite, metric, blocks, 99, rng)["p_reversed"] > 0.9
+        assert frame_order.set_test(opposite, metric, plan, rng)["p_reversed"] > 0.9
 
 
 def test_a_still_truth_is_left_out_of_flow_correlation():
     still = np.ascontiguousarray(np.broadcast_to(film(0, (0, 0))[:1], (5, 64, 64, 3)))
     scores = many([still], [film(1, (1, 0))], 19)
     assert frame_order.order_p(scores[0]["flow.corr"], "flow.corr") is None
-    empty = frame_order.set_test(scores, "flow.corr", np.zeros(1, int), 19, np.random.default_rng(0))
+    empty = frame_order.set_test(scores, "flow.corr", resampling(1), np.random.default_rng(0))
     assert empty["clips"] == 0 and empty["p_set"] is None
 
 

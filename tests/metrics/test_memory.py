@@ -75,7 +75,7 @@ def evaluated(count):
     ids = [f"clip{index:05d}" for index in range(count)]
     captions = [f"scene {index // 2}" for index in range(count)]
     test = material.TestSet(
-        pd.DataFrame({"clip_id": ids, "segment": ["a"] * count, "caption": captions}),
+        pd.DataFrame({"clip_id": ids, "segment": ["a"] * count, "film": ["a"] * count, "caption": captions}),
         Films(count, 0),
         SHAPE,
         None,

@@ -51,6 +51,7 @@ def assessed(truths, recons, decoded, true, latents):
             "caption": captions,
         }
     )
+    clips["film"] = clips["segment"]
     similarity = clip_correlations(decoded, true, np.zeros(DIM))
     features = DecodedFeatures(
         {"clip_text": similarity, "clip_image": similarity},

@@ -92,7 +92,8 @@ def test_holm_is_over_the_metrics_of_each_floor(scored):
 
 def summarised(found: Scored):
     segments = ["a"] * CLIPS
-    resampling = Resampling(make_blocks(segments, 2), np.zeros(CLIPS, int), np.zeros(CLIPS, int), 100, 99, 0)
+    one = np.zeros(CLIPS, int)
+    resampling = Resampling(make_blocks(segments, 2), one, one, one, 100, 99, 0)
     return summarise(metrics(), found, resampling, {}, {})[0]
 
 
@@ -104,7 +105,7 @@ def test_undefined_clips_are_counted_and_left_out():
     for name, own in names.items():
         values = np.where(np.isnan(own)[:, None], np.nan, np.full((CLIPS, 2), 0.25))
         places = np.arange(2 * CLIPS).reshape(CLIPS, 2)
-        shuffled[name] = Shuffled(values.ravel(), places, places, pairs)
+        shuffled[name] = Shuffled(values.ravel(), places, places, pairs, pairs)
     found = Scored(names, shuffled, {"gray": {"flow.corr": np.full(CLIPS, np.nan)}}, {}, None, {})
     entry = next(entry for entry in summarised(found) if entry["id"] == "flow.corr")
     assert (entry["n"], entry["undefined"]) == (6, 2)

@@ -199,7 +199,7 @@ def test_clips_taken_as_independent_would_not_keep_it():
 def shuffled_of(scores, plan):
     """What `plan` takes of (clip, clip) scores."""
     rows = len(scores) * np.arange(len(scores))[:, None]
-    return Shuffled(scores.ravel(), rows + plan.shifted, rows + plan.partners, plan.partners)
+    return Shuffled(scores.ravel(), rows + plan.shifted, rows + plan.partners, plan.partners, plan.shifted)
 
 
 def pair_scores(rng, sims):
@@ -333,7 +333,7 @@ def test_blocks_never_cross_segments_and_cover_every_clip(sizes, length):
 def test_mean_and_error_of_unequal_blocks():
     scores = np.array([1.0, 2.0, 3.0, 10.0, np.nan])
     found = block_interval(scores, np.array([0, 0, 1, 2, 2]), 100, np.random.default_rng(0))
-    assert (found.value, found.n, found.blocks) == (4.0, 4, 3)
+    assert (found.value, found.n, found.units) == (4.0, 4, 3)
     rest = np.array([3.0 - 8.0, 3.0 - 4.0, 10.0 - 4.0])
     assert found.se == pytest.approx(np.sqrt(3 / 2 * (rest**2).sum()) / 4)
     # Three blocks: Student's t with two degrees of freedom, about a middle moved by Johnson's correction.

@@ -52,7 +52,8 @@ def floor(value: float | None, difference: float | None, p: float = 0.01) -> dic
     ends = None if difference is None else [difference - 0.02, difference + 0.02]
     above = difference is not None and difference > 0.02
     found = {"value": value, "difference": difference, "ci": ends, "p": p, "p_holm": p, "above": above}
-    return found | {"p_by": "sign flips"}
+    these = {"ci": ends, "p": p, "p_by": "sign flips", "above": above}
+    return found | {"p_by": "sign flips", "over_films": None, "these_films": these}
 
 
 def score(
@@ -85,7 +86,8 @@ def score(
         "se": 0.01 if known else None,
         "ci": [value - 0.02, value + 0.02] if known else None,
         "n": 120 if known else 0,
-        "blocks": 12,
+        "unit": "blocks",
+        "over_films": None,
         "undefined": 0 if known else 120,
         "chance": chance,
         "chance_source": "made up",
@@ -107,11 +109,11 @@ def metrics(**changes: Any) -> dict[str, Any]:
         null = sorted(rng.normal(0, spread, 999).tolist())
         found = {"clips": 120, "value": value, "null": null, "p_set": p, "p_median": 0.21}
         found |= {"share_below_05": 0.2, "reversed": -value, "p_reversed": p}
-        return found | {"p_reversed_by": "sign flips"}
+        return found | {"p_reversed_by": "sign flips", "reversed_over_films": None}
 
     epe = {"direction": "lower", "bounds": (0.0, None)}
     data = {
-        "schema_version": 3,
+        "schema_version": 4,
         "source": None,
         "ranked_by": "50way.image",
         "distribution": [],
@@ -119,6 +121,9 @@ def metrics(**changes: Any) -> dict[str, Any]:
         "subject": 1,
         "label": "",
         "clips": 120,
+        "films": 2,
+        "unit": "blocks",
+        "unit_reason": "2 films",
         "blocks": 12,
         "block_rule": "stretches of 10 clips",
         "frames": FRAMES,

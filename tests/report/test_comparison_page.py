@@ -21,7 +21,7 @@ def differences(data: dict, other: str) -> pd.DataFrame:
             "metric": score["id"], "direction": score["direction"], "reference": "sub-01", "other": other,
             "n": score["n"], "reference_value": score["value"], "other_value": score["value"],
             "difference": -0.1, "ci_low": -0.2, "ci_high": -0.01, "p": 0.01, "p_holm": 0.05,
-            "p_by": "sign flips", "effect_size": float("nan"),
+            "p_by": "sign flips", "effect_size": float("nan"), "unit": "blocks",
         }
         for score in data["scores"]
     ]  # fmt: skip
@@ -34,6 +34,7 @@ def summary() -> Summary:
         {
             "metric": score["id"], "direction": score["direction"], "subjects": 2, "value": 0.5, "se": 0.1,
             "ci_low": 0.2, "ci_high": 0.8, "shuffled": 0.3, "above": 1, "p": 0.02, "p_holm": 0.2,
+            "films_ci_low": float("nan"), "films_ci_high": float("nan"),
         }
         for score in first["scores"]
     ]  # fmt: skip

@@ -70,6 +70,7 @@ def make_inputs(
             "clip_id": ids,
             "split": ["train"] * len(TRAIN) + ["test"] * len(TEST),
             "segment": [name.split("-")[0] for name in ids],
+            "film": [name.split("-")[0] for name in ids],
         }
     )
     captions = [f"train {index}" for index in range(len(TRAIN))]

@@ -1,15 +1,16 @@
 """Uncertainty and tests for scores of clips that follow one another in films.
 
 Neighbouring clips are alike (scenes last, haemodynamic responses overlap), so clips are not exchangeable.
-A block is a film segment where there are enough, otherwise stretches of consecutive clips within a segment
-that are longer than a scene and the response together. Every interval here and every test in `significance`
-treats the block as the unit, and reckons with what blocks that touch have in common (`dependence`).
+A block is a stretch of consecutive clips within a film segment that is longer than a scene and the response
+together. Every interval here and every test in `significance` treats the block as the unit, and reckons with
+what blocks that touch have in common (`dependence`). That answers for the films that were shown; `films`
+answers for others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,6 @@ from numpy.typing import NDArray
 from mindanim import runtime
 from mindanim.metrics.inference.dependence import dependence
 
-ENOUGH_SEGMENTS = 8
-"""From so many segments on, a block is a segment."""
 SHORTEST, LONGEST, BLOCKS_WANTED = 8, 40, 12
 """Automatic block length, in clips: a twelfth of the test set within these limits. At 2 s per clip, 8 clips
 are longer than a scene of three and the ten seconds of a response; longer ones leave less correlation
@@ -34,7 +33,8 @@ Bounds = tuple[float | None, float | None]
 class Interval:
     """A mean with its uncertainty.
 
-    se, low and high are None with fewer than two blocks. n counts defined clips, blocks those that hold one.
+    se, low, high and df are None with fewer than two units. n counts defined clips, units the blocks or films
+    that hold one; df are the degrees of freedom of Student's t.
     """
 
     value: float
@@ -42,7 +42,13 @@ class Interval:
     low: float | None
     high: float | None
     n: int
-    blocks: int
+    units: int
+    df: float | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends; None with fewer than two units."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Resampling:
     """How uncertainty is computed.
 
     Attributes:
-        blocks, segments: (clip,), the block and the film segment of each clip.
+        blocks, segments, films: (clip,), the block, the film segment and the film of each clip.
         runs: (clip,), the segment within which clips were shifted.
         bootstraps, permutations: How many.
         seed: Of both; each metric and floor draws its own numbers.
@@ -58,6 +64,7 @@ class Resampling:
 
     blocks: NDArray[np.intp]
     segments: NDArray[np.intp]
+    films: NDArray[np.intp]
     runs: NDArray[np.intp]
     bootstraps: int
     permutations: int
@@ -66,6 +73,11 @@ class Resampling:
     def rng(self, *names: str) -> np.random.Generator:
         """The random numbers of one metric and floor, the same whatever else is computed."""
         return runtime.named_rng(self.seed, *names)
+
+    def of(self, kept: NDArray[np.bool_]) -> Resampling:
+        """The same for some of the clips; kept: (clip,)."""
+        units = {name: getattr(self, name)[kept] for name in ("blocks", "segments", "films", "runs")}
+        return replace(self, **units)
 
 
 def numbered(names: Sequence[str]) -> NDArray[np.intp]:
@@ -79,12 +91,10 @@ def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.int
 
     Args:
         segments: The film segment of each clip, in film order.
-        block_clips: Length of a block where segments are cut; 0 takes the automatic length. A segment is cut
-            into equal parts of about that length.
+        block_clips: Length of a block; 0 takes the automatic length. A segment is cut into equal parts of
+            about that length.
     """
     _, first, runs = np.unique(np.asarray(segments, dtype=object), return_index=True, return_inverse=True)
-    if len(first) >= ENOUGH_SEGMENTS and block_clips == 0:
-        return runs.astype(np.intp)
     length = block_clips or int(np.clip(round(len(runs) / BLOCKS_WANTED), SHORTEST, LONGEST))
     blocks = np.empty(len(runs), dtype=np.intp)
     made = 0
@@ -141,11 +151,15 @@ def block_interval(
     shared = dependence(scores[defined], blocks[defined], None if segments is None else segments[defined])
     error = float(spread * np.sqrt(shared.inflation))
     half = error * _quantile(sums, sizes, shared.df, resamples, rng)
+    ends = cut(float(mean), error * skew_shift(scores[defined]), half, bounds)
+    return Interval(float(mean), error, *ends, n, count, shared.df)
+
+
+def cut(mean: float, shift: float, half: float, bounds: Bounds) -> tuple[float, float]:
+    """The ends of an interval around `mean + shift`, no further than the metric's bounds."""
     low, high = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
-    centre = float(mean) + error * skew_shift(scores[defined])
     # A mean of identical clips may pass a bound by rounding.
-    ends = min(max(centre - half, low), float(mean)), max(min(centre + half, high), float(mean))
-    return Interval(float(mean), error, *ends, n, count)
+    return min(max(mean + shift - half, low), mean), max(min(mean + shift + half, high), mean)
 
 
 def _quantile(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mindanim.metrics.inference.dependence import dependence
 from mindanim.metrics.inference.intervals import block_totals, mean_and_error, skew_shift
+from mindanim.metrics.inference.trends import without_trends
 
 FLIPPED_BLOCKS = 8
 """Fewest blocks for sign flips. Fewer have too few sign patterns: with five, the only p value up to .05 is
@@ -58,8 +59,6 @@ def student_p(
     The error, the degrees of freedom and the correction for skewness are those of `block_interval`. Arguments
     as of `paired_test`. None with fewer than two blocks or without any difference between them.
     """
-    from scipy.special import stdtr
-
     defined = ~np.isnan(differences)
     values, within = differences[defined], blocks[defined]
     if len(np.unique(within)) < 2:
@@ -69,7 +68,14 @@ def student_p(
         return None
     shared = dependence(values, within, None if segments is None else segments[defined])
     t = float(mean) / (float(spread) * float(np.sqrt(shared.inflation))) + skew_shift(values)
-    return float(2 * stdtr(shared.df, -abs(t))) if two_sided else float(stdtr(shared.df, -t))
+    return student_tail(t, shared.df, two_sided)
+
+
+def student_tail(t: float, df: float, two_sided: bool) -> float:
+    """p of Student's t, one-sided for large values or two-sided."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(df, -abs(t))) if two_sided else float(stdtr(df, -t))
 
 
 def sign_flip_p(
@@ -116,11 +122,14 @@ def shift_null(
     runs: NDArray[np.intp],
     permutations: int,
     rng: np.random.Generator,
+    sources: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64] | None:
     """The mean in the true pairing and under circular shifts of each run, (1 + permutation,).
 
     Args:
         own: (clip,) in the true pairing.
+        sources: (clip, shift), the clip that each shifted reconstruction is of: then slow trends within runs
+            are removed first (`without_trends`), and the means are relative to the run's mean over pairings.
         shifted: (clip, shift) after each shift of the clip's run, NaN where the run has no such shift. All
             combinations of shifts are taken when there are no more than `permutations`. Clips whose own score
             is undefined are left out. The same runs and random numbers give the same shifts, whatever is
@@ -130,6 +139,10 @@ def shift_null(
     kept = ~np.isnan(own)
     if not kept.any() or shifted.shape[1] == 0:
         return None
+    if sources is not None:
+        numbers = np.arange(len(own))[:, None]
+        pairs = np.concatenate([numbers, sources], axis=1)
+        columns = without_trends(columns, pairs, runs)
     tables = []
     for run in np.unique(runs[kept]):
         rows = columns[kept & (runs == run)]

@@ -60,7 +60,7 @@ class TestSet:
     """The clips that are scored, in film order.
 
     Attributes:
-        clips: One row per clip with clip_id, segment and caption.
+        clips: One row per clip with clip_id, segment, film and caption.
         truth: Their ground truths.
         shape: (frame, height, width, rgb) of every clip.
         subset: How much of the test set this is; None for all of it.
@@ -76,6 +76,10 @@ class TestSet:
         return list(self.clips["clip_id"])
 
     @property
+    def films(self) -> list[str]:
+        return list(self.clips["film"])
+
+    @property
     def captions(self) -> list[str]:
         return list(self.clips["caption"])
 
@@ -88,7 +92,7 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
             ground truth, or the videos were made from other stimuli.
     """
     table, mine = stimuli.table("clips.tsv"), fmri.table("clips.tsv")
-    test = mine.loc[mine["split"] == "test", ["clip_id", "segment"]].reset_index(drop=True)
+    test = mine.loc[mine["split"] == "test", ["clip_id", "segment", "film"]].reset_index(drop=True)
     made = set(videos.table("clips.tsv")["clip_id"])
     problems: list[MindanimError] = []
     if made_from_others(videos, stimuli):
@@ -164,7 +168,8 @@ def read_foreign(
                 why=f"Clips without one would count as clips of the same {column}.",
                 hint=f"Fill in the column, or leave it out if no {column} is known.",
             )
-    return TestSet(clips[["clip_id", "segment", "caption"]], truth, shape, part)
+    clips = clips.assign(film=clips["segment"])[["clip_id", "segment", "film", "caption"]]
+    return TestSet(clips, truth, shape, part)
 
 
 def order_of(found: Folders, table: Path | None) -> Folders:
