@@ -49,13 +49,13 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     if kind == "mps":
         if not torch.backends.mps.is_available():
-            raise MissingError("--device mps: this machine has no Apple GPU.", hint="Use --device auto.")
+            raise MissingError("--device mps: this machine has no Apple GPU.", hint="Use --device auto")
         return torch.device("mps")
     if not torch.cuda.is_available():
         raise MissingError(
             f"--device {name}: no CUDA device is available.",
             why=f"torch {torch.__version__} sees none: no GPU, no driver for it, or a CPU build of torch.",
-            hint="Use --device auto, or see `mindanim doctor`.",
+            hint="Use --device auto. What there is: mindanim doctor --only machine",
         )
     number = int(index) if index else int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
     if number >= torch.cuda.device_count():

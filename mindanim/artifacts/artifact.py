@@ -55,7 +55,7 @@ class Artifact:
             raise InputError(
                 f"{path} was made by {age} mindanim ({manifest.get('version', 'unknown version')}).",
                 why=f"Its manifest has schema version {version}; this mindanim reads {SCHEMA_VERSION}.",
-                hint="Use that version of mindanim, or make the artifact again with --force.",
+                hint="Use that version of mindanim, or make the artifact again with --force",
             )
         return cls(path, kind, identity, manifest)
 
@@ -93,6 +93,15 @@ class Artifact:
         """Audit findings and warnings that stay with the artifact: code, text and data."""
         findings: list[dict[str, Any]] = self.manifest["findings"]
         return findings
+
+    @property
+    def recipe(self) -> str:
+        """The recipe it was made with; empty if it is not recorded."""
+        if recorded := self.manifest["run"].get("recipe"):
+            return str(recorded)
+        # Artifacts made before the recipe was recorded name it as the origin of some options.
+        origins = (entry["origin"] for entry in self.manifest["config"].values())
+        return next((text.removeprefix("recipe ") for text in origins if text.startswith("recipe ")), "")
 
     def file(self, name: str) -> Path:
         """The path of one output.

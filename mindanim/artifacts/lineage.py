@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from mindanim.artifacts.artifact import Artifact
 from mindanim.artifacts.differences import input_changes
 from mindanim.artifacts.identity import Source, changed_files
+from mindanim.config.suggestion import in_order
 from mindanim.errors import InputError, MindanimError
 from mindanim.vocabulary.words import names_and_more
 
@@ -72,18 +74,22 @@ def staleness(artifact: Artifact) -> list[str]:
     return reasons
 
 
-def refuse_stale(name: str, artifact: Artifact) -> list[MindanimError]:
-    """The error, if any, that rules out `artifact` as the input `name`."""
-    reasons = staleness(artifact)
-    if not reasons:
+def refuse_stale(inputs: Mapping[str, Artifact]) -> list[MindanimError]:
+    """The error, if any, that rules out `inputs`; its hint has the commands that remake all that is stale."""
+    stale = {name: artifact for name, artifact in inputs.items() if staleness(artifact)}
+    if not stale:
         return []
-    return [
-        InputError(
-            f"The input {name} ({artifact.path}) is stale.",
-            why=" ".join(reasons),
-            hint=f"Make it again: {artifact.command}",
-        )
-    ]
+    reasons = dict.fromkeys(reason for artifact in stale.values() for reason in staleness(artifact))
+    remade = dict.fromkeys(one.command for artifact in stale.values() for one in _stale_lineage(artifact))
+    named = [f"{name} ({artifact.path})" for name, artifact in stale.items()]
+    subject = f"The input {named[0]} is" if len(named) == 1 else f"The inputs {' and '.join(named)} are"
+    return [InputError(f"{subject} stale.", why="\n".join(reasons), hint=in_order(list(remade)))]
+
+
+def _stale_lineage(artifact: Artifact) -> list[Artifact]:
+    """A stale artifact and the stale ones that it is made from, in the order in which to remake them."""
+    above = [ancestor.artifact for ancestor in ancestors(artifact) if ancestor.artifact is not None]
+    return [*(found for one in above if staleness(one) for found in _stale_lineage(one)), artifact]
 
 
 def _compare(artifact: Artifact, name: str, entry: dict[str, Any]) -> Ancestor:

@@ -22,7 +22,7 @@ from mindanim.config.run_options import RunOptions
 from mindanim.config.variants import in_use
 
 # Where to write, and what concerns this one call only: not replayed elsewhere.
-_NOT_REPLAYED = {"work", "force", "dry_run", "offline", "shard"}
+_NOT_REPLAYED = {"work", "config", "force", "dry_run", "offline", "shard"}
 UNSET = "none"
 
 MANIFEST_KEYS = {

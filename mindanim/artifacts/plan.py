@@ -13,6 +13,7 @@ from mindanim.artifacts.identity import Source, identity_of, stage_of
 from mindanim.artifacts.lineage import input_entry, refuse_stale
 from mindanim.config.option import StageConfig
 from mindanim.config.run_options import RunOptions
+from mindanim.config.suggestion import in_order
 from mindanim.errors import InputError, MindanimError, raise_together
 
 Action = Literal["skip", "build", "continue", "finish", "extend"]
@@ -143,13 +144,13 @@ def check_inputs(inputs: Mapping[str, Artifact | Source]) -> None:
     Raises:
         InputError: Names every one that is.
     """
-    problems: list[MindanimError] = []
-    for name, given in inputs.items():
-        if isinstance(given, Artifact):
-            problems += refuse_stale(name, given)
-            if damage := given.problems():
-                problems.append(InputError(f"The input {name} is damaged.", why=" ".join(damage)))
-    raise_together(problems)
+    artifacts = {name: given for name, given in inputs.items() if isinstance(given, Artifact)}
+    problems: list[MindanimError] = [
+        InputError(f"The input {name} is damaged.", why=" ".join(damage), hint=in_order([artifact.command]))
+        for name, artifact in artifacts.items()
+        if (damage := artifact.problems())
+    ]
+    raise_together([*refuse_stale(artifacts), *problems])
 
 
 def compare(
@@ -189,7 +190,7 @@ def _existing(path: Path, force: bool) -> Artifact | None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return None
     if not path.is_dir():
-        raise InputError(f"{path} is a file, not a folder.", hint="Move it away, or use --label.")
+        raise InputError(f"{path} is a file, not a folder.", hint="Move it away, or use --label")
     try:
         return Artifact.load(path)
     except InputError as error:

@@ -222,5 +222,5 @@ def _check_room(plan: Plan, expected: int) -> None:
     if free < expected:
         raise InputError(
             f"{plan.kind} needs about {expected / 1e9:.1f} GB on disk; {here} has {free / 1e9:.1f} GB free.",
-            hint="Make room, or choose another folder with --work.",
+            hint="Make room, or choose another folder with --work",
         )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,10 +14,12 @@ from urllib.request import url2pathname
 from mindanim import console, runtime
 from mindanim.artifacts.artifact import MANIFEST, Artifact
 from mindanim.artifacts.files import write_text
-from mindanim.config.names import KINDS, MAKER, MEANING, kind_of_dataset
-from mindanim.config.run_options import DEFAULT_WORK, RunOptions
+from mindanim.config.names import KINDS, MAKER, MEANING, NEEDS, kind_of_dataset
+from mindanim.config.run_options import RunOptions
+from mindanim.config.suggestion import command, in_order
 from mindanim.errors import InputError, UsageError
-from mindanim.vocabulary.subjects import Subject, folder_of, subject_of_folder
+from mindanim.vocabulary.subjects import Subject, folder_of
+from mindanim.vocabulary.words import names_and_more
 
 DESCRIPTION = "dataset_description.json"
 
@@ -51,11 +52,12 @@ class Workspace:
         """The folder where a stage writes its artifact of `kind`, given `run`."""
         return self._folder(run, kind, run.label)
 
-    def load(self, path: Path, choice: str = "") -> Artifact:
+    def load(self, path: Path, run: RunOptions, choice: str = "") -> Artifact:
         """The artifact in `path`.
 
         Args:
             path: Its folder.
+            run: What the present command works on.
             choice: What selects another one of its kind, if not ``--use``.
 
         Raises:
@@ -63,36 +65,71 @@ class Workspace:
         """
         if (path / MANIFEST).exists():
             return Artifact.load(path)
-        kind, _, label = path.name.partition("-")
-        words = ["mindanim", MAKER.get(kind, kind), "--dataset", self.dataset]
-        if (subject := subject_of_folder(path.parent.name)) is not None:
-            words += ["--subject", str(subject)]
-        words += ["--label", label] if label else []
-        words += ["--work", str(self.work)] if self.work != DEFAULT_WORK else []
-        choice = choice or f"--use {kind}=LABEL"
-        there = sorted(found.parent.name for found in path.parent.glob(f"{kind}*/{MANIFEST}"))
-        named = f"{MEANING[kind]} ({kind})" if kind in MEANING else kind
-        raise InputError(
-            f"No {named} in {path}.",
-            why=f"The stage has not finished there. Others: {', '.join(there)} (choose one with {choice})."
-            if there
-            else "The stage has not been run, or has not finished.",
-            hint=f"Run: {shlex.join(words)}",
-        )
+        raise self._missing([path], run, choice)
 
     def read(self, run: RunOptions, kind: str) -> Artifact:
-        """The input of `kind` that a stage reads, given `run`.
+        """The input of `kind` that a stage reads; see `read_all`."""
+        return self.read_all(run, kind)[kind]
 
-        The one that ``--use`` names; otherwise the one with the run's own label if it exists, so that a
-        variant stays together; otherwise the unlabelled one.
+    def read_all(self, run: RunOptions, *kinds: str) -> dict[str, Artifact]:
+        """The inputs of `kinds` that a stage reads, given `run`.
+
+        Of each kind the one that ``--use`` names; otherwise the one with the run's own label if it exists, so
+        that a variant stays together; otherwise the unlabelled one.
+
+        Raises:
+            InputError: Some do not exist; the hint has the commands that make them, in order.
         """
-        label = run.use.get(kind)
-        if label is None:
-            own = self._folder(run, kind, run.label)
-            label = run.label if (own / MANIFEST).exists() else ""
-            if run.label and (label or kind != "stimuli"):
-                console.say(f"{kind}: reading {self._folder(run, kind, label)}")
-        return self.load(self._folder(run, kind, label))
+        folders = {kind: self._folder(run, kind, self._label(run, kind)) for kind in kinds}
+        for kind, folder in folders.items():
+            labelled = folder != self._folder(run, kind, "")
+            if run.label and kind not in run.use and (labelled or kind != "stimuli"):
+                console.say(f"{kind}: reading {folder}")
+        if missing := [folder for folder in folders.values() if not (folder / MANIFEST).exists()]:
+            raise self._missing(missing, run)
+        return {kind: Artifact.load(folder) for kind, folder in folders.items()}
+
+    def encoded(self, run: RunOptions) -> Artifact | None:
+        """The stimuli that a stage reads, given `run`; None if they are not there."""
+        folder = self.stimuli(self._label(run, "stimuli"))
+        return Artifact.load(folder) if (folder / MANIFEST).exists() else None
+
+    def _label(self, run: RunOptions, kind: str) -> str:
+        if kind in run.use:
+            return run.use[kind]
+        return run.label if (self._folder(run, kind, run.label) / MANIFEST).exists() else ""
+
+    def _missing(self, folders: Sequence[Path], run: RunOptions, choice: str = "") -> InputError:
+        """The error for artifacts that are not there, with the commands that make them and what they need."""
+        lines, kinds = [], {}
+        for folder in folders:
+            kind, _, label = folder.name.partition("-")
+            kinds[kind] = label
+            there = sorted(found.parent.name for found in folder.parent.glob(f"{kind}*/{MANIFEST}"))
+            state = (
+                f"Others: {', '.join(there)} (choose one with {choice or f'--use {kind}=LABEL'})."
+                if there
+                else "The stage has not been run, or has not finished."
+            )
+            lines.append(state if len(folders) == 1 else f"{kind}: {state[0].lower()}{state[1:]}")
+        for need in {need for kind in kinds for need in NEEDS.get(kind, ())} - kinds.keys():
+            label = self._label(run, need)
+            if not (self._folder(run, need, label) / MANIFEST).exists():
+                kinds[need] = label
+        if not run.study:
+            recorded = (one.manifest["run"].get("study") for one in self.artifacts())
+            run = run.model_copy(update={"study": next(filter(None, recorded), {})})
+        named = [f"{MEANING[one]} ({one})" if one in MEANING else one for one in map(_kind, folders)]
+        commands = [
+            command(MAKER.get(kind, kind), run, label=label)
+            for kind, label in sorted(kinds.items(), key=lambda item: _order(item[0]))
+        ]
+        places = {str(folder if len(folders) == 1 else folder.parent): 0 for folder in folders}
+        return InputError(
+            f"No {names_and_more(named)} in {' or '.join(places)}.",
+            why="\n".join(dict.fromkeys(lines)),
+            hint=in_order(commands),
+        )
 
     def _folder(self, run: RunOptions, kind: str, label: str) -> Path:
         return self.stimuli(label) if kind == "stimuli" else self.stage(run.need_subject(), kind, label)
@@ -242,6 +279,13 @@ def _labelled(kind: str, label: str) -> str:
     return f"{kind}-{label}" if label else kind
 
 
+def _kind(folder: Path) -> str:
+    return folder.name.partition("-")[0]
+
+
+def _order(kind: str) -> int:
+    return KINDS.index(kind) if kind in KINDS else len(KINDS)
+
+
 def _stage_order(path: Path) -> tuple[int, str]:
-    kind = path.name.partition("-")[0]
-    return (KINDS.index(kind) if kind in KINDS else len(KINDS), path.name)
+    return (_order(_kind(path)), path.name)

@@ -43,7 +43,7 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
         InputError: The file is missing, malformed, or on another mesh or grid.
     """
     if not path.is_file():
-        raise InputError(f"The atlas {path} is missing.", hint="Give an atlas with --atlas.")
+        raise InputError(f"The atlas {path} is missing.", hint="Give an atlas with --atlas")
     if isinstance(voxels.space, Grid):
         return _from_volume(path, voxels, voxels.space)
     if voxels.kind == "grayordinates":
@@ -51,7 +51,7 @@ def read_regions(path: Path, voxels: Voxels) -> NDArray[np.str_]:
     raise InputError(
         f"The atlas {path} cannot be used with these runs.",
         f"Their {voxels.noun} have no place on a mesh or in a volume.",
-        "Leave --atlas away: the names that the runs' files give are used by --roi.",
+        "Leave --atlas away: the names that the runs' files give are used by --roi",
     )
 
 
@@ -62,7 +62,7 @@ def _standard(path: Path, voxels: Voxels) -> NDArray[np.str_]:
         raise InputError(
             f"The atlas {path.stem} is on a different mesh.",
             f"It has {MESH_VERTICES} vertices per hemisphere, the runs {others.pop()}.",
-            "Give a dlabel file on the runs' mesh with --atlas.",
+            "Give a dlabel file on the runs' mesh with --atlas",
         )
     names = {place: _plain(name) for place, name in standard_regions(path).items()}
     places = zip(voxels.structure.tolist(), voxels.vertex.tolist(), strict=True)
@@ -82,7 +82,7 @@ def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:
         ) from error
     if not isinstance(labels, LabelAxis) or not isinstance(models, BrainModelAxis):
         raise InputError(
-            f"The atlas {path} is not a dlabel file.", hint="Give a CIFTI-2 dlabel file with --atlas."
+            f"The atlas {path} is not a dlabel file.", hint="Give a CIFTI-2 dlabel file with --atlas"
         )
     for structure, size in space.nvertices.items():
         if models.nvertices.get(structure, size) != size:
@@ -171,7 +171,7 @@ def in_regions(regions: NDArray[np.str_], wanted: Sequence[str]) -> NDArray[np.b
         raise ConfigError(
             f"The atlas has no region {', '.join(unknown)}.",
             f"{guesses + ' ' if guesses else ''}Its regions are: {', '.join(sorted(known.values()))}.",
-            "Correct --roi.",
+            "Correct --roi",
         )
     return np.isin(regions, [known[_plain(name).lower()] for name in wanted])
 

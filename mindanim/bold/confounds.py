@@ -76,7 +76,7 @@ def displacement(path: Path, volumes: int) -> Float | None:
 def _must_exist(path: Path) -> None:
     if not path.is_file():
         raise InputError(
-            f"The confounds {path} are missing.", hint="Add the table, or leave out --set confounds."
+            f"The confounds {path} are missing.", hint="Add the table, or leave out --set confounds"
         )
 
 

@@ -190,7 +190,7 @@ def _plan_run(run: Run, bold: Series, timing: Timing, config: PreprocessConfig) 
         raise InputError(
             f"{run.name} has no confounds.",
             f"{', '.join(config.confounds)} cannot be regressed out without a table for this run.",
-            "Add fMRIPrep's tables to the study, or leave out --set confounds.",
+            "Add fMRIPrep's tables to the study, or leave out --set confounds",
         )
     if run.confounds is None:
         return PlannedRun(run, bold, sampled, timing.index, basis)

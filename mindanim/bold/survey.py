@@ -16,6 +16,7 @@ from mindanim.bold.response_plan import Plan, PlannedSegment
 from mindanim.bold.voxel_blocks import blocks, parts
 from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
+from mindanim.config.suggestion import suggested
 from mindanim.errors import ConfigError, InputError
 from mindanim.vocabulary.arrays import Float
 
@@ -159,7 +160,7 @@ def _within(regions: NDArray[np.str_] | None, config: PreprocessConfig) -> NDArr
         raise ConfigError(
             "--roi needs an atlas.",
             "The study has no atlas.",
-            "Give one with --atlas FILE.dlabel.nii.",
+            "Give one with --atlas FILE.dlabel.nii",
         )
     return in_regions(regions, config.roi)
 
@@ -219,7 +220,7 @@ def _nothing(
         return InputError(
             "No usable voxel is left.",
             f"{flawed} of {len(candidates)} voxels are constant or not finite in some run{others}.",
-            "Check the runs (mindanim doctor --dataset NAME), or choose other regions.",
+            f"Choose other regions, or check the runs: {suggested('doctor', '--only', 'data')}",
         )
     smallest = float(np.nanmin(adjusted)) if np.isfinite(adjusted).any() else float("nan")
     return InputError(

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with the codes of `mindanim.errors`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     wanted = next((word for word in words if not word.startswith("-")), None)
-    run_guarded(lambda: _run(words, wanted), debug="--debug" in words)
+    run_guarded(lambda: _run(words, wanted), debug="--debug" in words, as_json="--json" in words)
 
 
 def _run(words: Sequence[str], wanted: str | None) -> None:
@@ -100,7 +100,7 @@ def _command(name: str) -> Callable[..., None]:
         console.set_verbosity(
             console.QUIET if given["quiet"] else console.VERBOSE if given["verbose"] else console.NORMAL
         )
-        run_guarded(lambda: _carry_out(name, given), debug=bool(given["debug"]))
+        run_guarded(lambda: _carry_out(name, given), debug=bool(given["debug"]), as_json=bool(given["json_"]))
 
     # typer reads the options from the function's signature and annotations.
     parameters = command_parameters(name)

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from inspect import Parameter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mindanim.cli.options import GENERAL, helper_parameters
+import typer
+
+from mindanim.artifacts import Workspace
+from mindanim.cli.boundary import error_record
+from mindanim.cli.options import GENERAL, helper_parameters, shared_options
 from mindanim.cli.render import print_json, print_table
 from mindanim.config.recipes import default_recipe, load_recipe
-from mindanim.config.resolve import Asked, resolve_run
-from mindanim.errors import InputError, MissingError
-from mindanim.stages.doctor import examine
+from mindanim.config.resolve import resolve_run
+from mindanim.errors import InputError, MindanimError, MissingError, UsageError, raise_together
+from mindanim.stages.doctor import PARTS, Part, examine
+from mindanim.vocabulary.words import names_and_more
 
 _COLUMNS = ("subject", "segment", "found", "missing", "wrong", "left out", "why")
+_ONLY = typer.Option("--only", metavar="data|machine|weights", help="Look at this alone.", show_default=False)
 _SHARED = ("dataset", "data", "study", "subject", "work")
 
 
 def parameters() -> list[Parameter]:
     """The command's options."""
-    return helper_parameters(_SHARED, *(option for option in GENERAL if option.name == "recipe"))
+    only = Parameter("only", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Part | None, _ONLY])
+    return helper_parameters(_SHARED, only, *(option for option in GENERAL if option.name != "set_"))
 
 
 def run(given: Mapping[str, Any]) -> None:
@@ -32,32 +38,43 @@ def run(given: Mapping[str, Any]) -> None:
         MissingError: Something needed is missing.
         InputError: Something is there but wrong.
     """
-    flags = {
-        name: ",".join(value) if isinstance(value, list) else value
-        for name in _SHARED
-        if (value := given[name]) not in (None, [])
-    }
-    options = resolve_run(Asked(flags=flags, environment=os.environ))
-    recipe = load_recipe(given["recipe"] or (default_recipe(options.dataset) if options.dataset else "demo"))
+    options = resolve_run(shared_options(given, _SHARED))
+    if given["only"] == "data" and options.dataset is None:
+        raise UsageError("No dataset was given to look at.", hint="Add --dataset NAME --data FOLDER")
+    encoded = Workspace.of(options).encoded(options) if options.dataset else None
+    recipe = load_recipe(
+        options.recipe
+        or (encoded.recipe if encoded else "")
+        or (default_recipe(options.dataset) if options.dataset else "demo")
+    )
     checks = []
-    for check in examine(recipe, options):
+    for check in examine(recipe, options, (given["only"],) if given["only"] else PARTS):
         checks.append(check)
         if not given["json_"]:
             print(f"{check.status:8} {check.about}: {check.text}", flush=True)
             for line in check.hint.splitlines():
                 print(f"{'':8} -> {line}")
-    if given["json_"]:
-        print_json({"recipe": recipe.name, "checks": [asdict(check) for check in checks]})
-    elif runs := [run for check in checks for run in check.runs]:
-        print_table(_COLUMNS, _rows(runs), "Runs")
     missing = dict.fromkeys(check.about for check in checks if check.status == "missing")
     wrong = dict.fromkeys(check.about for check in checks if check.status == "problem")
-    if missing:
-        raise MissingError(f"Missing: {', '.join(missing)}.", hint="See the lines marked 'missing'.")
+    problems: list[MindanimError] = []
     if wrong:
-        raise InputError(
-            f"Something is wrong with: {', '.join(wrong)}.", hint="See the lines marked 'problem'."
-        )
+        text = f"Something is wrong with: {', '.join(wrong)}."
+        problems.append(InputError(text, hint="See the lines marked 'problem'."))
+    if missing:
+        text = f"Missing: {', '.join(missing)}."
+        problems.append(MissingError(text, hint="See the lines marked 'missing'."))
+    if not given["json_"]:
+        if runs := [run for check in checks for run in check.runs]:
+            print_table(_COLUMNS, _rows(runs), "Runs")
+        raise_together(problems)
+        return
+    record = {"recipe": recipe.name, "checks": [asdict(check) for check in checks]}
+    try:
+        raise_together(problems)
+    except MindanimError as error:
+        print_json(record | {"error": error_record(error)})
+        raise SystemExit(error.exit_code) from None
+    print_json(record)
 
 
 def _rows(runs: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -82,5 +99,5 @@ def _rows(runs: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             for run in group
             if run["state"] != "found"
         }
-        counted.append((str(subject), segment, *cells, "; ".join(reasons)))
+        counted.append((str(subject), segment, *cells, names_and_more(reasons, 2, "; ")))
     return [*counted, *rows]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -12,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from mindanim.config.names import flag_name
 from mindanim.config.option import Options, declared
+from mindanim.config.resolve import Asked
 from mindanim.config.run_options import RunOptions
 from mindanim.config.variants import remark, variants_of
 from mindanim.stages import Stage
@@ -44,6 +47,22 @@ def helper_parameters(names: Sequence[str], *extra: Parameter) -> list[Parameter
     shared = (_option(name, RunOptions, INPUTS) for name in names)
     reporting = [parameter for parameter in REPORTING if parameter.name != "explain"]
     return [*extra, *shared, *reporting]
+
+
+def shared_options(given: Mapping[str, Any], names: Sequence[str]) -> Asked:
+    """What a helper's command was asked for, of the options that all commands share."""
+    flags = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name in names
+        if (value := given[name]) not in (None, [])
+    }
+    file = given.get("config_file")
+    return Asked(
+        flags=flags,
+        config_file=Path(file) if file else None,
+        recipe=given.get("recipe"),
+        environment=os.environ,
+    )
 
 
 def _input_names(stage: Stage) -> list[str]:
@@ -166,16 +185,20 @@ def _value(name: str, names: list[str], text: str, metavar: str, kind: Any = str
     return _parameter(name, kind, names, text, OPTIONS, metavar=metavar)
 
 
+FILE = _value(
+    "config_file",
+    ["--config", "-c"],
+    "TOML file of options: a study.toml, or an artifact's config.toml.",
+    "file",
+)
 GENERAL = [
     _value("recipe", ["--recipe", "-r"], "Recipe: a set of options, by name or file.", "name"),
     _value("set_", ["--set"], "Set any other option; repeatable.", "option=value", list[str] | None),
-    _value(
-        "config_file", ["--config", "-c"], "TOML file of options, e.g. an artifact's config.toml.", "file"
-    ),
+    FILE,
 ]
 REPORTING = [
     _switch("explain", ["--explain"], "Print every option with its value and origin, and exit.", RUN),
-    _switch("json_", ["--json"], "Print the result as JSON.", RUN),
+    _switch("json_", ["--json"], "Print the result, or the error, as JSON.", RUN),
     _switch("verbose", ["--verbose", "-v"], "More messages.", RUN),
     _switch("quiet", ["--quiet", "-q"], "Only warnings and errors.", RUN),
     _switch("debug", ["--debug"], "Show tracebacks.", RUN),

@@ -10,6 +10,9 @@ from typing import Any
 
 from mindanim.config.resolve import Resolution
 
+_WIDTH = 180
+"""Of a table that is not printed on a terminal, in characters."""
+
 
 def print_json(data: Any) -> None:
     """Plain data as indented JSON."""
@@ -17,7 +20,7 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """An aligned table; in a pipe or file, lines are as long as they need to be."""
+    """An aligned table; in a pipe or file, lines have at most `_WIDTH` characters."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -31,7 +34,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
-    console = Console(width=10_000, file=io.StringIO())
+    console = Console(width=_WIDTH, file=io.StringIO())
     with console.capture() as captured:
         console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from inspect import Parameter
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from mindanim.artifacts import find_dataset
-from mindanim.cli.options import helper_parameters
+from mindanim.cli.options import FILE, helper_parameters, shared_options
 from mindanim.cli.render import print_json
-from mindanim.config.resolve import Asked, resolve_run
+from mindanim.config.resolve import resolve_run
 
 _ARGUMENT = typer.Argument(help="Folders of evaluations (default: all of the dataset or subject).")
 _OUT = typer.Option("--out", metavar="file", help="File to write (default: next to the evaluations).")
@@ -38,7 +37,7 @@ def parameters() -> list[Parameter]:
     film_mb = Parameter(
         "film_mb", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[float | None, _FILM_MB]
     )
-    return helper_parameters(_SHARED, folders, out, clips, film_mb)
+    return helper_parameters(_SHARED, folders, out, clips, film_mb, FILE)
 
 
 def run(given: Mapping[str, Any]) -> None:
@@ -48,8 +47,7 @@ def run(given: Mapping[str, Any]) -> None:
 
     folders = [Path(folder) for folder in given["folders"] or []]
     if not folders:
-        flags = {name: given[name] for name in _SHARED if given[name] is not None}
-        folders = evaluations_of(find_dataset(resolve_run(Asked(flags=flags, environment=os.environ))))
+        folders = evaluations_of(find_dataset(resolve_run(shared_options(given, _SHARED))))
     path = report(folders, Path(given["out"]) if given["out"] else None, given["clips"], given["film_mb"])
     if given["json_"]:
         print_json({"path": str(path), "evaluations": [str(folder) for folder in folders]})

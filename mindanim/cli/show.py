@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from inspect import Parameter
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mindanim.cli.options import helper_parameters
+from mindanim.cli.options import FILE, helper_parameters, shared_options
 from mindanim.cli.render import print_json, print_pairs, print_table, print_tree
-from mindanim.config.resolve import Asked, resolve_run
+from mindanim.config.resolve import resolve_run
 from mindanim.stages.show import describe, find, overview
 from mindanim.stages.show_timing import draw_timing
 from mindanim.vocabulary.subjects import label_of
+from mindanim.vocabulary.words import names_and_more
 
 _ARGUMENT = typer.Argument(help="Folder of an artifact, or a file in one (default: list all artifacts).")
 _TIMING = typer.Option(
@@ -42,7 +42,7 @@ def parameters() -> list[Parameter]:
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
         for name, option in (("timing", _TIMING), ("run_", _RUN))
     )
-    return helper_parameters(_SHARED, path, timing, run)
+    return helper_parameters(_SHARED, path, timing, run, FILE)
 
 
 def run(given: Mapping[str, Any]) -> None:
@@ -55,12 +55,7 @@ def run(given: Mapping[str, Any]) -> None:
         else:
             _print_artifact(shown)
         return
-    flags = {
-        name: ",".join(value) if isinstance(value, list) else value
-        for name in _SHARED
-        if (value := given[name]) not in (None, [])
-    }
-    options = resolve_run(Asked(flags=flags, environment=os.environ))
+    options = resolve_run(shared_options(given, _SHARED))
     if given["timing"]:
         title = draw_timing(Path(given["timing"]), given["run_"] or "", options)
         if as_json:
@@ -125,7 +120,7 @@ def _print_artifact(shown: Mapping[str, Any]) -> None:
 
 def _form(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if "columns" in entry:
-        return f"{entry['rows']} rows", "table", " ".join(entry["columns"]), ""
+        return f"{entry['rows']} rows", "table", names_and_more(entry["columns"]), ""
     shape = " x ".join(map(str, entry.get("shape", ())))
     return shape, entry.get("dtype", ""), entry.get("axes", ""), entry.get("unit", "")
 

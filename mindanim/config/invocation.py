@@ -6,18 +6,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mindanim.config.option import StageConfig
+from mindanim.config.run_options import RunOptions
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call of a stage: its command line, and the origin of each option's value."""
+    """One call of a stage: its command line, the origin of each option's value, the shared options."""
 
     command: tuple[str, ...]
     config: StageConfig
     origins: Mapping[str, str]
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 _current: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
@@ -37,6 +39,12 @@ def command() -> tuple[str, ...]:
     """The command line or Python call that is running."""
     current = _current.get()
     return current.command if current else tuple(sys.argv)
+
+
+def shared() -> RunOptions:
+    """The shared options of the running command; the defaults if none is running."""
+    current = _current.get()
+    return current.run if current else RunOptions()
 
 
 def origins(config: StageConfig) -> dict[str, str]:

@@ -24,6 +24,14 @@ MEANING = {
 }
 """What an artifact is, where the name of its kind does not say so."""
 
+_DECODERS = ("semantic", "structure", "motion")
+NEEDS = {
+    **dict.fromkeys(_DECODERS, ("fmri", "stimuli")),
+    "videos": ("fmri", "stimuli", *_DECODERS),
+    "evaluation": ("fmri", "stimuli", *_DECODERS, "videos"),
+}
+"""The artifacts that an artifact is made from, directly or not."""
+
 
 def kind_of_dataset(dataset: str) -> str:
     """The reader a dataset's name stands for: ``bids`` for both ``bids`` and ``bids-lab2``.

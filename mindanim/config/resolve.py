@@ -16,7 +16,7 @@ from mindanim.config.problems import Layer, invalid_option, unknown_option, with
 from mindanim.config.recipes import Recipe, default_recipe, load_config_file, load_recipe
 from mindanim.config.run_options import RunOptions
 from mindanim.config.variants import deciding, settle, unmet, wanted_of, with_value
-from mindanim.errors import MindanimError, UsageError, raise_together
+from mindanim.errors import ConfigError, MindanimError, UsageError, raise_together
 from mindanim.vocabulary.words import unknown
 
 M = TypeVar("M", bound=Options)
@@ -37,8 +37,8 @@ class Asked:
     Args:
         flags: Option -> value, of the stage and of the run; texts are parsed, other values used unchanged.
         sets: "option=value" texts.
-        config_file: Of ``--config``.
-        recipe: Name or file of a recipe; None picks the dataset's.
+        config_file: Of ``--config``; None uses MINDANIM_CONFIG.
+        recipe: Of ``--recipe``; None leaves the choice to the file, the environment and the study.
         environment: Variable -> value.
         flag_name: Option name -> what messages call its flag.
     """
@@ -50,9 +50,15 @@ class Asked:
     environment: Mapping[str, str] = field(default_factory=dict)
     flag_name: Callable[[str], str] = flag_name
 
+    @property
+    def file(self) -> Path | None:
+        """The file of options, if there is one."""
+        named = self.environment.get("MINDANIM_CONFIG")
+        return self.config_file or (Path(named).expanduser() if named else None)
+
     def names(self, stage: str, option: str) -> bool:
         """Whether a flag, --set, a file or the environment gives the option of `stage` a value."""
-        file = load_config_file(self.config_file).tables.get(stage, {}) if self.config_file else {}
+        file = load_config_file(self.file).tables.get(stage, {}) if self.file else {}
         variable = f"MINDANIM_{stage.upper().replace('-', '_')}_{option.upper()}"
         set_to = {text.partition("=")[0].strip().removeprefix(f"{stage}.") for text in self.sets}
         given = file.get(option, NONE) != NONE or bool(self.environment.get(variable))
@@ -107,20 +113,21 @@ def resolve(
     """Merge and validate everything that sets an option of `stage`.
 
     Precedence: flag, --set, --config, environment (MINDANIM_<STAGE>_<OPTION>; for the shared options
-    MINDANIM_<OPTION>), recipe, default.
+    MINDANIM_<OPTION>), recipe, default. The recipe itself is found in the same order.
 
     Args:
         asked: What the user asked for.
         stage: The subcommand.
         config: The stage's options.
-        complete: Finds what the user need not repeat, the dataset and the data folder, and says where.
+        complete: Finds what the user need not repeat, the dataset, the data folder and the recipe, and says
+            where.
 
     Raises:
         UsageError: A flag or ``--set`` is wrong, or does nothing; all problems are reported together.
         ConfigError: The same for a file, the environment or a recipe.
     """
     sets, problems = _split_sets(asked.sets, stage)
-    file = load_config_file(asked.config_file) if asked.config_file else None
+    file = load_config_file(asked.file) if asked.file else None
     run, run_origins = _merge_run(asked, sets, file, problems)
     if run is not None:
         try:
@@ -129,14 +136,16 @@ def resolve(
         except MindanimError as error:
             problems.append(error)
 
-    recipe = load_recipe(asked.recipe or default_recipe(run.dataset if run else None))
+    recipe = load_recipe(
+        (run.recipe if run else asked.recipe) or default_recipe(run.dataset if run else None)
+    )
     prefix = f"MINDANIM_{stage.upper().replace('-', '_')}_"
     known = config.model_fields
     shared = RunOptions.model_fields
     layers = [
         Layer(lambda _: f"recipe {recipe.name}", recipe.options(stage, known), typed=False),
         Layer(lambda name: prefix + name.upper(), _environment(asked, prefix)),
-        Layer(lambda _: str(asked.config_file), file.options(stage, known) if file else {}),
+        Layer(lambda _: str(asked.file), file.options(stage, known) if file else {}),
         Layer(_set_name, _except(sets, shared), UsageError),
         Layer(asked.flag_name, _except(asked.flags, shared), UsageError),
     ]
@@ -163,10 +172,11 @@ def resolve_run(asked: Asked) -> RunOptions:
 
     Raises:
         UsageError: A flag is wrong.
-        ConfigError: The environment is wrong.
+        ConfigError: The file or the environment is wrong.
     """
     problems: list[MindanimError] = []
-    run, _ = _merge_run(asked, {}, None, problems)
+    file = load_config_file(asked.file) if asked.file else None
+    run, _ = _merge_run(asked, {}, file, problems)
     raise_together(problems)
     if run is None:
         raise AssertionError("options that cannot be resolved always come with a problem")
@@ -177,14 +187,21 @@ def _merge_run(
     asked: Asked, sets: Mapping[str, str], file: Recipe | None, problems: list[MindanimError]
 ) -> tuple[RunOptions | None, dict[str, str]]:
     shared = RunOptions.model_fields
+    typed = {"recipe": asked.recipe, "config": asked.config_file}
+    flags = {name: value for name, value in typed.items() if value is not None}
+    flags |= _only(asked.flags, shared)
+    inside = file.tables.get("run", {}) if file else {}
+    if "config" in inside or "config" in sets:
+        where = str(asked.file) if "config" in inside else _set_name("config")
+        problems.append(ConfigError(f"{where} names another file of options.", hint="Use --config FILE."))
     layers = [
         Layer(
             lambda name: f"MINDANIM_{name.upper()}",
             _only(_environment(asked, "MINDANIM_"), set(shared) - _NOT_FROM_ENVIRONMENT),
         ),
-        Layer(lambda _: str(asked.config_file), file.tables.get("run", {}) if file else {}),
+        Layer(lambda _: str(asked.file), inside),
         Layer(_set_name, _only(sets, shared), UsageError),
-        Layer(asked.flag_name, _only(asked.flags, shared), UsageError),
+        Layer(asked.flag_name, flags, UsageError),
     ]
     return _merge(RunOptions, layers, "run", problems)
 
@@ -201,7 +218,11 @@ def _merge(
             if known is None:
                 problems.append(unknown_option(stage, name, layer, model))
                 continue
-            values[name] = parse(known.annotation, raw) if isinstance(raw, str) else raw
+            value = parse(known.annotation, raw) if isinstance(raw, str) else raw
+            below = values.get(name)
+            if model is RunOptions and isinstance(value, Mapping) and isinstance(below, Mapping):
+                value = {**below, **value}  # --study clip_s=4 changes one entry of the file's
+            values[name] = value
             sources[name] = layer
     problems += _drop_without_effect(model, values, sources, stage)
     origins = {

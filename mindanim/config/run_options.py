@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +54,16 @@ class RunOptions(Options):
         default_factory=dict,
         description="Version of the study to read, where there are several, e.g. variant=1.6mm or clip_s=2.",
         json_schema_extra={"unit": "", "flag": True, "identity": False, "metavar": "key=value"},
+    )
+    recipe: str | None = opt(
+        None,
+        "Set of options, by name or file. If none is given, a stage takes the recipe that the study's "
+        "stimuli were encoded with, otherwise the study's usual one (demo, hcp, algonauts2021 or paper).",
+        flag=True,
+        identity=False,
+    )
+    config: Path | None = opt(
+        None, "TOML file of options: a study.toml, or an artifact's config.toml.", flag=True, identity=False
     )
     device: str = opt("auto", "auto, cpu, cuda, cuda:N or mps.", flag=True, identity=False)
     precision: Precision = opt("auto", "Numeric precision of the networks.", flag=True, identity=False)
@@ -107,7 +118,24 @@ class RunOptions(Options):
         which, count = self.shard.split("/")
         return int(which), int(count)
 
-    @field_validator("data", "work")
+    @field_validator("study", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """TOML has numbers, the command line has only texts: clip_s = 2 and clip_s=2 are the same."""
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            key: str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one
+            for key, one in value.items()
+        }
+
+    @field_validator("recipe")
+    @classmethod
+    def _anywhere(cls, value: str | None) -> str | None:
+        """A recipe's file is recorded with its full path: later stages may run in another folder."""
+        return str(Path(value).expanduser().absolute()) if value and value.endswith(".toml") else value
+
+    @field_validator("data", "work", "config")
     @classmethod
     def _home(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None

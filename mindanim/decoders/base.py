@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mindanim.config.suggestion import suggested
 from mindanim.errors import InputError
 from mindanim.vocabulary.registry import Registry
 
@@ -131,7 +132,8 @@ class Decoder(nn.Module, ABC):
                 f"The {self.kind} decoder expects responses of {self._size(self.shapes.response)}, "
                 f"not {self._size(tuple(responses.shape[1:]))}.",
                 "It was fitted to different responses.",
-                f"Use the responses it was trained on, or train it again: mindanim train-{self.kind}",
+                f"Use the responses it was trained on, or train it again: "
+                f"{suggested(f'train-{self.kind}', '--force')}",
             )
         values = (
             responses if isinstance(responses, Tensor) else torch.from_numpy(np.array(responses, np.float32))

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from mindanim.config.suggestion import suggested
 from mindanim.decoders.base import DECODERS, Decoder, Shapes
 from mindanim.errors import InputError
 from mindanim.vocabulary.registry import Registry
@@ -127,7 +128,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Decoder:
             raise InputError(
                 f"{folder / SPEC} has format {record['format']}.",
                 f"This version of mindanim reads format {FORMAT}.",
-                f"Train it again: mindanim train-{record.get('kind', 'semantic')}",
+                "Train it again: " + suggested(f"train-{record.get('kind', 'semantic')}", "--force"),
             )
         decoder = build(record["kind"], record["spec"], record["shapes"])
         decoder.load_state_dict(load_file(folder / WEIGHTS))

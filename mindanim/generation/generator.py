@@ -110,7 +110,7 @@ class Generator:
                 raise MindanimError(
                     f"Clip {clip_ids[0]} does not fit in the memory of {self.backbone.device}.",
                     why=str(error).splitlines()[0],
-                    hint="Try --low-memory, --precision bf16, or --device cpu.",
+                    hint="Try --low-memory, --precision bf16, or --device cpu",
                 ) from error
         half = len(clip_ids) // 2
         console.warn(f"{len(clip_ids)} clips at a time exceed the memory; continuing with {half}")

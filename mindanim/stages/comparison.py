@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mindanim.artifacts import Artifact, Workspace
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.config.run_options import RunOptions
+from mindanim.config.suggestion import command, in_order
 from mindanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def evaluations_of(run: RunOptions) -> list[Path]:
     chosen = [one.path for one in found if run.subject in (None, one.manifest["subject"])]
     if not chosen:
         raise InputError(
-            f"There is no evaluation in {Workspace.of(run).root}.", hint="Run: mindanim evaluate"
+            f"There is no evaluation in {Workspace.of(run).root}.",
+            hint=in_order([command("evaluate", run, *([] if run.subject else ["--subject", "1"]))]),
         )
     return chosen
 
@@ -54,7 +56,7 @@ def compared_with(place: Path, labels: Sequence[str]) -> list[Path]:
             if missing
             else f"There is no other evaluation next to {place}.",
             why=f"There are: {known}." if there else "It would be the only one.",
-            hint="Evaluate the other results first, or leave out --compare.",
+            hint="Evaluate the other results first, or leave out --compare",
         )
     return list(chosen.values())
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mindanim import runtime
 from mindanim.artifacts.manifest import commit
@@ -20,12 +21,19 @@ from mindanim.config.run_options import RunOptions
 from mindanim.errors import MindanimError, MissingError
 from mindanim.vocabulary.registry import EXTENSIBLE, Registry, source
 from mindanim.vocabulary.subjects import Subject
+from mindanim.vocabulary.words import names_and_more
 
 if TYPE_CHECKING:
     from mindanim.studies import Study
 
 Status = Literal["ok", "note", "problem", "missing"]
 
+Part = Literal["data", "machine", "weights"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+_SUBJECT = ", subject "
+_NUMBER = r"(?i)(?:(?<=subject)|(?<![a-z0-9]))0*{}(?![a-z0-9]|\.\d)"
+"""A subject's number, in a text or a path, but not within a DOI."""
 _ROOMY_BYTES = 20e9
 
 
@@ -46,20 +54,48 @@ class Check:
     runs: tuple[Mapping[str, Any], ...] = ()
 
 
-def examine(recipe: Recipe, run: RunOptions) -> Iterator[Check]:
-    """Look at packages, torch, devices, memory, disk, the recipe's backbones and, if named, the dataset."""
-    yield Check("mindanim", "ok", f"{runtime.version()}, commit {commit() or 'unknown'}")
-    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
-    yield from _packages()
-    yield from _plugins()
-    yield from _guarded("torch", _torch)
-    yield _memory()
-    yield _disk(run.work)
-    for kind, name in recipe.tables.get("backbones", {}).items():
-        yield from _guarded(f"{kind} backbone", partial(_backbone, kind, name))
-    yield from _beside(recipe)
-    if run.dataset is not None:
-        yield from _guarded(f"dataset {run.dataset}", partial(_dataset, run))
+def examine(recipe: Recipe, run: RunOptions, parts: Collection[Part] = PARTS) -> Iterator[Check]:
+    """Look at the dataset, if one is named, at the machine and at the recipe's backbones.
+
+    Args:
+        recipe: Names the backbones.
+        run: Names the dataset, its data and the work folder.
+        parts: What to look at. data: runs, films and clips; machine: packages, torch, devices, memory, disk;
+            weights: the backbones.
+    """
+    if "data" in parts and run.dataset is not None:
+        yield from _merged(_guarded(f"dataset {run.dataset}", partial(_dataset, run)))
+    if "machine" in parts:
+        yield Check("mindanim", "ok", f"{runtime.version()}, commit {commit() or 'unknown'}")
+        yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+        yield from _packages()
+        yield from _plugins()
+        yield from _guarded("torch", _torch)
+        yield _memory()
+        yield _disk(run.work)
+    if "weights" in parts:
+        for kind, name in recipe.tables.get("backbones", {}).items():
+            yield from _guarded(f"{kind} backbone", partial(_backbone, kind, name))
+        yield from _beside(recipe)
+
+
+def _merged(checks: Iterable[Check]) -> list[Check]:
+    """The checks, those that differ only in the subject as one."""
+    groups: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        about, _, subject = check.about.partition(_SUBJECT)
+        number = _NUMBER.format(subject) if subject.isdecimal() else "(?!)"
+        text, hint = (re.sub(number, "#", part) for part in (check.text, check.hint))
+        alone = str(len(groups)) if check.status == "ok" else ""  # numbers of runs are worth a line each
+        groups.setdefault((f"{check.status}{alone}", text, hint), []).append(check)
+    merged = []
+    for first, *others in groups.values():
+        names = names_and_more(check.about.partition(", ")[2] for check in others)
+        text = f"{first.text} The same for: {names}." if others else first.text
+        merged.append(
+            replace(first, text=text, runs=tuple(run for one in (first, *others) for run in one.runs))
+        )
+    return merged
 
 
 def _guarded(about: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
@@ -172,7 +208,7 @@ def _disk(work: Path) -> Check:
     while not here.exists():
         here = here.parent
     if not os.access(here, os.W_OK):
-        return Check("disk", "problem", f"{here} is not writable", "Choose another folder with --work.")
+        return Check("disk", "problem", f"{here} is not writable", "Choose another folder with --work")
     free = shutil.disk_usage(here).free
     text = f"{_gb(free)} free for {work}"
     return Check("disk", "ok" if free > _ROOMY_BYTES else "note", text)

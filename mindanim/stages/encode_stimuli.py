@@ -117,7 +117,7 @@ class _Work:
             if not self.config.captioner:
                 raise InputError(
                     f"{self.study.facts.title} has no captions, and no captioner is named.",
-                    hint="Give a table with --captions, or a BLIP-2 model with --captioner.",
+                    hint="Give a table with --captions, or a BLIP-2 model with --captioner",
                 )
             weights["captioner"] = locate(self.config.captioner, "captioner", self.run.offline)
         return weights

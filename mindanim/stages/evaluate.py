@@ -156,7 +156,7 @@ class _Work:
         if not isinstance(self.scene, SubjectScene):
             return "the training clips are not known."
         if self.diffusion is None:
-            return "training clips are kept as latents; name their model with --set diffusion=NAME."
+            return "training clips are kept as latents; name their model with --set diffusion=NAME"
         stimuli = self.scene.artifacts["stimuli"]
         encoder = stimuli.manifest["inputs"].get("diffusion", {}).get("identity")
         if encoder not in (None, self.diffusion.identity):
@@ -204,6 +204,11 @@ class _Work:
             for row, _ in chosen_clips(data, found.per_clip, self.config.report_clips, self.config.seed):
                 name = f"floors/{NEAREST}/{self.scene.test.clip_ids[row]}.webp"
                 draft.save_bytes(name, encode_strip(nearest.clips[row]))
+        if isinstance(self.scene, SubjectScene) and self.scene.lacking:
+            names = ", ".join(self.scene.lacking)
+            console.say(f"Not compared with: {names}. To generate them, and then evaluate with --force:")
+            for command in self.scene.lacking.values():
+                console.say(f"  {command}")
         with draft.write("report.html") as path:
             write_page(
                 path,

@@ -73,7 +73,13 @@ class FolderScene:
         from mindanim.metrics.inputs.folders import PartClips
 
         parts: list[Part] = [pair[which] for pair in self.found.pairs.values()]
-        return PartClips(parts, self.config.size, self.config.frames, self.config.border)
+        return PartClips(parts, self.config.size, self.config.frames, self.config.border, self._whole)
+
+    @cached_property
+    def _whole(self) -> int | None:
+        from mindanim.metrics.inputs.folders import frames_of
+
+        return frames_of(self.found)
 
     @property
     def source(self) -> dict[str, Any]:
@@ -103,7 +109,7 @@ class FolderScene:
         if self.config.clip_table is None:
             said.append(
                 "The films and captions of these clips are not known: they count as one stretch of film in "
-                "the order of their names, and as all different. Give them with --set clip_table=FILE."
+                "the order of their names, and as all different. Give them with --set clip_table=FILE"
             )
         if self.found.missing or self.found.extra:
             said.append(

@@ -12,6 +12,7 @@ from mindanim.artifacts import Artifact, Source, Workspace, ancestors
 from mindanim.artifacts.artifact import MANIFEST
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.config.run_options import RunOptions
+from mindanim.config.suggestion import command
 from mindanim.errors import InputError
 from mindanim.stages.evaluation_folders import FolderScene
 
@@ -29,10 +30,10 @@ FOREIGN = "foreign"
 
 _POOL = "pool "
 _HOW = {
-    "oracle": "--oracle all",
-    "no-brain": "--no-brain",
-    "odd repeats": "--set repeats=odd",
-    "even repeats": "--set repeats=even",
+    "oracle": ("--oracle", "all"),
+    "no-brain": ("--no-brain",),
+    "odd repeats": ("--set", "repeats=odd"),
+    "even repeats": ("--set", "repeats=even"),
 }
 
 
@@ -94,6 +95,7 @@ class SubjectScene:
         others: Other videos of the same subject, by their name in the scores.
         pool: Stimuli of other studies, by their name among the inputs.
         room: Folder for what does not fit into memory; None for the system's.
+        lacking: The commands that generate the others that are missing, by name.
     """
 
     config: EvaluateConfig
@@ -101,6 +103,7 @@ class SubjectScene:
     others: Mapping[str, Artifact]
     pool: Mapping[str, Artifact]
     room: Path | None = None
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     source: None = None
     notes: list[str] = field(default_factory=list)
@@ -116,18 +119,20 @@ class SubjectScene:
         own = workspace.place(run, "videos")
         if run.label and "videos" not in run.use and not (own / MANIFEST).exists():
             raise _no_videos(own, run)
-        artifacts = {name: workspace.read(run, name) for name in ("fmri", "stimuli", "videos")}
-        others = {}
+        artifacts = workspace.read_all(run, "fmri", "stimuli", "videos")
+        others, lacking = {}, {}
         for name, label in _labels(config).items():
             place = workspace.stage(run.need_subject(), "videos", label)
             if label and place != artifacts["videos"].path and (place / MANIFEST).exists():
-                others[name] = workspace.load(place)
+                others[name] = Artifact.load(place)
+            elif label:
+                lacking[name] = command("generate", run, *_HOW[name], label=label)
         pool = {f"{_POOL}{row}": Artifact.load(folder) for row, folder in enumerate(config.pool, 1)}
         if pool:
             from mindanim.metrics.inputs.retrieval_pool import check_pool
 
             check_pool(artifacts["stimuli"], list(pool.values()))
-        return cls(config, artifacts, others, pool, run.work)
+        return cls(config, artifacts, others, pool, run.work, lacking)
 
     @property
     def inputs(self) -> dict[str, Artifact | Source]:
@@ -174,9 +179,9 @@ class SubjectScene:
                     list(self.pool.values()),
                 )
             elif label:
-                subject = self.artifacts["videos"].manifest["subject"]
-                command = f"mindanim generate --subject {subject} {_HOW[name]} --label {label}"
-                found[name] = f"not computed; run `{command}`, then evaluate with --force."
+                # This text becomes part of metrics.json, which must not name folders of this machine.
+                how = " ".join(_HOW[name])
+                found[name] = f"not computed: no videos were generated with {how} --label {label}"
             else:
                 found[name] = "not requested."
         return found

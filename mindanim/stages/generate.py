@@ -40,7 +40,7 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
     """
     workspace = Workspace.of(run)
     names = [feature for feature in get_args(Feature) if config.is_decoded(feature)]
-    artifacts = {name: workspace.read(run, name) for name in ("fmri", "stimuli", *names)}
+    artifacts = workspace.read_all(run, "fmri", "stimuli", *names)
     place = workspace.place(run, "videos")
     if config.features == place.name:
         raise UsageError(
@@ -49,7 +49,7 @@ def generate(config: GenerateConfig, run: RunOptions) -> Artifact:
         )
     earlier = None
     if config.features:
-        earlier = workspace.load(place.with_name(config.features), choice="--set features=NAME")
+        earlier = workspace.load(place.with_name(config.features), run, "--set features=NAME")
     device = runtime.pick_device(run.device)
     dtype = runtime.pick_dtype(run.precision, device)
     backbone = load_diffusion(config.diffusion, device, dtype, run.offline)

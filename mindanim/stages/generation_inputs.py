@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mindanim.artifacts import Artifact, Coverage
 from mindanim.backbones import DiffusionBackbone
 from mindanim.config.generate import Feature, GenerateConfig
+from mindanim.config.suggestion import suggested
 from mindanim.errors import InputError, MindanimError, raise_together
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class GenerationInputs:
             f"on {self.artifacts[used].path}.",
             why="Its inputs or outputs do not match these.",
             hint=f"Choose matching inputs with --use {used}=LABEL, or train it again: "
-            f"mindanim train-{decoder}",
+            f"{suggested(f'train-{decoder}', '--force')}",
         )
 
     def _unlike(self, videos: Artifact) -> list[MindanimError]:

@@ -20,7 +20,8 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
-    fmri, stimuli = workspace.read(run, "fmri"), workspace.read(run, "stimuli")
+    inputs = workspace.read_all(run, "fmri", "stimuli")
+    fmri, stimuli = inputs["fmri"], inputs["stimuli"]
     state = read_checkpoint(config.file)
     decoder = import_decoder(
         config.kind,

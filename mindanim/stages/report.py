@@ -56,7 +56,7 @@ def report(
         )
     path = out or _default_place(artifacts)
     if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
-        raise InputError(f"{path} was not written by mindanim.", hint="Choose another file with --out.")
+        raise InputError(f"{path} was not written by mindanim.", hint="Choose another file with --out")
     if len(artifacts) == 1:
         _write_one(path, artifacts[0], clips, film_mb)
     else:

@@ -42,7 +42,7 @@ def draw_timing(path: Path, wanted: str, run: RunOptions) -> str:
         raise UsageError(
             f"Subject {subject} has no run '{wanted}'.",
             f"The segments are: {names}.",
-            "Select one with --run SEGMENT or --run SEGMENT:REPEAT.",
+            "Select one with --run SEGMENT or --run SEGMENT:REPEAT",
         )
     one = found[0]
     here = [other for other in runs if other.path == one.path and other.volumes == one.volumes]

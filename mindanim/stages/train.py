@@ -55,7 +55,8 @@ def _train(kind: str, config: TrainConfig, run: RunOptions) -> Artifact:
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
-    fmri, stimuli = workspace.read(run, "fmri"), workspace.read(run, "stimuli")
+    inputs = workspace.read_all(run, "fmri", "stimuli")
+    fmri, stimuli = inputs["fmri"], inputs["stimuli"]
     shapes = shapes_of(fmri, stimuli)
 
     def build(draft: Draft) -> None:
@@ -81,7 +82,7 @@ def _train(kind: str, config: TrainConfig, run: RunOptions) -> Artifact:
         kind,
         workspace.place(run, kind),
         config=config,
-        inputs={"fmri": fmri, "stimuli": stimuli},
+        inputs=inputs,
         run=run,
         seed=config.seed,
         build=build,

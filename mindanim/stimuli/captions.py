@@ -69,7 +69,7 @@ def _strings(path: Path) -> list[str]:
             f"{path} cannot be read without h5py.", hint="Install it: pip install 'mindanim[h5]'"
         ) from error
     if not path.is_file():
-        raise InputError(f"The captions {path} are missing.", hint="Correct --captions.")
+        raise InputError(f"The captions {path} are missing.", hint="Correct --captions")
     datasets: dict[str, Any] = {}
 
     def note(name: str, item: Any) -> None:

@@ -105,7 +105,7 @@ class Encoding:
             raise InputError(
                 f"The latents of clip {worst} are not finite.",
                 why="The autoencoder overflowed in the precision it ran in.",
-                hint="Use --precision fp32.",
+                hint="Use --precision fp32",
             )
         self._latents[rows] = latents
         self._images[rows] = image_views(

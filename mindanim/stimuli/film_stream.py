@@ -83,14 +83,20 @@ def read_batches(
     Raises:
         InputError: See `FilmFile` and `Sampling.indices`.
     """
-    for batch in batches:
-        numbers = [
-            number
-            for clip in batch.clips
-            for number in sampling.indices(film, clip.clip_id, clip.onset_s, clip.duration_s)
-        ]
-        frames = sampling.resize(film.read(numbers))
-        yield batch, frames.reshape(len(batch.clips), sampling.frames, *frames.shape[1:])
+    wanted = [
+        (batch, [sampling.indices(film, clip.clip_id, clip.onset_s, clip.duration_s) for clip in batch.clips])
+        for batch in batches
+    ]
+    # Clips may overlap: a frame is kept until the last batch that shows it.
+    last_use = {number: place for place, (_, clips) in enumerate(wanted) for clip in clips for number in clip}
+    numbers, kept, reached = sorted(last_use), {}, -1
+    pictures = zip(numbers, film.frames(numbers), strict=True)
+    for place, (batch, clips) in enumerate(wanted):
+        while reached < max(max(clip) for clip in clips):
+            reached, picture = next(pictures)
+            kept[reached] = sampling.resize(picture[None])[0]
+        yield batch, np.stack([[kept[number] for number in clip] for clip in clips])
+        kept = {number: picture for number, picture in kept.items() if last_use[number] > place}
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

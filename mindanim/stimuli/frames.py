@@ -40,33 +40,36 @@ class Sampling:
     centre: float = 1.0
 
     def indices(self, film: FilmFile, clip_id: str, onset_s: float, duration_s: float) -> list[int]:
-        """Rising numbers of the film's frames that represent the clip.
+        """Numbers of the film's frames that represent the clip, never falling.
+
+        With ``even`` spacing, a frame that stays on screen is taken again: what was seen is a still.
 
         Raises:
-            InputError: The film ends before the clip's last frame, or has fewer frames in the clip than are
-                wanted; names clip, film and time.
+            InputError: The film ends before the clip's last frame, or, with ``released`` spacing, has fewer
+                frames in the clip than are wanted; names clip, film and time.
         """
         instants = onset_s + np.arange(self.frames) * duration_s / self.frames
         if instants[-1] >= film.end_s:
             raise InputError(
                 f"{film.path} ends at {film.end_s:.2f} s.",
-                why=f"Clip {clip_id} needs it up to {instants[-1]:.2f} s, as in the study's own film.",
-                hint="Download or copy the film again.",
+                why=f"Clip {clip_id} needs it up to {instants[-1]:.2f} s.",
+                hint="Compare it with the film that was shown, or correct the clip's times in the study.",
             )
         first, stop = np.searchsorted(film.times, np.array([onset_s, onset_s + duration_s]) - _CLOCK_S)
         if self.spacing == "even":
-            chosen = np.searchsorted(film.times, instants + _CLOCK_S, side="right") - 1
+            # Where the picture starts after the sound, its first frame stands for what precedes it.
+            chosen = np.maximum(np.searchsorted(film.times, instants + _CLOCK_S, side="right") - 1, 0)
         else:
+            if stop - first < self.frames:
+                raise InputError(
+                    f"{film.path} has {stop - first} frames from {onset_s:g} s on, in clip {clip_id}.",
+                    why=f"Spacing `released` takes {self.frames} different frames per clip.",
+                    hint="Take what is on screen at even times: --set spacing=even",
+                )
             stride = -(-(stop - first) // self.frames)
             if (self.frames - 1) * stride >= stop - first:
                 stride = (stop - first) // self.frames
             chosen = first + stride * np.arange(self.frames)
-        if len(np.unique(chosen)) < self.frames:
-            raise InputError(
-                f"{film.path} shows {stop - first} frames from {onset_s:g} s on, in clip {clip_id}.",
-                why=f"{self.frames} frames per clip were requested.",
-                hint="Ask for fewer: --frames.",
-            )
         return [int(index) for index in chosen]
 
     def fps(self, film: FilmFile, indices: list[int], duration_s: float) -> float:

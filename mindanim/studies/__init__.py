@@ -65,7 +65,7 @@ def open_study(
         raise InputError(
             f"{data} is not a folder.",
             f"The study '{name}' is read from the folder it was downloaded or simulated to.",
-            "Give the folder with --data.",
+            "Give the folder with --data",
         )
     opener = READERS[name]
     if package := READERS.foreign().get(name):

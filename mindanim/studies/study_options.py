@@ -29,7 +29,7 @@ class StudyOptions:
             raise UsageError(
                 f"The study '{dataset}' has no option {', '.join(strange)}.",
                 " ".join([*guesses, f"Its options are: {there}."]),
-                "Correct --study KEY=VALUE.",
+                "Correct --study KEY=VALUE",
             )
 
     def text(self, key: str) -> str | None:

@@ -93,6 +93,9 @@ def test_a_dataset_is_checked_for_every_subject(call: Call) -> None:
     result = call("doctor", "--dataset", "simulated", "--data", "raw", "--json")
     assert result.code == 4
     checks = [check for check in json.loads(result.out)["checks"] if check["about"].startswith("dataset")]
+    assert json.loads(result.out)["error"]["exit_code"] == 4
+    first = json.loads(result.out)["checks"][: len(checks)]
+    assert first == checks, "the data come first"
     assert [check["text"] for check in checks] == [
         "A study in raw",
         "CC0; from the shelf",
@@ -174,3 +177,32 @@ def test_requirements_of_other_machines_are_not_asked_for(monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: texts)
     needed, extras = doctor._requirements()
     assert needed == ["numpy"] and extras["h5"] == ["h5py"] and "dev" not in extras
+
+
+def test_the_data_alone(call: Call) -> None:
+    Path("raw").mkdir()
+    result = call("doctor", "--dataset", "cc2017", "--data", "raw", "--only", "data", "--json")
+    assert result.code == 4 and all(
+        check["about"].startswith("dataset cc2017") for check in json.loads(result.out)["checks"]
+    )
+    weights = call("doctor", "--recipe", "paper", "--only", "weights").out
+    assert "backbone" in weights and "python:" not in weights
+    assert "backbone" not in call("doctor", "--only", "machine").out
+
+
+def test_data_and_weights_that_lack_are_both_named_the_data_first(call: Call) -> None:
+    Path("raw").mkdir()
+    result = call("doctor", "--dataset", "cc2017", "--data", "raw")
+    assert result.code == 4
+    assert result.err.index("dataset cc2017, subject 2") < result.err.index("diffusion backbone")
+
+
+def test_a_problem_of_several_subjects_is_told_once() -> None:
+    def gone(subject: int) -> doctor.Check:
+        text = f"No folder /d/Subject{subject:02d}/subject{subject}."
+        return doctor.Check(f"dataset x, subject {subject}", "problem", text, "From doi:10.4231/R12TC2")
+
+    merged = doctor._merged([gone(subject) for subject in (1, 2, 10, 12)])
+    assert [check.text for check in merged] == [
+        "No folder /d/Subject01/subject1. The same for: subject 2, subject 10, subject 12."
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mindanim.artifacts import Draft
 from tests.cli.conftest import Call
 from tests.ground.toy import make
 
@@ -84,3 +85,16 @@ def test_damage_is_shown(study: Call) -> None:
 def test_what_is_no_artifact(study: Call, path: str, says: str) -> None:
     result = study("show", path)
     assert result.code == 4 and says in result.err
+
+
+def test_lines_of_a_pipe_can_be_read(call: Call) -> None:
+    import pandas as pd
+
+    def wide(draft: Draft) -> None:
+        table = pd.DataFrame({"clip_id": ["a"]} | {f"a long name of a metric {n}": [1.0] for n in range(900)})
+        draft.save_table("per_clip.tsv", table, units={})
+
+    make(WORK, build=wide)
+    shown = call("show", str(WORK / "toy/sub-01/fmri")).out.splitlines()
+    lines = [line for line in shown if not line.startswith("made by")]  # the command, to be pasted
+    assert max(map(len, lines)) < 200 and any("and 893 more" in line for line in lines)

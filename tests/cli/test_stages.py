@@ -126,6 +126,32 @@ class TestErrors:
         for part in says:
             assert part in result.err
 
+    @pytest.mark.parametrize(
+        ("words", "code", "kind"),
+        [
+            ((*RUN, "--rows", "many"), 2, "UsageError"),
+            ((*RUN, "--recipe", "papr"), 3, "ConfigError"),
+            ((*RUN, "--data", "gone"), 4, "InputError"),
+            (("show", "nowhere"), 4, "InputError"),
+            (("report", "--dataset", "toy"), 4, "InputError"),
+            (("doctor", "--only", "data"), 2, "UsageError"),
+            (("preproces",), 2, "UsageError"),
+        ],
+    )
+    def test_errors_as_json(self, call: Call, words: tuple[str, ...], code: int, kind: str) -> None:
+        result = call(*words, "--json")
+        error = json.loads(result.out)["error"]
+        assert error.keys() == {"type", "exit_code", "what", "why", "hint"}
+        assert (error["type"], error["exit_code"], result.code) == (kind, code, code)
+        assert error["what"] in result.err
+
+    def test_a_fault_of_the_program_as_json(self, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tests.ground.toy.toy", raising(ZeroDivisionError("oops")))
+        error = json.loads(call(*RUN, "--json").out)["error"]
+        assert (error["type"], error["exit_code"], error["what"]) == ("ZeroDivisionError", 1, "oops")
+        monkeypatch.setattr("tests.ground.toy.toy", raising(KeyboardInterrupt()))
+        assert json.loads(call(*RUN, "--json").out)["error"]["exit_code"] == 130
+
     def test_a_refusal_shows_the_difference_and_the_way_on(self, call: Call) -> None:
         call(*RUN)
         result = call(*RUN, "--factor", "4")

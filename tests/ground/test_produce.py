@@ -176,7 +176,7 @@ class TestStaleness:
             make(tmp_path, "videos", {"semantic": semantic}, build=never)
         assert "semantic" in caught.value.what and "stale" in caught.value.what
         assert "factor: 2.0 -> 5.0" in caught.value.why and "fmri" in caught.value.why
-        words = shlex.split(caught.value.hint.removeprefix("Make it again: "))
+        words = shlex.split(caught.value.hint.removeprefix("Run: "))
         assert words[:3] == ["mindanim", "train-semantic", "--config"] and Path(words[3]).is_file()
         assert words[4:] == ["--force", "--work", str(tmp_path)]
 

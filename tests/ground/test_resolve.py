@@ -94,6 +94,33 @@ class TestPrecedence:
         assert toy(flags={"dataset": "simulated"}).config.rows == 20
         assert toy(flags={"dataset": "simulated"}, recipe="paper").config.rows == 10
 
+    def test_the_recipe_is_found_in_the_same_order(self, tmp_path: Path) -> None:
+        file = tmp_path / "study.toml"
+        file.write_text('[run]\nrecipe = "demo"\n')
+        environment = {"MINDANIM_RECIPE": "demo"}
+        assert toy().run_origins["recipe"] == "default" and toy().config.rows == 10
+        found = toy(environment=environment)
+        assert (found.run.recipe, found.config.rows) == ("demo", 20)
+        assert found.run_origins["recipe"] == "MINDANIM_RECIPE"
+        found = toy(environment={"MINDANIM_RECIPE": "paper", "MINDANIM_CONFIG": str(file)})
+        assert (found.run.recipe, found.run_origins["recipe"]) == ("demo", str(file)), (
+            "a file beats variables"
+        )
+        found = toy(environment=environment, config_file=file, recipe="paper")
+        assert (found.config.rows, found.run_origins["recipe"]) == (10, "--recipe")
+
+    def test_one_entry_of_study_does_not_lose_the_others(self, tmp_path: Path) -> None:
+        file = tmp_path / "study.toml"
+        file.write_text('[run.study]\nclip_s = 2\ntest = "film:b.mp4"\n')
+        run = toy(config_file=file, flags={"study": "clip_s=4"}).run
+        assert run.study == {"clip_s": "4", "test": "film:b.mp4"}
+
+    def test_a_file_of_options_names_no_other(self, tmp_path: Path) -> None:
+        file = tmp_path / "study.toml"
+        file.write_text('[run]\nconfig = "other.toml"\n')
+        with pytest.raises(ConfigError, match="names another file"):
+            toy(config_file=file)
+
     def test_shared_options_come_from_the_same_places(self, tmp_path: Path) -> None:
         file = tmp_path / "mine.toml"
         file.write_text('[run]\nprecision = "fp16"\nlabel = "file"\nbatch = "none"\n')

@@ -86,7 +86,7 @@ def locate(name: str, kind: Kind, offline: bool = True) -> Weights:
             f"There is no kind of backbone called {kind!r}.", hint=f"Use one of {', '.join(get_args(Kind))}."
         )
     if not name:
-        raise ConfigError(f"No {kind} backbone is named.", hint=f"Choose one, e.g. --set {kind}=demo.")
+        raise ConfigError(f"No {kind} backbone is named.", hint=f"Choose one, e.g. --set {kind}=demo")
     if name == "demo":
         return _from_folder(name, kind, DEMO / kind)
     folder = Path(name).expanduser()
@@ -147,7 +147,7 @@ def _from_hub(
         return Path(found) if isinstance(found, str) else None
 
     found, missing = _collect(cached, needed, optional)
-    why = f"Looked in {constants.HF_HUB_CACHE}; offline, so nothing was fetched."
+    why = f"Looked in {constants.HF_HUB_CACHE}; nothing was downloaded (--offline, --dry-run or doctor)."
     if missing and not offline:
         why = _fetch(repository, patterns)
         found, missing = _collect(cached, needed, optional)

@@ -9,6 +9,7 @@ from mindanim.bold.formats.arrays import open_matrix, open_npy
 from mindanim.bold.formats.cifti import CiftiReader
 from mindanim.bold.formats.nifti import NiftiReader
 from mindanim.bold.formats.series import Series
+from mindanim.config.suggestion import suggested
 from mindanim.errors import InputError
 from mindanim.vocabulary.limits import TR_TOLERANCE
 from mindanim.vocabulary.runs import Matrix
@@ -52,7 +53,8 @@ class RunReader:
         """
         if not path.exists():
             raise InputError(
-                f"The run {path} is missing.", hint="Check the study: mindanim doctor --dataset NAME"
+                f"The run {path} is missing.",
+                hint=f"Check the study: {suggested('doctor', '--only', 'data')}",
             )
         series = self._open(path, mask, axes, load)
         _check_declared(series, volumes, tr_s)

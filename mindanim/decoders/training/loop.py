@@ -151,7 +151,7 @@ def train(
         raise ConfigError(
             f"No epoch of the {task.decoder.kind} decoder has a validation {config.select} that is a number.",
             "The training has diverged, or the targets of the validation clips are not finite.",
-            "Lower learning_rate (or noam_factor), or set clip_norm, e.g. --set clip_norm=1.",
+            "Lower learning_rate (or noam_factor), or set clip_norm, e.g. --set clip_norm=1",
         )
     task.load_state_dict(run.at.best)
     return run.at
@@ -208,7 +208,7 @@ class _Run:
             raise ConfigError(
                 f"The {self.task.decoder.kind} decoder's loss is {row['train_loss']} in epoch {epoch + 1}.",
                 "The training has diverged.",
-                "Lower learning_rate (or noam_factor), or set clip_norm, e.g. --set clip_norm=1.",
+                "Lower learning_rate (or noam_factor), or set clip_norm, e.g. --set clip_norm=1",
             )
         shown = {"loss": row["train_loss"]}
         if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:

@@ -20,7 +20,7 @@ import numpy as np
 
 from mindanim.config.evaluate import Layout
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.inputs.short_films import MERGED, SUFFIXES, cut, read_film
+from mindanim.metrics.inputs.short_films import SUFFIXES, cut, open_short, read_film
 from mindanim.vocabulary.arrays import Frames
 from mindanim.vocabulary.words import names_and_more
 
@@ -118,33 +118,38 @@ class PartClips:
     Args:
         parts: Where they are.
         size: Side of the square they are resized to, px; None for no resizing.
-        frames: Number of equally spaced frames to take; None for all.
+        frames: Number of frames to take at even times; None for all.
         border: See `short_films.cut`.
+        whole: See `frames_of`.
     """
 
     def __init__(
-        self, parts: list[Part], size: int | None, frames: int | None, border: int | None = None
+        self,
+        parts: list[Part],
+        size: int | None,
+        frames: int | None,
+        border: int | None = None,
+        whole: int | None = None,
     ) -> None:
-        self.parts, self.size, self.frames, self.border = parts, size, frames, border
+        self.parts, self.size, self.frames, self.border, self.whole = parts, size, frames, border, whole
 
     def __len__(self) -> int:
         return len(self.parts)
 
     def __getitem__(self, index: int, /) -> Frames:
-        part = self.parts[index]
-        film = _part(part, self.border)
-        if self.frames is not None:
-            if len(film) == 1 and part.file.suffix.lower() in MERGED:
-                film = np.repeat(
-                    film, self.frames, axis=0
-                )  # a still film: writers merged its frames into one
-            if len(film) < self.frames:
-                raise InputError(
-                    f"{part.file} has {len(film)} frames, fewer than the {self.frames} requested.",
-                    hint="Request fewer with --set frames=N, or write the clip again with all of its frames.",
-                )
-            film = film[np.arange(self.frames) * len(film) // self.frames]
+        film = _part(self.parts[index], self.border, self.whole, self.frames)
         return film if self.size is None else _resized(film, self.size)
+
+
+def frames_of(found: Folders) -> int | None:
+    """How many frames a clip has, where GIFs with a last frame that is held leave it open.
+
+    Returns:
+        The number of frames that the first ground truth and the first reconstruction both may have, or None.
+    """
+    truth, recon = (open_short(part.file).counts for part in next(iter(found.pairs.values())))
+    common = [count for count in (truth[-1], recon[-1], truth[0]) if count in truth and count in recon]
+    return common[0] if common else None
 
 
 def check_alike(names: list[str], truth: PartClips, recon: PartClips) -> tuple[int, ...]:
@@ -179,19 +184,19 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} frames of {shape[1]} x {shape[2]} px"
 
 
-def _part(part: Part, border: int | None) -> Frames:
-    film = read_film(part.file)
+def _part(part: Part, border: int | None, whole: int | None, wanted: int | None) -> Frames:
+    film = read_film(part.file, whole, wanted)
     if part.half == "whole":
         return film
     left, right = cut(film, part.file, border)
     if part.half == "other" and part.unlike is not None:
-        known = read_film(part.unlike)
+        known = read_film(part.unlike, whole, wanted)
         if known.shape != left.shape:
             raise InputError(
                 f"{part.unlike} does not have the size of either half of {part.file}.",
                 why=f"It is {_size(known.shape)}, the halves are {_size(left.shape)}.",
                 hint="Give the width of the border with --set border=PX, or put truth and reconstruction in "
-                "two folders and use --layout plain.",
+                "two folders and use --layout plain",
             )
         errors = [np.abs(half.astype(np.int16) - known).mean() for half in (left, right)]
         return right if errors[0] < errors[1] else left

@@ -85,7 +85,7 @@ def check_pool(stimuli: Artifact, others: Sequence[Artifact]) -> None:
                 InputError(
                     f"{other.path} cannot join the retrieval pool.",
                     why=f"It is the artifact {other.kind}, not the stimuli of a study.",
-                    hint="Give a folder that `mindanim encode-stimuli` wrote.",
+                    hint="Give the stimuli of another study. To list all artifacts: mindanim show",
                 )
             )
         elif other.identity == stimuli.identity:
@@ -101,7 +101,7 @@ def check_pool(stimuli: Artifact, others: Sequence[Artifact]) -> None:
                     f"{other.path} cannot join the retrieval pool.",
                     why=f"Its vectors come from another CLIP model ({_named(other)}) than those of "
                     f"{stimuli.path} ({_named(stimuli)}).",
-                    hint="Encode both with the same model: mindanim encode-stimuli --set clip=NAME",
+                    hint="Encode both studies with the same model: add --clip NAME to encode-stimuli",
                 )
             )
     raise_together(problems)

@@ -4,13 +4,16 @@ film that shows both ground truth and reconstruction.
 
 from __future__ import annotations
 
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
 
 from mindanim.errors import InputError
-from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.arrays import Float, Frames
+from mindanim.vocabulary.playback import Playback
 
 SUFFIXES = (".npy", ".webp", ".mp4", ".gif")
 MERGED = (".gif", ".webp")
@@ -22,79 +25,194 @@ LOSSY = {
 }
 """What is lost in such files."""
 
-_UNREADABLE = (OSError, ValueError, EOFError)
+_CLOCK_S = 2e-3
+"""Steps between the frames of an even film differ by less: files round times to their clock."""
 _HINT = (
     "Write the clip again: .npy as (frame, height, width, 3), uint8 or floats in [0, 1]; .webp and .gif "
     "without transparency; .mp4."
 )
 
 
-def read_film(path: Path) -> Frames:
+_MOST_BYTES = 1 << 30
+"""Of one clip's pixels: 340 frames of 1024 x 1024. A file of some kB can claim terabytes."""
+
+
+@dataclass(frozen=True)
+class ShortFilm:
+    """All frames of a film, each stored once.
+
+    Attributes:
+        path: Its file.
+        stored: (frame, height, width, rgb) uint8.
+        durations: ``(frame,)``, how long each is shown, in any unit; None where all are shown equally long.
+    """
+
+    path: Path
+    stored: Frames
+    durations: Float | None = None
+
+    @property
+    def counts(self) -> range:
+        """How many frames it may have: merged frames count by their durations, and a pause may end a GIF."""
+        if not self._merged or self.durations is None:
+            return range(len(self.stored), len(self.stored) + 1)
+        units = np.rint(self.durations / self.durations.min()).astype(np.int64)
+        return range(int(units[:-1].sum()) + 1, int(units.sum()) + 1)
+
+    def frames(self, whole: int | None = None, wanted: int | None = None) -> Frames:
+        """What is on screen at even times, (frame, height, width, rgb) uint8.
+
+        Args:
+            whole: Number of frames of the clip, if known. It tells how much of a GIF's last frame is a pause
+                between loops; None takes all of it as part of the clip.
+            wanted: How many frames to take, from the first on; None for all.
+
+        Raises:
+            InputError: There are fewer, or far too many.
+        """
+        if self._merged and len(self.stored) == 1:  # a still film: its writer merged all frames into one
+            return np.repeat(self.stored, wanted or whole or 1, axis=0)
+        counts = self.counts
+        count = whole if whole is not None and whole in counts else counts[-1]
+        if wanted is not None and wanted > count:
+            raise InputError(
+                f"{self.path} has {count} frames, fewer than the {wanted} requested.",
+                hint="Request fewer with --set frames=N, or write the clip again with all of its frames.",
+            )
+        taken = wanted or count
+        if self.durations is None or (taken == count and not self._merged):
+            return self.stored if taken == count else self.stored[np.arange(taken) * count // taken]
+        _check_size(self.path, taken, *self.stored.shape[1:3])
+        ends = np.cumsum(self.durations)
+        held = count - counts[0] + 1 if self._merged else 0
+        total = ends[-2] + held * self.durations.min() if held and count < counts[-1] else ends[-1]
+        instants = np.arange(taken) * (total / taken) + 1e-4 * self.durations.min()
+        shown: Frames = self.stored[np.searchsorted(ends, instants, "right")]
+        return shown
+
+    @property
+    def _merged(self) -> bool:
+        return self.path.suffix.lower() in MERGED
+
+
+def read_film(path: Path, whole: int | None = None, wanted: int | None = None) -> Frames:
     """All frames of a film, (frame, height, width, rgb) uint8.
 
     .npy: uint8, or floats in [0, 1], with the colours last or second. GIF and WebP: a frame that is shown n
-    times as long as the shortest counts n times, because writers merge equal frames. mp4: as decoded.
+    times as long as the shortest counts n times, because writers merge equal frames. mp4: upright.
+
+    Args:
+        path: The file.
+        whole, wanted: See `ShortFilm.frames`.
 
     Raises:
-        InputError: The file cannot be read.
+        InputError: The file cannot be read, or claims to be larger than any clip.
+    """
+    return open_short(path).frames(whole, wanted)
+
+
+def open_short(path: Path) -> ShortFilm:
+    """A film with its durations.
+
+    Raises:
+        InputError: See `read_film`.
     """
     from PIL import Image
 
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file." if path.exists() else f"{path} is missing.")
     kinds = {".npy": _read_npy, ".mp4": _read_mp4, ".gif": _read_pillow, ".webp": _read_pillow}
     try:
-        frames = kinds[path.suffix.lower()](path)
-    except _UNREADABLE as error:
+        film = kinds[path.suffix.lower()](path)
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read.", why=str(error), hint=_HINT) from error
-    except (SyntaxError, IndexError, TokenError, Image.DecompressionBombError) as error:
+    except (
+        SyntaxError,
+        IndexError,
+        TokenError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
         # Damaged files: Pillow has an IndexError for a GIF that ends early, numpy a TokenError for a header.
         raise InputError(f"{path} is damaged.", why=f"{type(error).__name__}: {error}", hint=_HINT) from error
-    if frames.size == 0:
+    if film.stored.size == 0:
         raise InputError(f"{path} has no frames.", hint=_HINT)
-    return frames
+    return film
 
 
-def _read_npy(path: Path) -> Frames:
-    array = np.load(path, allow_pickle=False)
+def _check_size(path: Path, frames: int, height: int, width: int) -> None:
+    """Refuse a claim before memory is taken for it."""
+    if (claimed := 3 * frames * height * width) > _MOST_BYTES:
+        raise InputError(
+            f"{path} claims {frames} frames of {width} x {height} px.",
+            why=f"That is {claimed / 1e9:,.1f} GB of pixels; a clip has at most {_MOST_BYTES / 1e9:.1f} GB.",
+            hint="Write the clip again: fewer frames, smaller, or each frame shown about equally long.",
+        )
+
+
+def _read_npy(path: Path) -> ShortFilm:
+    # Mapped, because a header may claim more than there is.
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(array, np.lib.npyio.NpzFile):
         raise ValueError("it is an archive of several arrays, as .npz is")
     if array.ndim != 4 or 3 not in (array.shape[1], array.shape[3]):
         raise ValueError(f"its shape is {array.shape}, not (frame, height, width, 3)")
     if array.shape[3] != 3:
         array = array.transpose(0, 2, 3, 1)
+    _check_size(path, *array.shape[:3])
+    frames = np.empty(array.shape, np.uint8)
     if array.dtype == np.uint8 or array.size == 0:
-        return np.ascontiguousarray(array)
+        frames[...] = array
+        return ShortFilm(path, frames)
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"its type is {array.dtype}, not uint8 or a float in [0, 1]")
     if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(f"its values reach from {array.min():.3g} to {array.max():.3g}, not from 0 to 1")
-    frames: Frames = np.round(array * 255.0).astype(np.uint8)
-    return frames
+    for row, frame in enumerate(array):
+        frames[row] = np.round(frame * 255.0)
+    return ShortFilm(path, frames)
 
 
-def _read_pillow(path: Path) -> Frames:
+def _read_pillow(path: Path) -> ShortFilm:
     from PIL import Image, ImageSequence
 
-    frames, durations = [], []
+    _check_size(path, 1, *_canvas(path))
     with Image.open(path) as image:
-        for frame in ImageSequence.Iterator(image):
+        count = getattr(image, "n_frames", 1)
+        _check_size(path, count, image.height, image.width)
+        frames, durations = np.empty((count, image.height, image.width, 3), np.uint8), np.zeros(count)
+        for row, frame in enumerate(ImageSequence.Iterator(image)):
             if frame.has_transparency_data and np.asarray(frame.convert("RGBA"))[..., 3].min() < 255:
                 raise ValueError("some of its pixels are transparent: they have no colour")
-            frames.append(np.asarray(frame.convert("RGB")))
-            durations.append(float(frame.info.get("duration", 0)))
-    shortest = min(durations)
-    times = [max(1, round(duration / shortest)) if shortest > 0 else 1 for duration in durations]
-    return np.repeat(np.stack(frames), times, axis=0)
+            frames[row] = np.asarray(frame.convert("RGB"))
+            # Players show a frame without a duration for 100 ms.
+            durations[row] = float(frame.info.get("duration", 0)) or 100.0
+    return ShortFilm(path, frames, durations)
 
 
-def _read_mp4(path: Path) -> Frames:
-    import av
+def _canvas(path: Path) -> tuple[int, int]:
+    """(height, width) as the header of a GIF or an extended WebP gives it; (0, 0) for any other header."""
+    with path.open("rb") as file:
+        head = file.read(30)
+    if head[:3] == b"GIF" and len(head) >= 10:
+        width, height = struct.unpack("<HH", head[6:10])
+        return height, width
+    if head[8:16] == b"WEBPVP8X" and len(head) == 30:
+        return 1 + int.from_bytes(head[27:30], "little"), 1 + int.from_bytes(head[24:27], "little")
+    return 0, 0
 
-    try:
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    except (av.error.FFmpegError, IndexError) as error:
-        raise ValueError(str(error) or "there is no video in it") from error
-    return np.stack(frames).astype(np.uint8) if frames else np.empty((0, 0, 0, 3), np.uint8)
+
+def _read_mp4(path: Path) -> ShortFilm:
+    film = Playback(path)
+    _check_size(path, len(film), *film.size)
+    frames = np.empty((len(film), *film.size, 3), np.uint8)
+    for row, frame in enumerate(film.frames(range(len(film)))):
+        frames[row] = frame
+    steps = np.diff(film.times, append=film.end_s)
+    even = len(steps) < 3 or np.ptp(steps[:-1]) < _CLOCK_S
+    return ShortFilm(path, frames, None if even else steps)
 
 
 def cut(film: Frames, path: Path, border: int | None) -> tuple[Frames, Frames]:
@@ -121,7 +239,7 @@ def cut(film: Frames, path: Path, border: int | None) -> tuple[Frames, Frames]:
         raise InputError(
             f"{path} does not show two halves side by side.",
             why=f"It is {width} x {height} px.",
-            hint="Choose another --layout, or give the width of the border with --set border=PX.",
+            hint="Choose another --layout, or give the width of the border with --set border=PX",
         )
     between = inner[:, :, around + side : around + side + gap]
     if gap and np.ptp(between.reshape(-1, 3), axis=0).max() > 32:

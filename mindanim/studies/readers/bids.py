@@ -75,7 +75,7 @@ class Bids(Reader):
             raise InputError(
                 f"{root} is not a BIDS dataset.",
                 "There is no folder sub-<label> in it nor in derivatives/*.",
-                "Give the folder that holds sub-*, or derivatives/, with --data.",
+                "Give the folder that holds sub-*, or derivatives/, with --data",
             )
         self._wanted = Wanted(
             self._asked.text("task"),

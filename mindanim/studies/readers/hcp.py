@@ -190,7 +190,7 @@ class HCP(Reader):
         """What the files turn out to be: variant, mesh, and length where it is not what is recalled."""
         if len(there) > 1 and self._variant is None:
             text = f"Subject {subject}: runs are there as {', '.join(there)}; read are the {variant} ones."
-            yield Finding("note", "variant", text, "Choose with: --study variant=...", {"variant": variant})
+            yield Finding("note", "variant", text, "Choose with: --study variant=NAME", {"variant": variant})
         sizes, lengths = {}, []
         volumes = {segment.name: segment.volumes for segment in self._declared.segments}
         for movie, path in paths.items():
