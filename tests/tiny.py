@@ -30,7 +30,7 @@ WORDS = (
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
-def _tokenizer(tokens: int) -> Any:
+def tiny_clip_tokenizer(tokens: int) -> Any:
     """A byte-level CLIP tokenizer of some 550 entries: ``WORDS`` are single tokens, other text is bytes."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
@@ -69,7 +69,7 @@ def tiny_diffusion_folder(
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    tokenizer = _tokenizer(tokens)
+    tokenizer = tiny_clip_tokenizer(tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vae = AutoencoderKL(
@@ -143,7 +143,7 @@ def tiny_clip_folder(
 
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(tokens)
+    tokenizer = tiny_clip_tokenizer(tokens)
     tokenizer.save_pretrained(folder)
     model_cfg = {
         "embed_dim": dim,

@@ -69,14 +69,18 @@ def load_diffusion(
 def load_clip(
     name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, offline: bool = True
 ) -> ClipBackbone:
-    """The CLIP model `name`: an open_clip folder, ``ARCHITECTURE/TAG``, ``ARCHITECTURE@FILE`` or a hub id.
+    """The CLIP model `name`: a folder or hub id in the layout of open_clip or transformers (also SigLIP),
+    ``ARCHITECTURE/TAG``, OpenAI's ``ViT-B/32``, or ``ARCHITECTURE@FILE``.
 
     Raises:
         MissingError, InputError: As `load_diffusion`.
     """
     from mindanim.backbones.clip import OpenClip
+    from mindanim.backbones.clip_transformers import TransformersClip
 
-    return OpenClip(locate(name, "clip", offline), device, dtype)
+    weights = locate(name, "clip", offline)
+    kind = OpenClip if weights.of_open_clip else TransformersClip
+    return kind(weights, device, dtype)
 
 
 def clip_width(weights: Weights) -> int:
@@ -85,8 +89,9 @@ def clip_width(weights: Weights) -> int:
     Raises:
         InputError: Its configuration does not state it.
     """
-    from mindanim.backbones.clip import width_of
+    from mindanim.backbones import clip, clip_transformers
 
+    width_of = clip.width_of if weights.of_open_clip else clip_transformers.width_of
     return width_of(weights)
 
 

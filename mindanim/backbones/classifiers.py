@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mindanim.backbones.pretrained import READING_FAILED, load_network, unreadable
+from mindanim.backbones.pretrained import load_configuration, load_network
 from mindanim.backbones.processors import load_preprocess
 from mindanim.errors import InputError
 
@@ -60,7 +60,7 @@ class TransformersImageClassifier(_Classifier):
     ) -> None:
         from transformers import AutoModelForImageClassification
 
-        config = _configuration(weights)
+        config = load_configuration(weights)
         super().__init__(weights, AutoModelForImageClassification, device, dtype, config)
 
     @torch.inference_mode()
@@ -89,7 +89,7 @@ class TransformersVideoClassifier(_Classifier):
     ) -> None:
         from transformers import AutoModelForVideoClassification
 
-        config = _configuration(weights)
+        config = load_configuration(weights)
         # V-JEPA 2 calls them otherwise than the rest.
         self._length = next((name for name in ("num_frames", "frames_per_clip") if hasattr(config, name)), "")
         if not self._length:
@@ -130,15 +130,6 @@ class TransformersVideoClassifier(_Classifier):
         finally:
             hook.remove()
         return logits, seen[0].float()
-
-
-def _configuration(weights: Weights) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(weights.path, local_files_only=True, trust_remote_code=False)
-    except READING_FAILED as error:
-        raise unreadable(weights, weights.path, "configuration", error) from error
 
 
 def _check_classes(weights: Weights, config: Any) -> None:

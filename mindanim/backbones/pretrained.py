@@ -66,11 +66,25 @@ def load_network(
     return network.to(device).eval().requires_grad_(False)
 
 
+def load_configuration(weights: Weights) -> Any:
+    """The transformers configuration in the folder of `weights`; never code from the folder.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(weights.path, local_files_only=True, trust_remote_code=False)
+    except READING_FAILED as error:
+        raise unreadable(weights, weights.path, "configuration", error) from error
+
+
 def unreadable(weights: Weights, place: object, what: str, error: Exception) -> InputError:
     """The error that the files in `place` cannot be read as `what`."""
     said = " ".join(str(error).split())
     why, hint = said[:300], f"Check the {weights.kind} backbone {weights.name!r}, or fetch it again."
-    if "Unrecognized configuration class" in said:  # raised by transformers' Auto classes
+    if re.search("Unrecognized (configuration class|model)", said):  # raised by transformers' Auto classes
         why = "transformers has no such network for the model_type in config.json."
         hint = f"Name another {weights.kind.replace('_', ' ')}."
     elif "trust_remote_code" in said:

@@ -21,7 +21,7 @@ Preprocess = Callable[[torch.Tensor], torch.Tensor]
 
 _PIL = {2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling numbers, as processor configs store them
 _AGREE = 1e-3
-_PROBES = ((61, 90), (64, 64), (401, 300))
+_PROBES = ((61, 90), (64, 64), (401, 300), (97, 131))
 """(height, width) of the pictures of the proof: smaller and larger than usual inputs, in odd proportions."""
 _FAILED = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """Raised by processors that read settings, sizes or tensors in another way than expected."""
@@ -41,7 +41,12 @@ def load_preprocess(weights: Weights) -> Preprocess:
     for probe in _probes():
         own(probe)
     quick = _as_tensor_operations(processor)
-    return quick if quick is not None and _agree(quick, processor) else own
+
+    def on_floats(images: torch.Tensor) -> torch.Tensor:
+        given = processor(list(images * 255), return_tensors="pt")
+        return _rows(next(iter(given.values())))
+
+    return quick if quick is not None and agree(quick, on_floats) else own
 
 
 def load_processor(weights: Weights) -> Any:
@@ -75,10 +80,8 @@ class ProcessorCall:
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(image, channel, height, width) float in [0, 1] -> the network's input, one row per image."""
         options = {"do_sample_frames": False} if hasattr(self._processor, "do_sample_frames") else {}
-        bytes_ = (images * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         try:
-            pictures = [Image.fromarray(image) for image in bytes_]
-            given = self._processor(pictures, return_tensors="pt", **options)
+            given = self._processor(pictures(images), return_tensors="pt", **options)
         except _FAILED as error:
             raise self._refused("cannot be applied to a picture", str(error)) from error
         tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
@@ -119,23 +122,34 @@ def _as_tensor_operations(processor: Any) -> Preprocessing | None:
             mean=tuple(processor.image_mean) if normal else (0.0,),
             std=tuple(processor.image_std) if normal else (1.0,),
             interpolation=interpolation(_PIL.get(int(processor.resample), str(processor.resample))),
+            floor=True,
         )
     except (*_FAILED, InputError):
         return None
 
 
-def _agree(quick: Preprocess, processor: Any) -> bool:
-    """Whether both make the same input of the probes, given as floats, so that no rounding hides a step."""
+def agree(quick: Preprocess, original: Preprocess) -> bool:
+    """Whether both make the same input, to 1e-3, of pictures of several shapes.
+
+    Args:
+        original: The steps of a processor on floats, so that no rounding to bytes hides one. False if it
+            cannot take floats.
+    """
     for probe in _probes():
         expected = quick(probe)
         try:
-            given = processor(list(probe * 255), return_tensors="pt")
-            rows = _rows(next(iter(given.values())))
+            made = original(probe)
         except _FAILED:
             return False
-        if rows.shape != expected.shape or not torch.allclose(rows, expected, atol=_AGREE, rtol=0):
+        if made.shape != expected.shape or not torch.allclose(made, expected, atol=_AGREE, rtol=0):
             return False
     return True
+
+
+def pictures(images: torch.Tensor) -> list[Image.Image]:
+    """(image, channel, height, width) float in [0, 1] -> pictures of bytes."""
+    bytes_ = (images * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(image) for image in bytes_]
 
 
 def _probes() -> list[torch.Tensor]:

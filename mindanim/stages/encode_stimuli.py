@@ -199,6 +199,7 @@ class _Work:
         machine = self.device, self.dtype, self.run.offline
         captioner = load_captioner(self.config.captioner, *machine) if "captioner" in self.weights else None
         models = Models(self.diffusion, load_clip(self.config.clip, *machine), captioner)
+        models.clip.embed_texts([""])  # a tokenizer that is not there shows before the films are read
         train, test = (
             [clip.clip_id for clip in self.clips if clip.split == split] for split in ("train", "test")
         )

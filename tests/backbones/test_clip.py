@@ -68,7 +68,7 @@ def test_width_is_known_before_the_model_is_loaded(clip_folder: Path, tmp_path: 
     assert clip_width(large) == 768
     (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {}}')
     with pytest.raises(InputError, match="embed_dim"):
-        clip_width(Weights("mute", "clip", tmp_path, (), "0" * 64, 0))
+        clip_width(Weights("mute", "clip", tmp_path, ("open_clip_config.json",), "0" * 64, 0))
 
 
 def test_unit_length_and_batch_parity(clip_folder: Path) -> None:

@@ -45,13 +45,25 @@ NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
         ("tokenizer.json",),
         ("tokenizer_config.json",),
     ),
-    "image_classifier": (("config.json",), _TRANSFORMERS, ("preprocessor_config.json",)),
+    "image_classifier": (
+        ("config.json",),
+        _TRANSFORMERS,
+        ("preprocessor_config.json", "processor_config.json"),
+    ),
     "video_classifier": (
         ("config.json",),
         _TRANSFORMERS,
-        ("preprocessor_config.json", "video_preprocessor_config.json"),
+        ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json"),
     ),
 }
+TRANSFORMERS_CLIP = (
+    ("config.json",),
+    _TRANSFORMERS,
+    ("preprocessor_config.json", "processor_config.json"),
+    ("tokenizer_config.json",),
+    ("tokenizer.json", "vocab.json", "spiece.model"),
+)
+"""A CLIP or SigLIP model in the layout of transformers, which a folder has instead of `NEEDED`."""
 OPTIONAL: dict[Kind, tuple[str, ...]] = {
     "diffusion": ("tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer.json"),
     "clip": (
@@ -61,6 +73,7 @@ OPTIONAL: dict[Kind, tuple[str, ...]] = {
         "vocab.json",
         "merges.txt",
         "vocab.txt",
+        "spiece.model",
     ),
     "captioner": ("generation_config.json", "processor_config.json", "special_tokens_map.json"),
     "image_classifier": (),
@@ -73,6 +86,8 @@ FETCH: dict[Kind, tuple[str, ...]] = {
     "image_classifier": ("*.json", "model*.safetensors"),
     "video_classifier": ("*.json", "model*.safetensors"),
 }
+FETCH_TRANSFORMERS_CLIP = ("*.json", "*.txt", "*.model", "model.safetensors", "pytorch_model.bin")
+FETCH_TOKENIZER = ("*token*", "*.model", "vocab.*", "merges.txt", "config.json")
 LICENCES = {
     "demo": "MIT",
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "CreativeML Open RAIL-M",

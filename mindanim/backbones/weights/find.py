@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -12,16 +13,20 @@ from pathlib import Path
 from typing import get_args
 
 from mindanim.artifacts import Source
+from mindanim.backbones.weights import clip_names, hub
 from mindanim.backbones.weights.catalogue import (
     CLIP_WEIGHTS,
     FETCH,
+    FETCH_TOKENIZER,
+    FETCH_TRANSFORMERS_CLIP,
     LICENCES,
     NEEDED,
     OPTIONAL,
+    TRANSFORMERS_CLIP,
     Kind,
-    file_size,
 )
 from mindanim.backbones.weights.checksum import file_sha256
+from mindanim.backbones.weights.clip_names import NamedClip
 from mindanim.errors import ConfigError, InputError, MissingError
 
 Finder = Callable[[str], Path | None]
@@ -63,6 +68,11 @@ class Weights:
         }
         return Source(self.name, self.identity, detail)
 
+    @property
+    def of_open_clip(self) -> bool:
+        """Whether a CLIP model is one of open_clip's architectures or folders, not one of transformers'."""
+        return self.architecture is not None or "open_clip_config.json" in self.files
+
     def holds(self, pattern: str) -> str | None:
         """The first file whose name matches the regular expression `pattern`, or None."""
         return next((name for name in self.files if re.search(pattern, name)), None)
@@ -72,13 +82,13 @@ def locate(name: str, kind: Kind, offline: bool = True) -> Weights:
     """Find the files of the backbone `name` without loading it.
 
     Args:
-        name: ``demo``, a local folder or a hub id; for CLIP also open_clip's ``ARCHITECTURE/TAG``, or
-            ``ARCHITECTURE@FILE``.
+        name: ``demo``, a local folder (also ``models--OWNER--MODEL`` of a hub cache) or a hub id; for CLIP
+            also OpenAI's ``ViT-B/32``, open_clip's ``ARCHITECTURE/TAG``, or ``ARCHITECTURE@FILE``.
         offline: If False, missing files are downloaded from the hub.
 
     Raises:
         ConfigError: `name` or `kind` is invalid.
-        InputError: `name` is a file but must be a folder.
+        InputError: `name` is a file but must be a folder, or a folder of several versions.
         MissingError: Files are missing; lists each one and the command that downloads them.
     """
     if kind not in get_args(Kind):
@@ -89,37 +99,47 @@ def locate(name: str, kind: Kind, offline: bool = True) -> Weights:
         raise ConfigError(f"No {kind} backbone is named.", hint=f"Choose one, e.g. --set {kind}=demo")
     if name == "demo":
         return _from_folder(name, kind, DEMO / kind)
-    folder = Path(name).expanduser()
+    plain = re.sub(r"^(local-dir:|hf-hub:|https://huggingface\.co/)", "", name).rstrip("/")
+    folder = Path(plain).expanduser()
     if folder.is_dir():
         return _from_folder(name, kind, folder)
-    if kind == "diffusion" and folder.is_file():
-        raise InputError(
-            f"{folder} is a file; a diffusion model is a folder in the diffusers layout.",
+    if kind == "clip" and (named := clip_names.parse(plain)):
+        return _clip(name, named, offline)
+    if folder.is_file():
+        raise _not_a_folder(folder, kind)
+    if name.startswith("local-dir:") or re.match(r"[.~/]|.*/.*/", plain):
+        return _from_folder(name, kind, folder)
+    return _from_hub(name, kind, plain, offline)
+
+
+def _not_a_folder(file: Path, kind: Kind) -> InputError:
+    if kind == "diffusion":
+        return InputError(
+            f"{file} is a file; a diffusion model is a folder in the diffusers layout.",
             why="A checkpoint in one file holds neither the tokenizer nor the noise schedule.",
             hint="On a machine with a network, in Python: diffusers.StableDiffusionPipeline.from_single_file("
-            f"{str(folder)!r}).save_pretrained('FOLDER'); then name that folder.",
+            f"{str(file)!r}).save_pretrained('FOLDER'); then name that folder.",
         )
-    if kind == "clip" and "@" in name:
-        return _clip_file(name)
-    if kind == "clip" and (tagged := _clip_tag(name, offline)):
-        return tagged
-    if re.match(r"[.~/]|.*/.*/", name):
-        return _from_folder(name, kind, folder)
-    return _from_hub(
-        name, kind, name.removeprefix("hf-hub:"), NEEDED[kind], OPTIONAL[kind], FETCH[kind], offline
+    return InputError(
+        f"{file} is a file; the {kind} backbone is a folder.",
+        why=f"It also needs {', '.join(names[0] for names in NEEDED[kind])}.",
+        hint=f"Name the folder of such a model, perhaps {file.parent}",
     )
 
 
 def _from_folder(name: str, kind: Kind, folder: Path) -> Weights:
+    folder, repository = hub.snapshot(folder)
+
     def find(file: str) -> Path | None:
         return folder / file if (folder / file).is_file() else None
 
-    found, missing = _collect(find, NEEDED[kind], OPTIONAL[kind])
+    found, missing = _collect(find, _layout(kind, find), OPTIONAL[kind])
     if not missing:
-        return _weights(name, kind, folder, found, LICENCES.get(name))
+        return _weights(name, kind, folder, found, LICENCES.get(repository or name))
     where = f"Missing in {folder}" if folder.is_dir() else f"There is no folder {folder}. It should hold"
     copy = (
-        f"Download it on a machine with a network (hf download MODEL --local-dir {folder}) and copy it here."
+        "Download it on a machine with a network "
+        f"(hf download {repository or 'MODEL'} --local-dir {shlex.quote(str(folder))}) and copy it here."
     )
     raise MissingError(
         f"The {kind} backbone {name!r} is not complete on this machine.",
@@ -128,32 +148,58 @@ def _from_folder(name: str, kind: Kind, folder: Path) -> Weights:
     )
 
 
+def _layout(kind: Kind, find: Finder) -> Sequence[tuple[str, ...]]:
+    """The files that a model of this kind needs, in the layout that some of them already have."""
+    if kind == "clip" and find("open_clip_config.json") is None and find("config.json") is not None:
+        return TRANSFORMERS_CLIP
+    if kind == "image_classifier" and (config := find("config.json")) and _is_timm(config):
+        return NEEDED[kind][:2]  # its config.json says how images are prepared
+    return NEEDED[kind]
+
+
+def _is_timm(config: Path) -> bool:
+    try:
+        return "pretrained_cfg" in json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        return False
+
+
 def _from_hub(
     name: str,
     kind: Kind,
     repository: str,
-    needed: Sequence[tuple[str, ...]],
-    optional: Sequence[str],
-    patterns: Sequence[str],
     offline: bool,
+    needed: Sequence[tuple[str, ...]] = (),
+    patterns: Sequence[str] = (),
+    once_here: str = "FOLDER",
 ) -> Weights:
+    """A model of the hub; `needed` and `patterns` replace what models of its kind consist of.
+
+    Args:
+        once_here: What names the model when its files are in FOLDER.
+    """
     from huggingface_hub import constants, try_to_load_from_cache
 
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository):
         raise ConfigError(f"{name!r} is neither a local folder nor a hub id (OWNER/MODEL).")
+    optional = () if needed else OPTIONAL[kind]
+    if not patterns:
+        whole = kind == "clip" and re.match(r"openai/clip-|google/siglip", repository)
+        patterns = FETCH_TRANSFORMERS_CLIP if whole else FETCH[kind]
+        needed = TRANSFORMERS_CLIP if whole else ()
 
     def cached(file: str) -> Path | None:
         found = try_to_load_from_cache(repository, file)
         return Path(found) if isinstance(found, str) else None
 
-    found, missing = _collect(cached, needed, optional)
+    found, missing = _collect(cached, needed or _layout(kind, cached), optional)
     why = f"Looked in {constants.HF_HUB_CACHE}; nothing was downloaded (--offline, --dry-run or doctor)."
     if missing and not offline:
-        why = _fetch(repository, patterns)
-        found, missing = _collect(cached, needed, optional)
+        why = hub.fetch(repository, patterns)
+        found, missing = _collect(cached, needed or _layout(kind, cached), optional)
         if missing:  # shards, now that their index is there
-            _fetch(repository, missing)
-            found, missing = _collect(cached, needed, optional)
+            hub.fetch(repository, missing)
+            found, missing = _collect(cached, needed or _layout(kind, cached), optional)
     if missing:
         # Shards are known once their index is there.
         more = [file for file in missing if not any(fnmatch(file, pattern) for pattern in patterns)]
@@ -162,9 +208,9 @@ def _from_hub(
         licence = LICENCES.get(repository, "see its model card")
         raise MissingError(
             f"The {kind} backbone {name!r} is not complete on this machine.",
-            why=f"Missing: {_with_sizes(repository, missing)}; licence: {licence}. {why}",
+            why=f"Missing: {hub.with_sizes(repository, missing)}; licence: {licence}. {why}",
             hint=f"On a machine with a network: {command}\n"
-            f"Then copy {constants.HF_HUB_CACHE} here; or add --local-dir FOLDER and name that folder.",
+            f"Then copy {constants.HF_HUB_CACHE} here; or add --local-dir FOLDER and name {once_here}",
         )
     anchor = cached(found[0])
     assert anchor is not None, "a file found a moment ago"
@@ -172,72 +218,22 @@ def _from_hub(
     return _weights(name, kind, folder, found, LICENCES.get(repository))
 
 
-def _with_sizes(repository: str, files: Sequence[str]) -> str:
-    """List the files in words, the largest first, with the known sizes and their total."""
-    sizes = {file: size for file in files if (size := file_size(repository, file))}
-
-    def described(file: str) -> str:
-        if file in sizes:
-            return f"{file} ({_size(*sizes[file])})"
-        return file if file.endswith(".json") else f"{file} (size not known)"
-
-    listed = "; ".join(described(file) for file in sorted(files, key=lambda file: -sizes.get(file, (0,))[0]))
-    if not sizes:
-        return listed
-    together = _size(sum(size for size, _ in sizes.values()), all(exact for _, exact in sizes.values()))
-    return f"{listed}. Together {together}" + (" and a few small files" if len(sizes) < len(files) else "")
-
-
-def _size(size: int, exact: bool) -> str:
-    number = f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
-    return number if exact else f"about {number}"
-
-
-def _fetch(repository: str, patterns: Sequence[str]) -> str:
-    """Download the available files; return why some may still be missing."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        snapshot_download(repository, allow_patterns=list(patterns))
-    except (OSError, ValueError) as error:
-        # huggingface_hub's network and repository errors are OSErrors, its validation errors ValueErrors.
-        return f"Fetching them failed: {str(error).strip().splitlines()[0]}"
-    return f"The hub's {repository} does not hold them."
-
-
-def _clip_file(name: str) -> Weights:
-    """``ARCHITECTURE@FILE``."""
-    architecture, _, file = name.partition("@")
-    import open_clip
-
-    if architecture not in open_clip.list_models():
-        raise ConfigError(
-            f"open_clip has no architecture {architecture!r}.", hint="open_clip.list_models() lists them."
-        )
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise MissingError(f"{path}, the weights of the clip backbone {name!r}, does not exist.")
-    return _weights(name, "clip", path.parent, [path.name], architecture=(architecture, ""))
-
-
-def _clip_tag(name: str, offline: bool) -> Weights | None:
-    """``ARCHITECTURE/TAG``; None if `name` does not start with an architecture."""
-    architecture, _, tag = name.partition("/")
+def _clip(name: str, named: NamedClip, offline: bool) -> Weights:
+    """Weights of one of open_clip's architectures, from a file or from the hub."""
+    architecture = (named.architecture, named.tag)
+    if named.file:
+        return _weights(name, "clip", named.file.parent, [named.file.name], architecture=architecture)
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    if architecture not in open_clip.list_models():
-        return None
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag not in tags:
-        raise ConfigError(
-            f"open_clip has no weights tagged {tag!r} for {architecture}.",
-            hint=f"Tags: {', '.join(tags) or 'none'}.",
-        )
-    owner, model, file = get_pretrained_cfg(architecture, tag)["hf_hub"].split("/", 2)
+    owner, model, file = get_pretrained_cfg(*architecture)["hf_hub"].split("/", 2)
     files = (file,) if file else CLIP_WEIGHTS
-    found = _from_hub(name, "clip", f"{owner}/{model}", (files,), (), (files[0],), offline)
-    return _weights(name, "clip", found.path, found.files, found.licence, (architecture, tag))
+    once_here = f"{'/'.join(architecture)}@FOLDER/{files[0]}"
+    found = _from_hub(name, "clip", f"{owner}/{model}", offline, (files,), (files[0],), once_here)
+    tokenizer = open_clip.get_model_config(named.architecture)["text_cfg"].get("hf_tokenizer_name")
+    if tokenizer and not offline:
+        hub.fetch(tokenizer, FETCH_TOKENIZER)
+    return _weights(name, "clip", found.path, found.files, found.licence, architecture)
 
 
 def _collect(
