@@ -154,3 +154,33 @@ def shared(one: Voxels, other: Voxels) -> NDArray[np.intp] | None:
         return None
     flat = [np.ravel_multi_index(tuple(voxels.ijk.T), one.space.shape) for voxels in (one, other)]
     return np.flatnonzero(np.isin(*flat))
+
+
+def reordered(one: Voxels, other: Voxels) -> NDArray[np.intp] | None:
+    """Indices into ``one`` in the order of ``other``, where both are the same places of CIFTI files in other
+    orders (the right hemisphere first); else None."""
+    if one.kind != other.kind or len(one) != len(other) or isinstance(one.space, Grid):
+        return None
+    if _frame(one.space) != _frame(other.space):
+        return None
+    orders = [
+        np.lexsort((*voxels.ijk.T, voxels.vertex, voxels.structure, _names(voxels)))
+        for voxels in (one, other)
+    ]
+    if not one.take(orders[0]).same_as(other.take(orders[1])):
+        return None
+    indices = np.empty(len(one), dtype=np.intp)
+    indices[orders[1]] = orders[0]
+    return indices
+
+
+def _names(voxels: Voxels) -> NDArray[np.str_]:
+    return np.zeros(len(voxels), dtype=np.str_) if voxels.names is None else voxels.names
+
+
+def _frame(space: object) -> tuple[object, ...]:
+    """What vertex and voxel indices of a CIFTI axis refer to: sizes of the meshes, and the volume."""
+    affine: Any = getattr(space, "affine", None)
+    meshes = sorted((getattr(space, "nvertices", None) or {}).items())
+    shape = getattr(space, "volume_shape", None)
+    return tuple(meshes), shape, None if affine is None else tuple(np.round(affine, 3).ravel().tolist())

@@ -112,6 +112,7 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
     ("hcp", shorten("clip_times_24.npy"), r"clip_times_24\.npy is not a readable pickle"),
     ("hcp", spans({"1": np.zeros(3)}), r"run 1 is no \(n, 2\) array"),
     ("hcp", spans({"1": np.array([[0, np.nan]])}), "run 1 has a frame that is not a number"),
+    ("hcp", spans({"1": np.array([[0, 24.5]])}), r"run 1 has fractions of frames: 24\.5"),
     ("hcp", spans([1, 2]), "holds no dict of runs"),
     ("hcp", spans({"1": np.array([[0, 48], [24, 168]])}), "MOVIE1 are not in order or overlap"),
     ("hcp", spans({"7": np.array([[0, 24]])}), "no span of MOVIE1.*the study does not have: MOVIE7"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.voxels import Voxels, shared
+from mindanim.bold.voxels import Voxels, reordered, shared
 from mindanim.errors import InputError
 
 
@@ -73,6 +73,8 @@ def common_voxels(runs: Sequence[Series]) -> tuple[Voxels, int]:
         if any(run.voxels.same_as(known) for known in kinds):
             continue
         both = shared(common, run.voxels)
+        if both is None and reordered(run.voxels, common) is not None:
+            continue
         if both is None:
             strangers.append(run)
         else:
@@ -95,6 +97,10 @@ def common_voxels(runs: Sequence[Series]) -> tuple[Voxels, int]:
 
 
 def on_voxels(run: Series, voxels: Voxels) -> Series:
-    """The run over ``voxels``, which are among its own."""
-    which = None if run.voxels.same_as(voxels) else shared(run.voxels, voxels)
+    """The run over ``voxels``, which are among its own, in their order."""
+    if run.voxels.same_as(voxels):
+        return run
+    which = shared(run.voxels, voxels)
+    if which is None:
+        which = reordered(run.voxels, voxels)
     return run if which is None else replace(run, voxels=voxels, columns=run.columns[which])
