@@ -61,9 +61,14 @@ def features(clips: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def make_inputs(
-    run: RunOptions, *, mean_frames: bool = True, clip_model: str = "", seed: int = 0
+    run: RunOptions,
+    *,
+    mean_frames: bool = True,
+    clip_model: str = "",
+    seed: int = 0,
+    one_caption: bool = False,
 ) -> dict[str, Artifact]:
-    """fmri and stimuli."""
+    """fmri and stimuli; `one_caption` for all clips, with the noise of a batch in its embedding."""
     ids = [*TRAIN, *TEST]
     table = pd.DataFrame(
         {
@@ -81,6 +86,11 @@ def make_inputs(
     vectors = np.concatenate([train / np.linalg.norm(train, axis=1, keepdims=True), found["clip"]])
     latents = np.concatenate([rng.standard_normal((len(TRAIN), FRAMES, 2, 4, 4)), found["latents"]])
 
+    said = vectors + 0.0
+    if one_caption:
+        captions = ["a film"] * len(ids)
+        said = vectors[:1] + 1e-7 * rng.standard_normal(vectors.shape)
+
     def fmri(draft: Draft) -> None:
         draft.save_table("clips.tsv", table, units={})
         draft.finding("near", "Clip test1-0001 resembles a training clip.")
@@ -89,8 +99,8 @@ def make_inputs(
     def stimuli(draft: Draft) -> None:
         draft.save_table("clips.tsv", table.assign(caption=captions), units={})
         draft.save_array("latents.npy", latents.astype(np.float16), axes="clip frame channel height width")
-        for name in ("clip_image", "clip_text"):
-            draft.save_array(f"{name}.npy", vectors[:, None].astype(np.float32), axes="clip view feature")
+        for name, rows in (("clip_image", vectors), ("clip_text", said)):
+            draft.save_array(f"{name}.npy", rows[:, None].astype(np.float32), axes="clip view feature")
         hashes = np.random.default_rng([6, seed]).random((len(ids), 255)) < 0.5  # no two clips look alike
         draft.save_array("frame_hash.npy", hashes, axes="clip bit")
         frames = np.stack([truth(clip) for clip in range(len(TEST))])

@@ -17,6 +17,7 @@ from mindanim.metrics.inputs.test_set import read_test_set
 from mindanim.stages.evaluate import evaluate
 from tests.stages.evaluation_inputs import (
     TEST,
+    TRAIN,
     make_inputs,
     make_videos,
     run_options,
@@ -267,6 +268,31 @@ def test_the_nearest_training_clip_has_the_caption_and_the_first_frame_nearest_t
     for clip, row in zip(TEST, found, strict=True):
         decoded = videos.array("decoded_clip.npy")[order.index(clip)] - train.mean(axis=0)
         assert row == np.argmax([np.corrcoef(decoded, target)[0, 1] for target in centred])
+
+
+def test_captions_that_are_all_alike_leave_the_nearest_clip_to_the_first_frames(tmp_path):
+    """One placeholder for all clips; what a batch adds to its embedding must not choose."""
+    run = run_options(tmp_path)
+    inputs = make_inputs(run, one_caption=True)
+    stimuli, videos = inputs["stimuli"], make_videos(run, inputs, unrelated)
+    test = read_test_set(inputs["fmri"], stimuli, videos, False)
+    found = nearest_training_clips(videos, stimuli, test)
+    latents = stimuli.array("latents.npy").astype(float)[:, 0].reshape(len(TRAIN) + len(TEST), -1)
+    decoded = videos.array("decoded_latents.npy").astype(float)[:, 0].reshape(len(TEST), -1)
+    mean = latents[: len(TRAIN)].mean(axis=0)
+    order = list(videos.table("clips.tsv")["clip_id"])
+    for clip, row in zip(TEST, found, strict=True):
+        r = [
+            np.corrcoef(decoded[order.index(clip)] - mean, one - mean)[0, 1] for one in latents[: len(TRAIN)]
+        ]
+        assert row == np.argmax(r)
+    data = evaluate(quick(groups=("pixel", "feature"), motion_test=False), run).json("metrics.json")
+    scores = {score["id"]: score for score in data["scores"]}
+    assert scores["ssim.rgb7"]["floors"]["shuffled"]["value"] is None, "no clip has another caption"
+    assert scores["feature.clip_image.r"]["n"] == len(TEST)
+    for name in ("feature.clip_text.r", "retrieval.top1"):
+        assert scores[name]["n"] == 0, "one caption cannot be told from itself"
+    assert "another caption" in str(data["refused"])
 
 
 def test_videos_that_came_later_are_taken_up_when_asked_for_and_the_change_is_named(tmp_path):

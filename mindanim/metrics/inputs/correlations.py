@@ -21,17 +21,24 @@ class Rows(Protocol):
     def __getitem__(self, index: slice, /) -> NDArray[np.floating]: ...
 
 
-def correlations(decoded: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
+ROUNDING = 1e-5
+"""Distance from the mean up to which vectors of length 1 count as the mean: what batches and float32 make."""
+
+
+def correlations(
+    decoded: NDArray[np.float64], targets: NDArray[np.float64], least: float = 0.0
+) -> NDArray[np.float64]:
     """Correlation across features of every decoded with every target vector, (decoded, target).
 
     Args:
         decoded, targets: (clip, feature). NaN for a constant target; 0 for a constant decoded vector.
+        least: Targets of at most this length are constant too.
     """
     (first, flat), (second, empty) = _standard(decoded), _standard(targets)
     # Targets of one caption differ only by the batch they were computed in: rounding makes them tie.
     result: NDArray[np.float64] = np.round(first @ second.T, 6)
     result[flat] = 0.0
-    result[:, empty] = np.nan
+    result[:, empty | (np.linalg.norm(targets, axis=1) <= least)] = np.nan
     return result
 
 
@@ -64,7 +71,7 @@ def clip_correlations(
         length = np.linalg.norm(unit, axis=1, keepdims=True)
         centred = unit / np.where(length > 0, length, 1.0) - mean
         for columns in _slices(len(targets)):
-            result[rows, columns] = correlations(centred, targets[columns] - mean)
+            result[rows, columns] = correlations(centred, targets[columns] - mean, ROUNDING)
     return result
 
 

@@ -127,20 +127,22 @@ def retrieval_hits(
         others: (decoded, other clip), of clips that join the pool.
 
     Returns:
-        (pair,).
+        (pair,), NaN where the target is constant.
     """
-    higher, equals = _nearer(similarity, others, *pairs.T)
+    targets, decoded = pairs.T
+    higher, equals = _nearer(similarity, others, targets, decoded)
     hits: Float = np.clip((top - higher) / equals, 0.0, 1.0)
-    return hits
+    return np.where(np.isnan(similarity[decoded, targets]), np.nan, hits)
 
 
 def _nearer(
     similarity: Float, others: Float | None, targets: NDArray[np.intp], decoded: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """How many of the pool are nearer than the target, and how many as near, the target among them."""
-    own = similarity[decoded, targets][:, None]
+    """How many of the pool are nearer than the target, and how many as near, the target among them; constant
+    targets count as unrelated (0)."""
+    own = np.nan_to_num(similarity[decoded, targets])[:, None]
     pools = [similarity] if others is None else [similarity, others]
-    near = [pool[decoded] for pool in pools]
+    near = [np.nan_to_num(pool[decoded]) for pool in pools]
     higher = sum((found > own).sum(axis=1) for found in near)
     equals = sum((found == own).sum(axis=1) for found in near)
     return np.asarray(higher), np.asarray(equals)

@@ -60,7 +60,8 @@ def nearest_training_clips(
     """The training clip nearest to what was decoded for each test clip, (clip,) rows of the stimuli.
 
     Nearest: the largest correlation of the decoded CLIP vector with the training clips' captions; among clips
-    of one caption, the largest correlation of the first frames' latents.
+    of one caption (all, if all captions are alike), the largest correlation of the first frames' latents; the
+    first clip if these are alike as well.
     """
     order = {clip: row for row, clip in enumerate(videos.table("clips.tsv")["clip_id"])}
     rows = [order[clip] for clip in test.clip_ids]
@@ -73,8 +74,15 @@ def nearest_training_clips(
     mean = mean_first_latent(latents, train).ravel()
     nearest = np.empty(len(rows), np.intp)
     for place, row in enumerate(rows):
-        tied = train[similarity[place] >= np.nanmax(similarity[place])]
+        tied = train[_largest(similarity[place])]
         first = decoded[row, 0].astype(np.float64).reshape(1, -1) - mean
         firsts = latents[tied, 0].astype(np.float64).reshape(len(tied), -1) - mean
-        nearest[place] = tied[int(np.nanargmax(correlations(first, firsts)[0]))]
+        nearest[place] = tied[_largest(correlations(first, firsts)[0])[0]]
     return nearest
+
+
+def _largest(similarity: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Where the largest values are; everywhere if none is defined, since targets that are all alike do not
+    tell clips apart."""
+    known = np.nan_to_num(similarity, nan=-np.inf)
+    return np.flatnonzero(known == known.max())
