@@ -58,10 +58,12 @@ def fingerprint(paths: Sequence[Path], root: Path) -> str:
     elsewhere in a large file that keeps its size is not noticed.
 
     Raises:
-        InputError: A file is missing.
+        InputError: A file is missing or no regular file.
     """
     digest = hashlib.sha256()
     for path in sorted(paths):
+        if path.exists() and not path.is_file():  # a FIFO would keep its reader waiting
+            raise InputError(f"{path} is not a regular file.", why=_LISTED)
         try:
             size = path.stat().st_size
             digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode())

@@ -16,7 +16,8 @@ import numpy as np
 from mindanim import console, runtime
 from mindanim.errors import InputError
 from mindanim.vocabulary.arrays import Frames
-from mindanim.vocabulary.playback import Playback, open_film
+from mindanim.vocabulary.film_streams import open_film
+from mindanim.vocabulary.playback import Playback
 
 _FAR = 500
 """Frames; a place further on than this is worth a seek."""

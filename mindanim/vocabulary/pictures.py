@@ -11,6 +11,7 @@ from mindanim.vocabulary.arrays import Frames
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 _SAME_SHAPE = 0.02
@@ -21,12 +22,18 @@ class TransparentError(ValueError):
     """A frame has pixels whose colour depends on what lies behind them."""
 
 
-def picture(frame: VideoFrame, stream: VideoStream, size: tuple[int, int] | None = None) -> Frames:
+def picture(
+    frame: VideoFrame,
+    stream: VideoStream,
+    reformatter: VideoReformatter,
+    size: tuple[int, int] | None = None,
+) -> Frames:
     """A frame turned by its display matrix and stretched by the shape of its pixels.
 
     Args:
         frame: As decoded.
         stream: Its stream, which knows the shape of a pixel.
+        reformatter: Converts pixels; one serves a whole film.
         size: (height, width) to show it at, px; None for its own.
 
     Returns:
@@ -45,19 +52,22 @@ def picture(frame: VideoFrame, stream: VideoStream, size: tuple[int, int] | None
         if abs(width * wanted[0] / (height * wanted[1]) - 1) > _SAME_SHAPE:
             raise ValueError(f"The picture changes from {_by(wanted)} to {_by((height, width))} px.")
         height, width = wanted
-    scaled: dict[str, Any] = {}
-    pixels: Any
-    if (height, width) != (frame.height, frame.width):
-        scaled = {"height": height, "width": width, "interpolation": "BICUBIC"}
-    if any(part.is_alpha for part in frame.format.components):
-        pixels = frame.to_ndarray(format="rgba", **scaled)
+    opaque = not any(part.is_alpha for part in frame.format.components)
+    scaled = (height, width) != (frame.height, frame.width)
+    pixels: Any = reformatter.reformat(
+        frame,
+        width,
+        height,
+        "rgb24" if opaque else "rgba",
+        interpolation="BICUBIC" if scaled else "BILINEAR",
+        threads=1,  # more are slower for one picture, and each takes a stack
+    ).to_ndarray()
+    if not opaque:
         if pixels[..., 3].min() < 255:
             raise TransparentError(
                 "Some of its pixels are transparent: their colour is that of what lies behind."
             )
         pixels = pixels[..., :3]
-    else:
-        pixels = frame.to_ndarray(format="rgb24", **scaled)
     if swap:
         pixels = pixels.swapaxes(0, 1)
     shown: Frames = np.ascontiguousarray(pixels[:: flips[0], :: flips[1]])

@@ -5,6 +5,7 @@ film that shows both ground truth and reconstruction.
 from __future__ import annotations
 
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -134,6 +135,7 @@ def open_short(path: Path) -> ShortFilm:
         MemoryError,
         struct.error,
         Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
     ) as error:
         # Damaged files: Pillow has an IndexError for a GIF that ends early, numpy a TokenError for a header.
         raise InputError(f"{path} is damaged.", why=f"{type(error).__name__}: {error}", hint=_HINT) from error
@@ -179,7 +181,10 @@ def _read_pillow(path: Path) -> ShortFilm:
     from PIL import Image, ImageSequence
 
     _check_size(path, 1, *_canvas(path))
-    with Image.open(path) as image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image = Image.open(path)
+    with image:
         count = getattr(image, "n_frames", 1)
         _check_size(path, count, image.height, image.width)
         frames, durations = np.empty((count, image.height, image.width, 3), np.uint8), np.zeros(count)
