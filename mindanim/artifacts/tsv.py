@@ -80,6 +80,8 @@ def read_tsv(path: Path, needed: Sequence[str] = (), hint: str = "") -> Tsv:
 
 
 def _text(path: Path, hint: str) -> str:
+    if path.exists() and not path.is_file():  # a FIFO would keep its reader waiting
+        raise InputError(f"{path} is not a regular file.", hint=hint)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ from mindanim.config.variants import GIVEN
 class EncodeStimuliConfig(StageConfig):
     """How films become the features that the decoders learn to predict."""
 
-    stage_version = 1  # as first released
+    stage_version = 2  # 2: frames go by presentation time, upright
 
     frames: int = opt(8, "Frames per clip.", unit="frames", flag=True, ge=2)
     spacing: Literal["even", "released"] = opt(
