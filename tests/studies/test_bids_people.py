@@ -126,7 +126,7 @@ def test_rows_of_unknown_endings_are_counted(tmp_path: Path, name: str) -> None:
     study = opened(tmp_path)
     assert len([clip for clip in study.clips() if clip.split == "train"]) == 12
     text = finding(study, "skipped-rows")
-    assert text.startswith("Subject 1: 6 rows of events are passed over") and name in text
+    assert text.startswith("Subject 1: 6 rows of events are skipped") and name in text
 
 
 @pytest.mark.parametrize("name", ["n/a", "N/A", "", "NA", "nan"])
@@ -138,11 +138,24 @@ def test_rows_without_a_stimulus_are_passed_over(tmp_path: Path, name: str) -> N
     assert repeats(study) == {"train": 2, "test": 1} and not finding(study, "skipped-rows")
 
 
+def test_rows_shorter_than_a_clip_are_counted(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    assert not finding(opened(tmp_path, clip_s="2"), "short-rows")
+    path = tmp_path / "sub-01/func/sub-01_task-film_run-1_events.tsv"
+    write_events(path, [*ROWS, (40, 1, "film.mp4", 40), (42, 1.5, "film.mp4", 42)])
+    study = opened(tmp_path, clip_s="2")
+    assert repeats(study) == {"train": 2, "test": 1}
+    assert "2 rows of events are skipped, because they are shorter" in finding(study, "short-rows")
+    write_events(path, [*ROWS, (40, 0, "film.mp4", 40)])
+    with pytest.raises(InputError, match=r"line 17: film\.mp4 lasts 0 s"):
+        opened(tmp_path, clip_s="2")
+
+
 def test_no_film_at_all_says_what_there_is(tmp_path: Path) -> None:
     write_study(tmp_path)
     for path in (tmp_path / "sub-01/func").glob("*_events.tsv"):
         write_events(path, [(0, 2, "f.wmv", 0)])
-    with pytest.raises(InputError, match=r"(?s)No film is shown.*does not end like a film.*f\.wmv"):
+    with pytest.raises(InputError, match=r"(?s)No film is shown.*film's extension.*f\.wmv"):
         opened(tmp_path)
 
 

@@ -37,7 +37,7 @@ def test_echoes_next_to_their_combination_are_not_read(tmp_path: Path) -> None:
     study = opened(tmp_path)
     assert repeats(study) == TWO
     assert all("echo" not in run.path.name for run in study.runs(1))
-    assert "echo-1, echo-2, echo-3: versions of the same viewing" in finding(study, "other-versions")
+    assert "echo-1, echo-2, echo-3. These are versions of one viewing" in finding(study, "other-versions")
 
 
 @pytest.mark.parametrize("masks", [True, False])
@@ -210,4 +210,14 @@ def test_a_link_without_its_file(tmp_path: Path) -> None:
     bold(func, 1).unlink()
     bold(func, 1).symlink_to(tmp_path / ".git/annex/objects/x")
     with pytest.raises(InputError, match="datalad get"):
+        opened(tmp_path).runs(1)
+
+
+def test_runs_under_another_session_are_named(tmp_path: Path) -> None:
+    """Sessions in the derivatives alone: what has no events may be what is missed."""
+    func = write_study(tmp_path)
+    func.rename(func.parent / "temporary"), (func.parent / "ses-1").mkdir()
+    (func.parent / "temporary").rename(func.parent / "ses-1/func")
+    rename(func.parent / "ses-1", lambda name: name.replace("sub-01_", "sub-01_ses-1_"))
+    with pytest.raises(InputError, match=r"(?s)3 of 3 runs missing.*no events: sub-01_ses-1_task-film_run-1"):
         opened(tmp_path).runs(1)

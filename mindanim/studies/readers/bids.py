@@ -17,7 +17,7 @@ from mindanim.studies.base import READERS, Facts, Finding
 from mindanim.studies.checks.declared_vs_disk import Declared, Fault
 from mindanim.studies.paths import OUTSIDE
 from mindanim.studies.readers.bids_clock import RunClock, run_clock
-from mindanim.studies.readers.bids_events import FILMS, SplitRule, read_events
+from mindanim.studies.readers.bids_events import FILMS, Events, SplitRule, read_events
 from mindanim.studies.readers.bids_names import read_json
 from mindanim.studies.readers.bids_notes import notes, skipped_rows
 from mindanim.studies.readers.bids_recordings import (
@@ -90,23 +90,25 @@ class Bids(Reader):
             for one in self._recordings
             if one.preprocessed
         }
-        self._skipped: dict[Path, Mapping[str, list[str]]] = {}
+        self._events: dict[Path, Events] = {}
         self._viewings = self._read_events()
         self._laid = lay_out(self._viewings)
         if not self._laid:
             skipped = names_and_more(
-                dict.fromkeys(
-                    name for by_end in self._skipped.values() for names in by_end.values() for name in names
+                sorted(
+                    {
+                        name
+                        for one in self._events.values()
+                        for names in one.skipped.values()
+                        for name in names
+                    }
                 )
             )
             raise InputError(
                 f"No film is shown in {root}.",
-                "No events.tsv names one in stim_file."
-                + (
-                    f" What they name does not end like a film ({', '.join(FILMS)}): {skipped}."
-                    if skipped
-                    else ""
-                ),
+                f"The files in stim_file do not have a film's extension ({', '.join(FILMS)}): {skipped}."
+                if skipped
+                else "No events.tsv names one in stim_file.",
             )
         if self._rule and not any(laid.segment.split == "test" for laid in self._laid):
             raise InputError(
@@ -156,7 +158,7 @@ class Bids(Reader):
             except InputError as problem:
                 problems.append(problem)
                 continue
-            self._skipped[one.name.path] = events.skipped
+            self._events[one.name.path] = events
             name = one.name.label() or "film"
             subject = self._subjects[one.label]
             viewings.append(Viewing(subject, str(one.name.path), name, events.shown))
@@ -233,7 +235,9 @@ class Bids(Reader):
         if not one.preprocessed:
             wanted = f" with {self._wanted.words}" if self._wanted.words else ""
             why = f"{one.name.label(())} has events ({one.name.path}), but no preprocessed run{wanted}"
-            hint = "Preprocess it (fMRIPrep), check the run's name, or leave it out: --allow-partial"
+            hint = "Preprocess it (fMRIPrep), or leave it out: --allow-partial"
+            if others := self._without_events(one.label):
+                hint = f"Does it have another name? These have no events: {others}. If not: {hint}"
             return Fault("missing-run", why, hint)
         clock = self._clocks[one.name.path]
         if not clock.fault:
@@ -245,11 +249,16 @@ class Bids(Reader):
         )
         return Fault("unknown-timing", clock.fault, hint)
 
+    def _without_events(self, label: str) -> str:
+        runs = [one for one in self._recordings if one.label == label and one.preprocessed and not one.events]
+        return names_and_more([one.name.label(()) for one in runs], 3)
+
     def _notes(self, subject: Subject) -> Iterator[Finding]:
         mine = self._mine(subject)
         yield from notes(subject, mine, self._clocks)
-        if skipped := [self._skipped[one.name.path] for one in mine if one.name.path in self._skipped]:
-            yield from skipped_rows(subject, skipped)
+        yield from skipped_rows(
+            subject, [events for one in mine if (events := self._events.get(one.name.path))]
+        )
         if count := scattered(self._laid):
             text = (
                 f"{count} clips are shown in several runs, each time among different other ones: they are "

@@ -27,11 +27,13 @@ class Events:
 
     Attributes:
         shown: The clips in the order of the table.
-        skipped: By ending, the stimulus files that are not known to be films, one per row.
+        skipped: By extension, the stimulus files that are not known to be films, one per row.
+        short: Films of the rows that are shorter than a clip.
     """
 
     shown: list[Shown]
     skipped: Mapping[str, list[str]]
+    short: list[str]
 
 
 @dataclass(frozen=True)
@@ -88,22 +90,22 @@ def read_events(
 ) -> Events:
     """Read the clips of one run.
 
-    Rows without a stimulus (fixation, buttons) are passed over; those with a file that does not end like a
-    film (a picture, or a kind of film that is not read) are passed over and listed. Without a rule the column
+    Rows without a stimulus (fixation, buttons) are skipped; those with a file that does not have a film's
+    extension (a picture, or a format that is not read) are skipped and listed. Without a rule the column
     ``split`` decides. With ``clip_s``, films are cut into clips of that length; without it every row is one
     clip.
 
     Raises:
         InputError: A row cannot be used; names table and line.
     """
-    shown, skipped = list[Shown](), dict[str, list[str]]()
+    shown, skipped, short = list[Shown](), dict[str, list[str]](), list[str]()
     for row in read_table(path, ("onset", "duration", "stim_file"), _HINT):
         name = row["stim_file"] = _below_stimuli(row["stim_file"])
         if name.lower() in NO_FILM:
             continue
         ending = PurePosixPath(name).suffix.lower()
         if ending not in FILMS:
-            skipped.setdefault(ending or "no ending", []).append(name)
+            skipped.setdefault(ending or "no extension", []).append(name)
             continue
         one = Shown(
             name,
@@ -113,18 +115,22 @@ def read_events(
             number(path, row, "onset", least=float("-inf")),
             rule.split(path, row, run.entities) if rule else _own_split(path, row),
         )
-        if clip_s is not None:
-            shown += cut(one, clip_s)
-        elif 0 < one.duration_s <= LONGEST_CLIP_S:
+        if clip_s is not None and one.duration_s > 0:
+            clips = cut(one, clip_s)
+            shown += clips
+            short += [] if clips else [name]
+        elif clip_s is None and 0 < one.duration_s <= LONGEST_CLIP_S:
             shown.append(one)
         else:
             raise InputError(
                 f"{path}, line {row[ROW]}: {one.film} lasts {one.duration_s:g} s.",
                 f"Without a clip length, every film is one clip, of more than 0 and at most "
-                f"{LONGEST_CLIP_S:g} s.",
-                "Cut films into clips: --study clip_s=2",
+                f"{LONGEST_CLIP_S:g} s."
+                if one.duration_s
+                else "An event in which a film is shown lasts longer than that.",
+                "Cut films into clips: --study clip_s=2" if one.duration_s else "Correct its duration.",
             )
-    return Events(shown, skipped)
+    return Events(shown, skipped, short)
 
 
 def _below_stimuli(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mindanim.studies.base import Finding
 from mindanim.studies.checks.declared_vs_disk import series_start_note
 from mindanim.studies.readers.bids_clock import RunClock
+from mindanim.studies.readers.bids_events import FILMS, Events
 from mindanim.studies.readers.bids_recordings import Recording
 from mindanim.vocabulary.subjects import Subject
 from mindanim.vocabulary.words import names_and_more
@@ -51,8 +52,8 @@ def _versions(subject: Subject, runs: Sequence[Recording]) -> Iterator[Finding]:
         names = sorted({f"{key}-{value}" for one in replaced for other in one.others
                         for key, value in other.entities.items() if key in ("echo", "part")})  # fmt: skip
         text = (
-            f"Subject {subject}: {len(replaced)} runs are there also as {', '.join(names)}: versions of the "
-            f"same viewing, not repeats. Read is {replaced[0].name.path.name}, and so on."
+            f"Subject {subject}: {len(replaced)} runs also exist as {', '.join(names)}. These are versions "
+            f"of one viewing, not repeats, and are not read; {replaced[0].name.path.name} is, for example."
         )
         yield Finding("note", "other-versions", text, data={"versions": names})
     kinds = Counter(
@@ -67,11 +68,18 @@ def _versions(subject: Subject, runs: Sequence[Recording]) -> Iterator[Finding]:
         yield Finding("problem", "mixed-versions", text, hint, dict(kinds))
 
 
-def skipped_rows(subject: Subject, skipped: Sequence[Mapping[str, list[str]]]) -> Iterator[Finding]:
-    """Rows of events whose stimulus file is not known to be a film, counted by ending."""
+def skipped_rows(subject: Subject, events: Sequence[Events]) -> Iterator[Finding]:
+    """Rows of events whose stimulus file is not known to be a film, counted by extension, and rows shorter
+    than a clip."""
+    if short := [name for one in events for name in one.short]:
+        text = (
+            f"Subject {subject}: {len(short)} rows of events are skipped, because they are shorter than a "
+            f"clip: {names_and_more(dict.fromkeys(short), 3)}."
+        )
+        yield Finding("note", "short-rows", text, data={"rows": len(short)})
     by_ending: dict[str, list[str]] = {}
-    for one in skipped:
-        for ending, names in one.items():
+    for one in events:
+        for ending, names in one.skipped.items():
             by_ending.setdefault(ending, []).extend(names)
     if not by_ending:
         return
@@ -80,9 +88,9 @@ def skipped_rows(subject: Subject, skipped: Sequence[Mapping[str, list[str]]]) -
         for ending, names in by_ending.items()
     )
     text = (
-        f"Subject {subject}: {sum(map(len, by_ending.values()))} rows of events are passed over, because the "
-        f"file in stim_file does not end like a film: {listed}."
+        f"Subject {subject}: {sum(map(len, by_ending.values()))} rows of events are skipped, because the "
+        f"file in stim_file does not have a film's extension: {listed}."
     )
-    hint = "If these are films, convert them to .mp4 and rename them in the events."
+    hint = f"If these are films, convert them to one of {', '.join(FILMS)}, and rename them in the events."
     data = {ending: len(names) for ending, names in by_ending.items()}
     yield Finding("note", "skipped-rows", text, hint, data)
