@@ -60,5 +60,5 @@ def raise_together(problems: Sequence[MindanimError]) -> None:
     lines = []
     for number, problem in enumerate(problems, start=1):
         lines.append(f"{number}. {problem.what}")
-        lines += [f"   {part}" for part in (problem.why, problem.hint) if part]
+        lines += [f"   {line}" for part in (problem.why, problem.hint) for line in part.splitlines()]
     raise type(problems[0])(f"{len(problems)} problems:", "\n".join(lines))

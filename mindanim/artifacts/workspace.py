@@ -101,17 +101,16 @@ class Workspace:
 
     def _missing(self, folders: Sequence[Path], run: RunOptions, choice: str = "") -> InputError:
         """The error for artifacts that are not there, with the commands that make them and what they need."""
-        lines, kinds = [], {}
+        lines, kinds = ["The stage has not been run, or has not finished."], dict[str, str]()
+        if len(folders) > 1:
+            lines = ["The stages have not been run, or have not finished."]
         for folder in folders:
             kind, _, label = folder.name.partition("-")
             kinds[kind] = label
             there = sorted(found.parent.name for found in folder.parent.glob(f"{kind}*/{MANIFEST}"))
-            state = (
-                f"Others: {', '.join(there)} (choose one with {choice or f'--use {kind}=LABEL'})."
-                if there
-                else "The stage has not been run, or has not finished."
-            )
-            lines.append(state if len(folders) == 1 else f"{kind}: {state[0].lower()}{state[1:]}")
+            if there:
+                how = choice or f"--use {kind}=LABEL"
+                lines.append(f"There is another one: {', '.join(there)} (choose it with {how}).")
         for need in {need for kind in kinds for need in NEEDS.get(kind, ())} - kinds.keys():
             label = self._label(run, need)
             if not (self._folder(run, need, label) / MANIFEST).exists():
@@ -127,7 +126,7 @@ class Workspace:
         places = {str(folder if len(folders) == 1 else folder.parent): 0 for folder in folders}
         return InputError(
             f"No {names_and_more(named)} in {' or '.join(places)}.",
-            why="\n".join(dict.fromkeys(lines)),
+            why="\n".join(lines),
             hint=in_order(commands),
         )
 

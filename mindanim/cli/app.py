@@ -20,6 +20,7 @@ from mindanim.vocabulary.words import closest
 STAGES_PANEL, HELPERS_PANEL = "Stages, in this order", "Helpers"
 _FIRST_SEVEN = list(STAGES)[:7]
 _HELPERS = {
+    "init": "Look at your own study and write a study.toml with proposed options.",
     "show": "Show an artifact and its lineage, or list all artifacts.",
     "report": "Rebuild the report of an evaluation, or compare several evaluations on one page.",
     "doctor": "Check this machine: Python, torch, devices, weights, data.",
@@ -28,8 +29,8 @@ SUMMARIES = {name: stage.summary for name, stage in STAGES.items()} | _HELPERS
 _CONTEXT = {"help_option_names": ["--help", "-h"]}
 _HELP = """Reconstruct videos from human brain activity.
 
-New here? `mindanim demo` runs everything on a simulated study. With a study on disk: `mindanim preprocess
---dataset NAME --data FOLDER --subject 1`, then the other stages in order."""
+New here? `mindanim demo` runs everything on a simulated study. With your own study: `mindanim init bids
+FOLDER` proposes the options and prints the commands to run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

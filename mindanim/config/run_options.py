@@ -125,7 +125,7 @@ class RunOptions(Options):
         if not isinstance(value, Mapping):
             return value
         return {
-            key: str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one
+            key: f"{one:g}" if isinstance(one, int | float) and not isinstance(one, bool) else one
             for key, one in value.items()
         }
 

@@ -21,23 +21,29 @@ def command(name: str, run: RunOptions, *more: str, label: str | None = None) ->
     """The command `name` with all that `run` was given, quoted for a shell.
 
     Args:
-        name: The subcommand.
+        name: The subcommand, with its first argument if it has one: "init captions".
         run: What the present command works on.
         more: Further words, put last.
         label: Another label than that of `run`.
     """
+    verb = name.partition(" ")[0]
     wanted: dict[str, Any] = {"dataset": run.dataset}
-    if name not in _OF_THE_STUDY:
+    if verb not in _OF_THE_STUDY:
         wanted["subject"] = run.subject
-    if name in (*MAKER.values(), "import-checkpoint"):
+    if verb in (*MAKER.values(), "import-checkpoint"):
         wanted["label"] = run.label if label is None else label
     wanted["work"] = run.work
-    if name not in _SHORT_OF_A_RECIPE:
+    if verb not in _SHORT_OF_A_RECIPE:
         wanted["recipe"] = run.recipe
-    if name in (*_READING, "doctor", "init"):
+    if verb in (*_READING, "doctor", "init"):
         wanted |= {"data": run.data, "study": run.study}
-    usual = {"label": "", "work": DEFAULT_WORK, "recipe": default_recipe(run.dataset), "study": {}}
-    words = ["mindanim", name]
+    usual: dict[str, Any] = {
+        "label": "",
+        "work": DEFAULT_WORK,
+        "recipe": default_recipe(run.dataset),
+        "study": {},
+    }
+    words = ["mindanim", *name.split()]
     if run.config is not None:
         words += ["--config", str(run.config)]
         usual |= RunOptions.model_validate(_of_file(run.config)).model_dump(
@@ -47,7 +53,9 @@ def command(name: str, run: RunOptions, *more: str, label: str | None = None) ->
         if value is None or value == usual.get(option):
             continue
         if isinstance(value, dict):
-            words += [word for key, one in value.items() for word in (f"--{option}", f"{key}={one}")]
+            known = usual.get(option, {}).items()
+            new = [f"{key}={one}" for key, one in value.items() if (key, one) not in known]
+            words += [word for text in new for word in (f"--{option}", text)]
         else:
             words += [f"--{option}", str(value)]
     return shlex.join([*words, *more])

@@ -15,6 +15,7 @@ from mindanim.artifacts import Artifact, Draft, Source, Workspace, produce, with
 from mindanim.artifacts.columns import STIMULI_CLIPS
 from mindanim.backbones import (
     DiffusionBackbone,
+    Kind,
     Weights,
     clip_width,
     load_captioner,
@@ -24,7 +25,8 @@ from mindanim.backbones import (
 )
 from mindanim.config.encode_stimuli import EncodeStimuliConfig
 from mindanim.config.run_options import RunOptions
-from mindanim.errors import ConfigError, InputError
+from mindanim.config.suggestion import command
+from mindanim.errors import ConfigError, InputError, MindanimError, MissingError, raise_together
 from mindanim.studies import Study, open_study
 from mindanim.studies.checks.duplicates import near_duplicates, perceptual_hash
 from mindanim.studies.checks.leakage import audit_clips
@@ -114,11 +116,6 @@ class _Work:
             "clip": locate(self.config.clip, "clip", self.run.offline),
         }
         if self.given_captions is None:
-            if not self.config.captioner:
-                raise InputError(
-                    f"{self.study.facts.title} has no captions, and no captioner is named.",
-                    hint="Give a table with --captions, or a BLIP-2 model with --captioner",
-                )
             weights["captioner"] = locate(self.config.captioner, "captioner", self.run.offline)
         return weights
 
@@ -156,18 +153,43 @@ class _Work:
 
     def check(self) -> None:
         """Raise for everything that can be known before the work; films are opened for --dry-run only."""
+        if not self.clips:
+            study = self.study.facts.title
+            raise InputError(f"No film of {study} is there.", why=f"Looked in {self.study.root}.")
+        if self.given_captions is None and not self.config.captioner:
+            table = command("init captions", self.run)
+            raise InputError(
+                f"{self.study.facts.title} has no captions, and no captioner is named.",
+                hint=f"Give a table with --captions FILE, or a BLIP-2 model with --captioner NAME\n"
+                f"To write a table of all clips to fill in: {table}",
+            )
+        self._locate()
         if self.config.tokens > self.diffusion.max_tokens:
             raise ConfigError(
                 f"{self.config.tokens} tokens are more than {self.config.diffusion} takes.",
                 hint=f"Use --tokens {self.diffusion.max_tokens} or fewer.",
             )
-        if not self.clips:
-            study = self.study.facts.title
-            raise InputError(f"No film of {study} is there.", why=f"Looked in {self.study.root}.")
         if self.run.dry_run:
             from mindanim.stimuli.film_stream import check_films
 
             check_films(self.films, self.clips, self.sampling)
+
+    def _locate(self) -> None:
+        """Raise for all models that are not here, before any of them is loaded."""
+        problems: list[MindanimError] = []
+        names: dict[Kind, str] = {"diffusion": self.config.diffusion, "clip": self.config.clip}
+        if self.given_captions is None:
+            names["captioner"] = self.config.captioner
+        for kind, name in names.items():
+            try:
+                locate(name, kind, self.run.offline)
+            except MissingError as error:
+                problems.append(error)
+        if problems and self.run.recipe != "demo":
+            demo = command("encode-stimuli", self.run.model_copy(update={"recipe": "demo"}))
+            last = problems[-1]
+            last.hint += f"\nTo try everything first, with small networks and without downloads: {demo}"
+        raise_together(problems)
 
     def inputs(self) -> dict[str, Source]:
         """The films, the clips in them, the captions, and the models: all that decides the result."""

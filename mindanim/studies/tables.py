@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mindanim.artifacts.tsv import read_tsv
+from mindanim.config.suggestion import suggested
 from mindanim.errors import InputError
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.numerals import real
@@ -87,7 +88,10 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
         "not a clip of the study": [clip_id for clip_id in counts if clip_id not in known],
         "without a caption": sorted(known - {row["clip_id"] for row in rows if row["caption"]}),
     }
-    why = "; ".join(f"{fault}: {names_and_more(names)}" for fault, names in faults.items() if names)
+    why = [f"{len(names)} {fault}: {names_and_more(names)}." for fault, names in faults.items() if names]
     if why:
-        raise InputError(f"The captions in {path} do not fit the study's clips.", why, hint)
+        hint += (
+            f"\nTo write a table of all clips to fill in: {suggested('init captions', '--out', 'template')}"
+        )
+        raise InputError(f"The captions in {path} do not fit the study's clips.", "\n".join(why), hint)
     return {row["clip_id"]: row["caption"] for row in rows}

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from mindanim.artifacts.files import atomic_path, sha256_of
+from mindanim.config.invocation import shared
 
 
 def file_sha256(path: Path) -> str:
@@ -23,6 +24,8 @@ def file_sha256(path: Path) -> str:
     known = _remembered(_cache_file())
     if key not in known:
         known[key] = sha256_of(real)
+        if shared().dry_run:
+            return known[key]
         # A cache folder that is not writable only costs time in the next run.
         with contextlib.suppress(OSError), atomic_path(_cache_file()) as draft:
             draft.write_text(json.dumps(known))

@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import get_args
 
+from mindanim import console
 from mindanim.artifacts import Source
 from mindanim.backbones.weights import clip_names, hub
 from mindanim.backbones.weights.catalogue import (
@@ -195,6 +196,7 @@ def _from_hub(
     found, missing = _collect(cached, needed or _layout(kind, cached), optional)
     why = f"Looked in {constants.HF_HUB_CACHE}; nothing was downloaded (--offline, --dry-run or doctor)."
     if missing and not offline:
+        console.say(f"Downloading {hub.with_sizes(repository, missing)} of {repository}.")
         why = hub.fetch(repository, patterns)
         found, missing = _collect(cached, needed or _layout(kind, cached), optional)
         if missing:  # shards, now that their index is there
