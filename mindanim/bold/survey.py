@@ -12,9 +12,11 @@ from mindanim.bold.atlas import in_regions
 from mindanim.bold.clean import Cleaned
 from mindanim.bold.noise_ceiling import noise_ceiling
 from mindanim.bold.reliability import repeats_of
+from mindanim.bold.repeat_test import RepeatEvidence, RepeatTest
 from mindanim.bold.response_plan import Plan, PlannedSegment
 from mindanim.bold.voxel_blocks import blocks, parts
-from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, t_test
+from mindanim.bold.selection_limits import check_repeats, repeated
+from mindanim.bold.voxel_selection import adjust, best, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.suggestion import suggested
 from mindanim.errors import ConfigError, InputError
@@ -36,6 +38,7 @@ class Survey:
         variance: ``(voxel,)`` mean over training runs of the detrended signal's variance, file's unit
             squared.
         non_finite, constant: ``(voxel,)`` number of runs, of either split, in which a voxel is so.
+        repeats: Agreement of the repeats under sign flips; None for a t test, or if nothing was repeated.
         samples: Run name -> ``(volume, voxel)`` cleaned, standardised signal of some voxels, for the audit.
     """
 
@@ -45,6 +48,7 @@ class Survey:
     variance: Float
     non_finite: NDArray[np.int64]
     constant: NDArray[np.int64]
+    repeats: RepeatEvidence | None
     samples: dict[str, NDArray[np.float32]]
 
     @property
@@ -59,7 +63,8 @@ class Selection:
 
     Attributes:
         reliability: ``(voxel,)`` mean over segments of the repeats' correlation.
-        t, p: ``(voxel,)`` of its test; p is NaN where a voxel is no candidate.
+        t, p: ``(voxel,)`` of its test, t in deviations (sign flips) or Student's; p is NaN where a voxel is no
+            candidate.
         adjusted: ``(voxel,)`` p corrected for the number of candidates.
         candidates: ``(voxel,)`` which are usable and within the wanted regions.
         columns: Indices into the plan's voxels of the chosen ones, ascending.
@@ -85,10 +90,14 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
     variance, (non_finite, constant) = np.zeros(voxels), np.zeros((2, voxels), dtype=np.int64)
     spread = np.unique(np.linspace(0, voxels - 1, min(_SAMPLED_VOXELS, voxels)).astype(np.intp))
     samples: dict[str, NDArray[np.float32]] = {}
-    rows, names = [], []
+    rows: list[Float] = []
+    tested = repeated(plan, config)
+    test = RepeatTest(tested, voxels, config) if tested and config.reliability_test == "flips" else None
     repeatable = [np.full(voxels, np.nan)]
     for segment in plan.segments:
         repeats = repeats_of(segment, voxels, config) if len(segment.runs) >= 2 else None
+        if test is not None:
+            test.begin(segment)
         read = _Read.nothing(len(segment.runs), voxels)
         volumes = max(run.sampling.volumes for run in segment.runs)
         for block in blocks(voxels):
@@ -97,6 +106,8 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
                 cleaned = [read.note(place, part, run.cleaned(part)) for place, run in enumerate(runs)]
                 if repeats is not None:
                     repeats.add(part, cleaned)
+                if test is not None:
+                    test.add(part, cleaned)
                 del cleaned  # so that the next part takes its place in the cache
         non_finite += read.non_finite.sum(0)
         constant += read.constant.sum(0)
@@ -104,18 +115,18 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
             variance += np.square(read.deviation).sum(0)
         if repeats is not None and segment.split == "test":
             repeatable.append(repeats.result(read.deviation))
-        elif repeats is not None and segment.name not in config.selection_exclude:
-            names.append(segment.name)
+        elif repeats is not None and segment in tested:
             rows.append(repeats.result(read.deviation))
         samples |= _samples(segment, spread)
         advance()
     return Survey(
-        segments=tuple(names),
+        segments=tuple(segment.name for segment in tested),
         correlation=np.array(rows).reshape(-1, voxels),
         ceiling=noise_ceiling(_mean(np.array(repeatable))),
         variance=variance / sum(len(segment.runs) for segment in plan.of("train")),
         non_finite=non_finite,
         constant=constant,
+        repeats=None if test is None else test.result(),
         samples=samples,
     )
 
@@ -148,9 +159,8 @@ def check_options(plan: Plan, regions: NDArray[np.str_] | None, config: Preproce
             f"The training segments are: {', '.join(train)}.",
             "Correct --set selection_exclude=[...].",
         )
-    kept = {name: count for name, count in train.items() if name not in config.selection_exclude}
     if config.selection == "reliability":
-        check_repeats(kept)
+        check_repeats(plan, config)
     if config.roi:
         _within(regions, config)
 
@@ -186,9 +196,13 @@ def select(found: Survey, regions: NDArray[np.str_] | None, config: PreprocessCo
     candidates = found.usable
     if config.roi:
         candidates = candidates & _within(regions, config)
-    reliability, (t, p, _) = _mean(found.correlation), t_test(fisher_z(found.correlation), config.alternative)
+    t, p = _tested(found, config)
     p = np.where(candidates, p, np.nan)
-    adjusted = adjust(p, config.correction)
+    if config.correction == "maximum":
+        nothing = np.full_like(p, np.nan)
+        adjusted = nothing if found.repeats is None else found.repeats.family_wise(config.alternative, candidates)
+    else:
+        adjusted = adjust(p, config.correction)
     if config.selection == "reliability":
         passed = adjusted <= config.alpha
         columns = best(p, t, passed, config.voxels)
@@ -198,7 +212,17 @@ def select(found: Survey, regions: NDArray[np.str_] | None, config: PreprocessCo
         columns = best(order, order, passed, config.voxels if config.selection == "variance" else 0)
     if not len(columns):
         raise _nothing(found, candidates, adjusted, config)
-    return Selection(reliability, t, p, adjusted, candidates, columns, int(passed.sum()))
+    return Selection(_mean(found.correlation), t, p, adjusted, candidates, columns, int(passed.sum()))
+
+
+def _tested(found: Survey, config: PreprocessConfig) -> tuple[Float, Float]:
+    """Statistic and p value ``(voxel,)`` of the reliability; NaN where nothing was repeated."""
+    if config.reliability_test == "ttest":
+        t, p, _ = t_test(fisher_z(found.correlation), config.alternative)
+        return t, p
+    if found.repeats is None:
+        return np.full_like(found.variance, np.nan), np.full_like(found.variance, np.nan)
+    return found.repeats.z, found.repeats.p(config.alternative)
 
 
 def _mean(correlation: Float) -> Float:

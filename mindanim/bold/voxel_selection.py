@@ -1,8 +1,9 @@
 """Choosing voxels by how well their response repeats, on training runs only.
 
-Per segment the repeats' responses are correlated (Wen et al. 2018, Cerebral Cortex 28:4136);
-Fisher-transformed correlations of all segments enter a one-sample t test per voxel. Only *positive*
-reproducibility is evidence of a response, so the test is one-sided by default.
+Per segment the repeats' responses are correlated (Wen et al. 2018, Cerebral Cortex 28:4136). Their agreement is
+tested over time within runs (`repeat_test`), or, as published, over segments: Fisher-transformed correlations
+enter a one-sample t test per voxel. Only *positive* reproducibility is evidence of a response, so the test is
+one-sided by default.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.errors import ConfigError
 from mindanim.vocabulary.arrays import Float
 
 Alternative = Literal["greater", "two-sided"]
@@ -110,15 +110,3 @@ def best(p: Float, t: Float, passed: NDArray[np.bool_], most: int) -> NDArray[np
         order = np.lexsort((-np.abs(t[candidates]), p[candidates]))
         candidates = np.sort(candidates[order[:most]])
     return candidates
-
-
-def check_repeats(repeats_per_segment: dict[str, int]) -> None:
-    """ConfigError where reliability cannot be had: it takes two segments with at least two repeats each."""
-    usable = [name for name, count in repeats_per_segment.items() if count >= 2]
-    if len(usable) < 2:
-        raise ConfigError(
-            f"Voxels cannot be chosen by reliability: {len(usable)} training segments have two or more "
-            f"repeats.",
-            "The reproducibility of a response takes repeats, and its test takes at least two segments.",
-            "Choose explicitly: --selection variance, or --selection none with --roi",
-        )

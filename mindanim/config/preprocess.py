@@ -12,7 +12,8 @@ from mindanim.config.option import StageConfig, opt
 class PreprocessConfig(StageConfig):
     """How BOLD runs become responses per clip."""
 
-    stage_version = 2  # 2: clips whose response is outside their run are dropped by default
+    # 2: clips whose response is outside their run are dropped. 3: voxels are tested over time within runs.
+    stage_version = 3
 
     lags_s: tuple[float, ...] | None = opt(
         None,
@@ -80,11 +81,32 @@ class PreprocessConfig(StageConfig):
         only={"selection": ("reliability", "variance")},
         neutral=0,  # all voxels, as without a selection
     )
+    reliability_test: Literal["flips", "ttest"] = opt(
+        "flips",
+        "Test of the repeats' agreement: over time within runs, by sign flips, or (as published) over "
+        "segments, by a t test.",
+        flag=True,
+    )
+    flips: int = opt(
+        1000,
+        "Random sign flips of the reliability test.",
+        ge=100,
+        le=100_000,
+        only={"reliability_test": ("flips",)},
+    )
+    run_locked: Literal["remove", "keep"] = opt(
+        "remove",
+        "What all runs have at the same time after their start, for example a transient: remove it from the "
+        "reliability test, which takes two segments, or keep it.",
+        only={"reliability_test": ("flips",)},
+    )
     alternative: Literal["greater", "two-sided"] = opt(
         "greater", "Reliability test: one-sided, or (as released) two-sided."
     )
-    correction: Literal["fdr", "bonferroni", "none"] = opt(
-        "fdr", "Multiple-comparison correction of the reliability test."
+    correction: Literal["fdr", "bonferroni", "maximum", "none"] = opt(
+        "fdr",
+        "Multiple-comparison correction of the reliability test; maximum (sign flips only) compares with the "
+        "largest statistic of all voxels.",
     )
     alpha: float = opt(
         0.05,
@@ -123,4 +145,10 @@ class PreprocessConfig(StageConfig):
     def _lags_are_times(self) -> PreprocessConfig:
         if self.lags_s is not None and len(set(self.lags_s)) < len(self.lags_s):
             raise ValueError("lags_s names a lag twice")
+        return self
+
+    @model_validator(mode="after")
+    def _correction_fits_the_test(self) -> PreprocessConfig:
+        if self.correction == "maximum" and self.reliability_test == "ttest":
+            raise ValueError("correction = maximum takes reliability_test = flips")
         return self
