@@ -26,8 +26,9 @@ FMRI_VOXELS = {
     "z_mm": "mm upwards",
     "region": "region of the atlas, or the name in the run's files",
     "reliability": "correlation of repeats, mean over training segments",
-    "t": "one-sample t of Fisher-transformed correlations over segments",
-    "p": "uncorrected p value of t; n/a if the voxel was not a candidate",
+    "statistic": "of the reliability test: agreement of the repeats in deviations under sign flips, or t "
+    "over segments; n/a if nothing was repeated",
+    "p": "its uncorrected p value; n/a if the voxel was not a candidate",
     "noise_ceiling": "highest correlation a noise-free prediction can reach with the mean test response",
     "selected": "1 if the voxel was selected",
     "column": "position on the voxel axis of the arrays, from 0; n/a if not selected",

@@ -56,7 +56,8 @@ CONTENTS: dict[str, tuple[Content, ...]] = {
             "reliability.*",
             "",
             "map",
-            "reliability, t and noise ceiling: .dscalar.nii, .pscalar.nii for parcels, .nii.gz for volumes",
+            "reliability, statistic of its test, and noise ceiling: .dscalar.nii, .pscalar.nii for parcels, "
+            ".nii.gz for volumes",
             always=False,
         ),
         Content("mask.*", "", "map", "selected voxels; same file types", always=False),

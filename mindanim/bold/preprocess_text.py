@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mindanim.bold.repeat_test import removes_run_locked
 from mindanim.bold.response_plan import Plan
+from mindanim.bold.selection_limits import repeated
 from mindanim.bold.survey import Selection, Survey
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.config.preprocess import PreprocessConfig
@@ -17,6 +19,7 @@ from mindanim.vocabulary.words import names_and_more
 _CORRECTIONS = {
     "fdr": "Benjamini-Hochberg false discovery rate",
     "bonferroni": "Bonferroni-corrected",
+    "maximum": "maximum statistic over voxels",
     "none": "uncorrected",
 }
 
@@ -36,7 +39,7 @@ def methods(plan: Plan, selection: Selection, config: PreprocessConfig) -> list[
         f"from.",
         f"The response to a clip is the signal {lags} s after its onset{between}{several}, averaged over "
         f"repeats.",
-        _selection_sentence(selection, config),
+        _selection_sentence(plan, selection, config),
         _scale_sentence(config),
     ]
 
@@ -63,7 +66,7 @@ def _drift_sentence(config: PreprocessConfig) -> str:
     return "The mean was removed from every run"
 
 
-def _selection_sentence(selection: Selection, config: PreprocessConfig) -> str:
+def _selection_sentence(plan: Plan, selection: Selection, config: PreprocessConfig) -> str:
     kept = f"{len(selection.columns)} voxels were kept"
     where = f" within {', '.join(config.roi)}" if config.roi else ""
     if config.selection == "none":
@@ -74,12 +77,20 @@ def _selection_sentence(selection: Selection, config: PreprocessConfig) -> str:
     threshold = (
         f", none above {config.alpha:g} ({_CORRECTIONS[config.correction]})" if config.alpha < 1 else ""
     )
-    return (
-        f"{kept}{where} by the reproducibility of training responses: per segment the correlation of the "
-        f"repeats, "
-        f"Fisher-transformed, entered a {test} one-sample t test over segments; voxels with the smallest p "
-        f"were kept{threshold}."
-    )
+    by = f"{kept}{where} by the reproducibility of training responses: "
+    if config.reliability_test == "ttest":
+        how = (
+            "per segment the correlation of the repeats, Fisher-transformed, entered a "
+            f"{test} one-sample t test over segments"
+        )
+    else:
+        common = " what all runs have at the same time after their start was removed, and"
+        how = (
+            f"{common if removes_run_locked(repeated(plan, config), config) else ''} the summed products of "
+            f"repeats over time, pairs and segments were compared, {test}, with {config.flips} random sign "
+            "flips of the repeats in the principal components of autocorrelated noise"
+        ).lstrip()
+    return f"{by}{how}; voxels with the smallest p were kept{threshold}."
 
 
 def _scale_sentence(config: PreprocessConfig) -> str:
@@ -104,7 +115,20 @@ def findings(
         )
         found.append(("transductive", text, {}))
     chosen = selection.columns
+    tested = repeated(plan, config)
+    if not tested:
+        text = (
+            f"No training segment was repeated, so nothing shows that the {len(chosen)} chosen voxels "
+            "respond to the film: voxels of noise may be among them, and their reliability is unknown."
+        )
+        found.append(("no-repeats", text, {"voxels": len(chosen)}))
     if config.selection == "reliability":
+        if config.reliability_test == "flips" and not removes_run_locked(tested, config):
+            text = (
+                "What all runs have at the same time after their start, such as a transient, counts as a "
+                "response here: it was kept in the reliability test."
+            )
+            found.append(("run-locked", text, {"segments": len(tested)}))
         weak = int((selection.adjusted[chosen] > SIGNIFICANT).sum())
         if weak:
             text = (

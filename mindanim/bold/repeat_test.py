@@ -19,7 +19,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.clean import Cleaned, divide
+from mindanim.bold.clean import Cleaned, divide, remove_drift
 from mindanim.bold.response_plan import PlannedRun, PlannedSegment
 from mindanim.bold.voxel_selection import Alternative
 from mindanim.config.preprocess import PreprocessConfig
@@ -35,6 +35,16 @@ _MOST_GROUPS = 4
 _SEED = 20150
 
 Single = NDArray[np.float32]
+
+
+def removes_run_locked(segments: Sequence[PlannedSegment], config: PreprocessConfig) -> bool:
+    """Whether what all runs have in common leaves the test of these segments: as asked, and possible."""
+    return config.run_locked == "remove" and sum(segment.in_step for segment in segments) >= 2
+
+
+def length(segment: PlannedSegment) -> int:
+    """Number of times at which its runs are read."""
+    return len(segment.runs[0].sampling.positions)
 
 
 def group_repeats(count: int) -> list[list[int]]:
@@ -127,11 +137,14 @@ class _Group:
         runs: Their places among the segment's runs.
         scale: ``(time,)`` makes the mean, or its difference from earlier segments', one of unit noise.
         share: ``(time,)`` turns the sum of earlier segments into their mean; None: nothing is subtracted.
+        drifts: ``(regressor, time)`` removed from the difference. Longer runs lost other drifts, so what they
+            have in common with this one differs by a drift.
     """
 
     runs: list[int]
     scale: Float
-    share: Float | None
+    share: Float | None = None
+    drifts: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +166,12 @@ class RepeatTest:
     """
 
     def __init__(self, segments: Sequence[PlannedSegment], voxels: int, config: PreprocessConfig) -> None:
-        """Prepare for `segments`, which have two or more runs each, in the order in which they will come."""
+        """Prepare for `segments`, which have two or more runs each; longer ones must come first."""
         self._draws = config.flips
         self._order = [segment.name for segment in segments]
-        shared = [segment for segment in segments if segment.in_step]
-        self._contrasts = config.run_locked == "remove" and len(shared) >= 2
-        longest = max((_times(segment) for segment in shared), default=0) if self._contrasts else 0
+        self._contrasts = removes_run_locked(segments, config)
+        self._longest = max((length(segment) for segment in segments if segment.in_step), default=0)
+        longest = self._longest if self._contrasts else 0
         most = max((len(group_repeats(len(segment.runs))) for segment in segments), default=0)
         self._summed = np.zeros((most, voxels, longest), np.float32)
         self._count, self._noise = np.zeros((most, longest)), np.zeros((most, longest, longest))
@@ -212,29 +225,42 @@ class RepeatTest:
             earlier = self._summed[number, part, : mean.shape[1]]
             mean -= earlier * group.share.astype(np.float32)
             earlier += total
-        return np.asarray(mean * group.scale, dtype=np.float32)
+        mean *= group.scale
+        if group.drifts is not None:
+            mean -= (mean @ group.drifts.T) @ group.drifts
+        return np.asarray(mean, dtype=np.float32)
 
     def _planned(self, segment: PlannedSegment) -> _Step:
         noise = [_noise(run, segment.in_step) for run in segment.runs]
         times, groups, covariances = len(noise[0]), [], []
         for number, runs in enumerate(group_repeats(len(noise))):
             total = np.sum([noise[place] for place in runs], axis=0)
-            group, covariance = _Group(runs, np.full(times, len(runs) ** 0.5), None), total / len(runs) ** 2
+            group, covariance = _Group(runs, np.full(times, len(runs) ** 0.5)), total / len(runs) ** 2
             if self._contrasts and segment.in_step:
                 count = self._count[number, :times]
                 share = np.divide(1.0, count, out=np.zeros(times), where=count > 0)
-                group = _Group(runs, np.where(count > 0, 1 / np.sqrt(1 / len(runs) + share), 0.0), share)
+                scale = np.where(count > 0, 1 / np.sqrt(1 / len(runs) + share), 0.0)
+                group = _Group(runs, scale, share, self._drifts(segment.runs[runs[0]]))
                 covariance += self._noise[number, :times, :times] * np.outer(share, share)
                 self._noise[number, :times, :times] += total
                 self._count[number, :times] += len(runs)
+            covariance *= np.outer(group.scale, group.scale)
+            if group.drifts is not None:
+                covariance = remove_drift(remove_drift(covariance, group.drifts).T.copy(), group.drifts)
             groups.append(group)
-            covariances.append(covariance * np.outer(group.scale, group.scale))
+            covariances.append(covariance)
         usable = [number for number, group in enumerate(groups) if group.scale.any()]
         pairs = [(one, other, self._components(covariances[one])) for one, other in combinations(usable, 2)]
         most = max((components.shape[1] for _, _, components in pairs), default=0)
         rng = np.random.default_rng([_SEED, self._order.index(segment.name)])
         signs = rng.integers(0, 2, (len(groups), most, self._draws), dtype=np.int8)
         return _Step(segment, groups, pairs, (2 * signs - 1).astype(np.float32))
+
+    def _drifts(self, run: PlannedRun) -> Float | None:
+        """Orthonormal drifts at the times of a run; None for the longest."""
+        if len(run.sampling.positions) == self._longest:
+            return None
+        return np.linalg.qr(run.sampling(run.basis).T)[0].T
 
     def _components(self, covariance: Float) -> Single:
         """Those of an equal covariance are reused: most studies have few kinds of runs."""
@@ -244,10 +270,6 @@ class RepeatTest:
                 return components
         self._known.append((unit, noise_components(unit)))
         return self._known[-1][1]
-
-
-def _times(segment: PlannedSegment) -> int:
-    return len(segment.runs[0].sampling.positions)
 
 
 def _noise(run: PlannedRun, in_step: bool) -> Float:

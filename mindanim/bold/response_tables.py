@@ -68,7 +68,7 @@ def voxels_table(plan: Plan, found: Survey, selection: Selection, regions: NDArr
             **columns,
             "region": regions,
             "reliability": selection.reliability,
-            "t": selection.t,
+            "statistic": selection.statistic,
             "p": selection.p,
             "noise_ceiling": found.ceiling,
             "selected": chosen_mask(plan, selection).astype(int),

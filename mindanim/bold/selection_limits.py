@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindanim.bold.repeat_test import tail_bound
+from mindanim.bold.repeat_test import removes_run_locked, tail_bound
 from mindanim.bold.response_plan import Plan, PlannedSegment
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.errors import ConfigError
@@ -29,9 +29,8 @@ def smallest_p(plan: Plan, config: PreprocessConfig) -> float:
 def free_times(segments: list[PlannedSegment], config: PreprocessConfig) -> int:
     """Number of signs that can flip: the times of all segments, less drifts and what runs have in common."""
     free = {segment.name: _free(segment) for segment in segments}
-    shared = [free[segment.name] for segment in segments if segment.in_step]
-    lost = max(shared) if config.run_locked == "remove" and len(shared) >= 2 else 0
-    return sum(free.values()) - lost
+    in_step = [free[segment.name] for segment in segments if segment.in_step]
+    return sum(free.values()) - (max(in_step) if removes_run_locked(segments, config) else 0)
 
 
 def _free(segment: PlannedSegment) -> int:
@@ -48,8 +47,8 @@ def check_repeats(plan: Plan, config: PreprocessConfig) -> None:
     if not usable:
         raise ConfigError(
             "Voxels cannot be chosen by reliability: no training segment has two or more repeats.",
-            "Only repeats show whether a voxel responds to the film. Without them, nothing keeps voxels of pure "
-            "noise out, and their reliability stays unknown.",
+            "Only repeats show whether a voxel responds to the film. Without them, nothing keeps voxels of "
+            "pure noise out, and their reliability stays unknown.",
             f"Choose explicitly: {_ELSE}",
         )
     if config.reliability_test == "ttest":
@@ -63,19 +62,16 @@ def check_repeats(plan: Plan, config: PreprocessConfig) -> None:
     smallest = smallest_p(plan, config)
     threshold = config.alpha / (len(plan.voxels) if config.correction == "bonferroni" else 1)
     if smallest > threshold and config.alpha < 1:
-        raise ConfigError(
-            f"No voxel can pass: the smallest p value possible is {smallest:.2g}, the threshold {threshold:.2g}.",
-            f"{len(usable)} repeated segments leave {free_times(usable, config)} independent time points after "
-            f"drifts{_removed(usable, config)}; the test draws {config.flips} sign flips of them.",
-            "More or longer repeated runs help, a lower --detrend-order, a larger --set flips=N"
-            f"{_keep(usable, config)}. Otherwise --alpha 1 keeps the best, whatever their p; or choose {_ELSE}",
+        removed, keep = (
+            (" and what all runs have in common", ", --set run_locked=keep")
+            if removes_run_locked(usable, config)
+            else ("", "")
         )
-
-
-def _removed(usable: list[PlannedSegment], config: PreprocessConfig) -> str:
-    return " and what all runs have in common" if _keep(usable, config) else ""
-
-
-def _keep(usable: list[PlannedSegment], config: PreprocessConfig) -> str:
-    shared = sum(segment.in_step for segment in usable)
-    return ", --set run_locked=keep" if config.run_locked == "remove" and shared >= 2 else ""
+        raise ConfigError(
+            f"No voxel can pass: the smallest p value possible is {smallest:.2g}, the threshold "
+            f"{threshold:.2g}.",
+            f"{len(usable)} repeated segments leave {free_times(usable, config)} independent time points "
+            f"after drifts{removed}; the test draws {config.flips} sign flips of them.",
+            "More or longer repeated runs help, a lower --detrend-order, a larger --set flips=N"
+            f"{keep}. Otherwise --alpha 1 keeps the best, whatever their p; or choose {_ELSE}",
+        )

@@ -12,10 +12,10 @@ from mindanim.bold.atlas import in_regions
 from mindanim.bold.clean import Cleaned
 from mindanim.bold.noise_ceiling import noise_ceiling
 from mindanim.bold.reliability import repeats_of
-from mindanim.bold.repeat_test import RepeatEvidence, RepeatTest
+from mindanim.bold.repeat_test import RepeatEvidence, RepeatTest, length
 from mindanim.bold.response_plan import Plan, PlannedSegment
-from mindanim.bold.voxel_blocks import blocks, parts
 from mindanim.bold.selection_limits import check_repeats, repeated
+from mindanim.bold.voxel_blocks import blocks, parts
 from mindanim.bold.voxel_selection import adjust, best, fisher_z, t_test
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.suggestion import suggested
@@ -23,6 +23,7 @@ from mindanim.errors import ConfigError, InputError
 from mindanim.vocabulary.arrays import Float
 
 _SAMPLED_VOXELS = 200
+_FEW_SEGMENTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +64,8 @@ class Selection:
 
     Attributes:
         reliability: ``(voxel,)`` mean over segments of the repeats' correlation.
-        t, p: ``(voxel,)`` of its test, t in deviations (sign flips) or Student's; p is NaN where a voxel is no
-            candidate.
+        statistic, p: ``(voxel,)`` of its test, in deviations under sign flips or Student's t; p is NaN
+            where a voxel is no candidate.
         adjusted: ``(voxel,)`` p corrected for the number of candidates.
         candidates: ``(voxel,)`` which are usable and within the wanted regions.
         columns: Indices into the plan's voxels of the chosen ones, ascending.
@@ -72,7 +73,7 @@ class Selection:
     """
 
     reliability: Float
-    t: Float
+    statistic: Float
     p: Float
     adjusted: Float
     candidates: NDArray[np.bool_]
@@ -90,11 +91,11 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
     variance, (non_finite, constant) = np.zeros(voxels), np.zeros((2, voxels), dtype=np.int64)
     spread = np.unique(np.linspace(0, voxels - 1, min(_SAMPLED_VOXELS, voxels)).astype(np.intp))
     samples: dict[str, NDArray[np.float32]] = {}
-    rows: list[Float] = []
+    correlation: dict[str, Float] = {}
     tested = repeated(plan, config)
     test = RepeatTest(tested, voxels, config) if tested and config.reliability_test == "flips" else None
     repeatable = [np.full(voxels, np.nan)]
-    for segment in plan.segments:
+    for segment in sorted(plan.segments, key=length, reverse=True):
         repeats = repeats_of(segment, voxels, config) if len(segment.runs) >= 2 else None
         if test is not None:
             test.begin(segment)
@@ -116,18 +117,18 @@ def survey(plan: Plan, config: PreprocessConfig, advance: Callable[[], None] = l
         if repeats is not None and segment.split == "test":
             repeatable.append(repeats.result(read.deviation))
         elif repeats is not None and segment in tested:
-            rows.append(repeats.result(read.deviation))
+            correlation[segment.name] = repeats.result(read.deviation)
         samples |= _samples(segment, spread)
         advance()
     return Survey(
         segments=tuple(segment.name for segment in tested),
-        correlation=np.array(rows).reshape(-1, voxels),
+        correlation=np.array([correlation[segment.name] for segment in tested]).reshape(-1, voxels),
         ceiling=noise_ceiling(_mean(np.array(repeatable))),
         variance=variance / sum(len(segment.runs) for segment in plan.of("train")),
         non_finite=non_finite,
         constant=constant,
         repeats=None if test is None else test.result(),
-        samples=samples,
+        samples={run.facts.name: samples[run.facts.name] for one in plan.segments for run in one.runs},
     )
 
 
@@ -196,23 +197,25 @@ def select(found: Survey, regions: NDArray[np.str_] | None, config: PreprocessCo
     candidates = found.usable
     if config.roi:
         candidates = candidates & _within(regions, config)
-    t, p = _tested(found, config)
+    statistic, p = _tested(found, config)
     p = np.where(candidates, p, np.nan)
     if config.correction == "maximum":
         nothing = np.full_like(p, np.nan)
-        adjusted = nothing if found.repeats is None else found.repeats.family_wise(config.alternative, candidates)
+        adjusted = (
+            nothing if found.repeats is None else found.repeats.family_wise(config.alternative, candidates)
+        )
     else:
         adjusted = adjust(p, config.correction)
     if config.selection == "reliability":
         passed = adjusted <= config.alpha
-        columns = best(p, t, passed, config.voxels)
+        columns = best(p, statistic, passed, config.voxels)
     else:
         passed = candidates
         order = -found.variance if config.selection == "variance" else np.zeros(len(candidates))
         columns = best(order, order, passed, config.voxels if config.selection == "variance" else 0)
     if not len(columns):
         raise _nothing(found, candidates, adjusted, config)
-    return Selection(_mean(found.correlation), t, p, adjusted, candidates, columns, int(passed.sum()))
+    return Selection(_mean(found.correlation), statistic, p, adjusted, candidates, columns, int(passed.sum()))
 
 
 def _tested(found: Survey, config: PreprocessConfig) -> tuple[Float, Float]:
@@ -247,11 +250,21 @@ def _nothing(
             f"Choose other regions, or check the runs: {suggested('doctor', '--only', 'data')}",
         )
     smallest = float(np.nanmin(adjusted)) if np.isfinite(adjusted).any() else float("nan")
+    count = len(found.segments)
+    if config.reliability_test == "ttest":
+        power = f"A t test over {count} segments has little power; --reliability-test flips tests over time. "
+    elif config.run_locked == "remove" and 2 <= count <= _FEW_SEGMENTS:
+        power = (
+            f"With {count} segments, removing what all runs have in common costs 1/{count} of the data; "
+            "--set run_locked=keep keeps it, if no run starts with a transient. "
+        )
+    else:
+        power = ""
     return InputError(
         f"No voxel of {int(candidates.sum())} responds reliably (smallest {config.correction} p "
         f"{smallest:.2g}).",
-        f"The threshold is alpha = {config.alpha:g} over {len(found.segments)} segments. Either the runs are "
+        f"The threshold is alpha = {config.alpha:g} over {count} segments. Either the runs are "
         "short or few, or they do not belong to the film, or the timing is wrong.",
-        "Check lag and runs; then --set correction=none, a larger --alpha, or --alpha 1 for the best "
-        "whatever their p.",
+        f"Check lag and runs first. {power}Or choose --set correction=none, a larger --alpha, or, for the "
+        "best voxels whatever their p, --alpha 1",
     )

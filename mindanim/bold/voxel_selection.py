@@ -1,9 +1,9 @@
 """Choosing voxels by how well their response repeats, on training runs only.
 
-Per segment the repeats' responses are correlated (Wen et al. 2018, Cerebral Cortex 28:4136). Their agreement is
-tested over time within runs (`repeat_test`), or, as published, over segments: Fisher-transformed correlations
-enter a one-sample t test per voxel. Only *positive* reproducibility is evidence of a response, so the test is
-one-sided by default.
+Per segment the repeats' responses are correlated (Wen et al. 2018, Cerebral Cortex 28:4136). Their agreement
+is tested over time within runs (`repeat_test`), or, as published, over segments: Fisher-transformed
+correlations enter a one-sample t test per voxel. Only *positive* reproducibility is evidence of a response,
+so the test is one-sided by default.
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ def default_recipe(dataset: str | None) -> str:
     kind = kind_of_dataset(dataset or "")
     if kind == "simulated":
         return "demo"
-    return kind if kind in ("hcp", "algonauts2021") else "paper"
+    if kind in ("", "cc2017"):
+        return "paper"
+    return kind if kind in ("hcp", "algonauts2021") else "own-study"
 
 
 def load_recipe(name: str) -> Recipe:

@@ -187,7 +187,7 @@ class _Work:
         draft.save_table("voxels.tsv", voxels_table(plan, found, selection, regions), units=FMRI_VOXELS)
         maps = {
             "reliability": selection.reliability,
-            "t": selection.t,
+            "statistic": selection.statistic,
             "noise ceiling": found.ceiling,
         }
         for name, map_of, elsewhere in (

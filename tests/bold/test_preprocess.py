@@ -67,7 +67,7 @@ def test_the_tables_describe_rows_and_columns(made: Artifact) -> None:
     assert clips.repeats.tolist() == [2] * 120 + [3] * 40
     assert voxels.columns.tolist() == [
         "structure", "vertex", "i", "j", "k", "x_mm", "y_mm", "z_mm", "region",
-        "reliability", "t", "p", "noise_ceiling", "selected", "column",
+        "reliability", "statistic", "p", "noise_ceiling", "selected", "column",
     ]  # fmt: skip
     assert len(voxels) == CORTEX
     chosen = voxels[voxels.selected == 1]
@@ -83,7 +83,7 @@ def test_the_maps_show_the_table(made: Artifact) -> None:
     mask, reliability = (nib.load(made.file(f"{name}.dscalar.nii")) for name in ("mask", "reliability"))
     np.testing.assert_array_equal(np.asarray(mask.dataobj)[0], voxels.selected)
     np.testing.assert_allclose(np.asarray(reliability.dataobj)[0], voxels.reliability, atol=1e-6)
-    assert reliability.header.get_axis(0).name.tolist() == ["reliability", "t", "noise ceiling"]
+    assert reliability.header.get_axis(0).name.tolist() == ["reliability", "statistic", "noise ceiling"]
     np.testing.assert_array_equal(reliability.header.get_axis(1).vertex, voxels.vertex)
 
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mindanim.bold.voxel_selection import adjust, best, check_repeats, fisher_z, repeat_correlation, t_test
-from mindanim.errors import ConfigError
+from mindanim.bold.voxel_selection import adjust, best, fisher_z, repeat_correlation, t_test
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -124,9 +123,3 @@ def test_nan_voxels_do_not_shift_the_choice() -> None:
     t, p, _ = t_test(holes)
     chosen = best(p, t, adjust(p, "bonferroni") <= 1, 20)
     np.testing.assert_array_equal(holes[:, chosen], z[:, plain])
-
-
-@pytest.mark.parametrize("repeats", [{"seg1": 1, "seg2": 1}, {"seg1": 2, "seg2": 1}, {}])
-def test_too_few_repeats_say_what_to_choose(repeats: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="--selection variance"):
-        check_repeats(repeats)

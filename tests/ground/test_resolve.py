@@ -27,10 +27,11 @@ PREFIX = "MINDANIM_PREPROCESS_"
 
 @pytest.fixture(autouse=True)
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that ships the two recipes of these tests."""
+    """A package that ships the recipes of these tests."""
     folder = tmp_path / "recipes"
     folder.mkdir()
     (folder / "paper.toml").write_text('[preprocess]\nrows = 10\n[backbones]\nclip = "big"\n')
+    (folder / "own-study.toml").write_text('extends = "paper"\n')
     (folder / "demo.toml").write_text("[preprocess]\nrows = 20\n")
     monkeypatch.setattr(recipes, "RECIPES", folder)
 
