@@ -232,8 +232,10 @@ def tiny_video_classifier_folder(
     return Path(path)
 
 
-def tiny_captioner_folder(path: Path | str, *, image_size: int = 32, seed: int = 9) -> Path:
-    """A transformers BLIP-2 captioner over a small T5, with its processor; its captions are word salad."""
+def tiny_captioner_folder(
+    path: Path | str, *, image_size: int = 32, seed: int = 9, language: str = "t5"
+) -> Path:
+    """A transformers BLIP-2 over a small T5 or OPT, with its processor; its captions are word salad."""
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -255,14 +257,18 @@ def tiny_captioner_folder(path: Path | str, *, image_size: int = 32, seed: int =
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, extra_special_tokens=["<image>"], **special)
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
-    text |= {"vocab_size": len(words), "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    text["initializer_factor"] = 4.0
+    if language == "opt":
+        text = size | {"ffn_dim": 32, "word_embed_proj_dim": 16, "bos_token_id": 1, "init_std": 0.5}
+    text |= {"vocab_size": len(words), "pad_token_id": 0, "eos_token_id": 1}
+    text |= {"decoder_start_token_id": 0} if language == "t5" else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Blip2ForConditionalGeneration(
             Blip2Config(
                 vision_config={**size, "image_size": image_size, "patch_size": image_size // 4},
                 qformer_config={**size, "encoder_hidden_size": 16, "vocab_size": len(words)},
-                text_config={"model_type": "t5", "initializer_factor": 4.0, **text},
+                text_config={"model_type": language, **text},
                 num_query_tokens=4,
                 image_token_index=3,
             )

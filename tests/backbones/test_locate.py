@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mindanim.backbones import locate
+from mindanim.backbones import Kind, locate
 from mindanim.backbones.weights import checksum as hashing
 from mindanim.backbones.weights.catalogue import FETCH, NEEDED
 from mindanim.config.recipes import load_recipe
@@ -150,6 +150,10 @@ def test_open_clip_tag_lies_in_its_hub_repository(hub: Path) -> None:
         ("", ConfigError, "No clip backbone"),
         ("ViT-B-32-quickgelu/nobody", ConfigError, "openai"),
         ("ViT-Z@weights.pt", ConfigError, "ViT-Z"),
+        ("ViT-B/31", ConfigError, "Did you mean ViT-B-32"),
+        ("RN50", ConfigError, "RN50/openai"),
+        ("weights.pt", MissingError, "weights.pt, the weights"),
+        ("local-dir:nowhere", MissingError, "no folder nowhere"),
         ("ViT-B-32@/nowhere/weights.pt", MissingError, "/nowhere/weights.pt"),
         ("not a name", ConfigError, "neither"),
         ("/nowhere/model", MissingError, "There is no folder /nowhere/model"),
@@ -158,6 +162,81 @@ def test_open_clip_tag_lies_in_its_hub_repository(hub: Path) -> None:
 def test_names_that_lead_nowhere(name: str, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         locate(name, "clip")
+
+
+KINDS = ("diffusion", "clip", "image_classifier", "video_classifier", "captioner")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_a_hub_cache_is_its_current_version(kind: Kind, tmp_path: Path) -> None:
+    """What ``hf download`` leaves in ``~/.cache/huggingface/hub``, copied and named as a folder."""
+    files = {names[0]: "{}" for names in NEEDED[kind]}
+    fill_cache(tmp_path, "google/vit-base-patch16-224", files)
+    folder = tmp_path / "models--google--vit-base-patch16-224"
+    (folder / "snapshots" / "older").mkdir()
+    found = locate(str(folder), kind)
+    assert found.path == folder / "snapshots" / "abc" and set(found.files) == set(files)
+    assert found.licence == "Apache-2.0"
+    assert found.identity == locate(str(folder / "snapshots" / "abc"), kind).identity
+    (folder / "refs" / "main").unlink()
+    with pytest.raises(InputError, match="holds 2 versions of google/vit-base-patch16-224"):
+        locate(str(folder), kind)
+    (folder / "snapshots" / "older").rmdir()
+    assert locate(str(folder), kind).identity == found.identity
+
+
+def test_a_version_named_outside_the_cache_is_not_followed(tmp_path: Path) -> None:
+    fill_cache(tmp_path, "a/b", {names[0]: "{}" for names in NEEDED["clip"]})
+    folder = tmp_path / "models--a--b"
+    (folder / "refs" / "main").write_text("../../..")
+    assert locate(str(folder), "clip").path == folder / "snapshots" / "abc"
+
+
+@pytest.mark.parametrize(
+    "name", ["local-dir:{}", "{}/", "hf-hub:owner/model", "https://huggingface.co/owner/model/"]
+)
+def test_ways_of_writing_the_same_model(name: str, hub: Path) -> None:
+    files = {names[0]: "{}" for names in NEEDED["image_classifier"]}
+    fill_cache(hub, "owner/model", files)
+    folder = hub / "models--owner--model" / "snapshots" / "abc"
+    expected = locate(str(folder), "image_classifier").identity
+    assert locate(name.format(folder), "image_classifier").identity == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["ViT-B/32", "ViT-B-32:openai", "vit-b-32/OpenAI", "ViT-B/32/openai", "ViT-B-32/openai"]
+)
+def test_ways_of_writing_openais_model(name: str, hub: Path) -> None:
+    with pytest.raises(MissingError) as caught:
+        locate(name, "clip")
+    hint = caught.value.hint
+    assert "hf download timm/vit_base_patch32_clip_224.openai --include 'open_clip_model.safetensors'" in hint
+    assert hint.endswith("ViT-B-32/openai@FOLDER/open_clip_model.safetensors")
+    fill_cache(hub, "timm/vit_base_patch32_clip_224.openai", {"open_clip_model.safetensors": "w"})
+    found = locate(name, "clip")
+    assert found.architecture == ("ViT-B-32", "openai")
+    by_file = f"ViT-B-32/openai@{found.path / 'open_clip_model.safetensors'}"
+    assert locate(by_file, "clip").identity == found.identity
+
+
+def test_a_hub_model_of_transformers_is_missing_its_own_files(hub: Path) -> None:
+    with pytest.raises(MissingError) as caught:
+        locate("openai/clip-vit-base-patch32", "clip")
+    assert "open_clip" not in str(caught.value) and "'pytorch_model.bin'" in caught.value.hint
+    names = (
+        "config.json",
+        "pytorch_model.bin",
+        "preprocessor_config.json",
+        "tokenizer_config.json",
+        "vocab.json",
+    )
+    fill_cache(hub, "openai/clip-vit-base-patch32", dict.fromkeys([*names, "vocab.json"], "{}"))
+    assert not locate("openai/clip-vit-base-patch32", "clip").of_open_clip
+
+
+def test_one_file_is_no_classifier(image_classifier_folder: Path) -> None:
+    with pytest.raises(InputError, match=rf"perhaps {image_classifier_folder}"):
+        locate(str(image_classifier_folder / "model.safetensors"), "image_classifier")
 
 
 def test_unknown_kind() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
+from PIL import Image
+from safetensors.torch import save_file
 
 from mindanim.backbones import load_image_classifier, load_video_classifier
 from mindanim.backbones.classifiers import TransformersImageClassifier, TransformersVideoClassifier
@@ -176,6 +178,25 @@ def test_images_are_fed_as_the_processor_feeds_them(name: str, tmp_path: Path) -
     torch.testing.assert_close(
         logits, expected, atol=(0.1 if level else 1e-3) * spread + 1e-6, rtol=1e-4 if not level else 0
     )
+
+
+def test_models_of_timm_say_in_their_configuration_how_images_are_prepared(tmp_path: Path) -> None:
+    """As the hub's timm/ repositories: without a preprocessor_config.json."""
+    prepared = {"input_size": [3, 160, 160], "crop_pct": 0.95, "interpolation": "bicubic"}
+    prepared |= {"mean": [0.5] * 3, "std": [0.5] * 3}
+    config = {"architecture": "test_vit", "num_classes": 7, "pretrained_cfg": prepared}
+    torch.manual_seed(0)
+    made = tf.TimmWrapperForImageClassification(tf.TimmWrapperConfig.from_dict(config))
+    save_file(
+        {name: value.contiguous() for name, value in made.timm_model.state_dict().items()}, tmp_path / "w"
+    )
+    (tmp_path / "w").rename(tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    images = pictures(45, 61)
+    fed = tf.AutoImageProcessor.from_pretrained(tmp_path)([Image.fromarray(image) for image in images])
+    with torch.no_grad():
+        expected = made.eval()(**fed).logits
+    torch.testing.assert_close(load_image_classifier(str(tmp_path)).logits(tensor(images)), expected)
 
 
 def timesformer() -> Any:
