@@ -11,6 +11,7 @@ import pytest
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, Cifti2MetaData, SeriesAxis
 
 from mindanim.errors import InputError, UsageError
+from mindanim.studies import open_study
 from mindanim.studies.header_clock import header_clock
 from tests.studies.bids_tree import beside, bold, finding, opened, rename, repeats, write_bold, write_study
 
@@ -184,3 +185,21 @@ def test_names_with_leading_zeros_find_their_sidecar(tmp_path: Path) -> None:
     func = write_study(tmp_path, tr_s=0.0)
     rename(func, lambda name: name.replace("run-", "run-0") if name.endswith(".json") else name)
     assert {run.tr_s for run in opened(tmp_path).runs(1)} == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("column", "start_s", "words"), [("", 4.0, "which is used"), ("0", 0.0, "another start")]
+)
+def test_tables_take_the_series_start_unless_they_say_another(
+    tmp_path: Path, column: str, start_s: float, words: str
+) -> None:
+    clips = "clip_id\tsplit\tsegment\tfilm\tonset_s\tduration_s\n"
+    runs = "subject\tsegment\trepeat\tpath\ttr_s\tstart_s\n"
+    for segment, split in (("a", "train"), ("b", "test")):
+        write_series(tmp_path / f"{segment}.dtseries.nii", start_s=4.0)
+        clips += f"{segment}\t{split}\t{segment}\tf.mp4\t0\t2\n"
+        runs += f"1\t{segment}\t1\t{segment}.dtseries.nii\t2\t{column}\n"
+    (tmp_path / "clips.tsv").write_text(clips), (tmp_path / "runs.tsv").write_text(runs)
+    study = open_study("tables", tmp_path)
+    assert {run.start_s for run in study.runs(1)} == {start_s}
+    assert words in finding(study, "series-start")

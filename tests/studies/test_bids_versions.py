@@ -161,6 +161,14 @@ def test_run_1_and_run_01_are_one_run(tmp_path: Path, where: str) -> None:
     assert [row.status for row in study.check(1)] == ["ok"]
 
 
+def test_versions_of_runs_without_films_do_not_matter(tmp_path: Path) -> None:
+    func = write_study(tmp_path)
+    for space in (MNI, "space-T1w"):
+        write_bold(func / f"sub-01_task-rest_{space}_desc-preproc_bold.nii.gz", 5)
+    study = opened(tmp_path)
+    assert repeats(study) == TWO and "it has no events" in finding(study, "extra-file")
+
+
 def test_run_1_and_run_01_side_by_side_are_ambiguous(tmp_path: Path) -> None:
     func = write_study(tmp_path)
     shutil.copy(bold(func, 1), str(bold(func, 1)).replace("run-1", "run-01"))
@@ -199,6 +207,14 @@ def test_files_that_systems_and_programs_leave(tmp_path: Path) -> None:
     (tmp_path / "derivatives/.datalad/sub-99/func").mkdir(parents=True)
     (tmp_path / "derivatives/freesurfer/sub-01_ses-1").mkdir(parents=True)
     (tmp_path / "derivatives/fmriprep/sub-01.html").touch()
+    for name in (
+        "recording-cardiac_physio.tsv.gz",
+        "desc-MELODIC_mixing.tsv",
+        "desc-hmc_boldref.nii.gz",
+        "sbref.nii.gz",
+    ):
+        (func / f"sub-01_task-film_run-1_{name}").touch()
+    (func / "sub-01_task-film_run-1_desc-preproc_bold.nii.gz.part").touch()
     study = opened(tmp_path)
     assert repeats(study) == TWO and study.facts.subjects == (1,)
     assert [row.status for row in study.check(1)] == ["ok"]

@@ -253,13 +253,14 @@ def identical_subjects(
     return findings
 
 
-def series_start_note(subject: Subject, starts_s: Mapping[Path, float]) -> Finding:
-    """The note on runs whose first volume is placed by their CIFTI header, at these seconds."""
+def series_start_note(subject: Subject, starts_s: Mapping[Path, float], used: bool = True) -> Finding:
+    """The note on runs whose CIFTI header places the first volume at these seconds, used or not."""
     named = names_and_more(
         [f"{path.name} ({start_s:g} s)" for path, start_s in starts_s.items()], separator="; "
     )
     text = (
         f"Subject {subject}: the first volume of {len(starts_s)} runs is not at 0 s by their headers "
-        f"(SeriesStart), which is used: {named}."
+        f"(SeriesStart), {'which is used' if used else 'but the study gives another start, which is used'}: "
+        f"{named}."
     )
     return Finding("note", "series-start", text, data={"runs": [path.name for path in starts_s]})

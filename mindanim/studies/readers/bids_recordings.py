@@ -106,6 +106,9 @@ def find_recordings(root: Path, trees: Sequence[Path], wanted: Wanted) -> list[R
             if events := [name for name in names if name.suffix == "events" and name.extension == ".tsv"]:
                 recordings.append(Recording(events[0], _events(events[0], trees), preprocessed=False))
             continue
+        if _events(versions[0], trees) is None:  # rest, for example: its version does not matter
+            recordings.append(Recording(versions[0], None, preprocessed=True))
+            continue
         try:
             chosen, others = _choose(root, versions, wanted)
         except InputError as problem:

@@ -65,7 +65,7 @@ class Own(Reader):
         self._about = self._read_about()
         self._rows = read_table(root / CLIPS, CLIP_COLUMNS, _HINT)
         self._clips = _numbered(_together(root / CLIPS, self._rows, self._clip))
-        self._from_headers: dict[Path, float] = {}
+        self._headers_s: dict[Path, float] = {}
         self._runs = _together(root / RUNS, read_table(root / RUNS, RUN_COLUMNS, _HINT), self._run)
         self._check()
         super().__init__(root, self._make_facts(name), allow_partial)
@@ -110,8 +110,12 @@ class Own(Reader):
 
     def _declare(self, subject: Subject) -> Declared:
         runs = [run for run in self._runs if run.subject == subject]
-        started = {run.path: at for run in runs if (at := self._from_headers.get(run.path))}
-        return Declared(runs, notes=[series_start_note(subject, started)] if started else [])
+        by_use: dict[bool, dict[Path, float]] = {}
+        for run in runs:
+            if header_s := self._headers_s.get(run.path):
+                by_use.setdefault(run.start_s == header_s, {})[run.path] = header_s
+        notes = [series_start_note(subject, starts_s, used) for used, starts_s in by_use.items()]
+        return Declared(runs, notes=notes)
 
     def _clip(self, row: Mapping[str, str]) -> Clip:
         table, film = self.root / CLIPS, text(self.root / CLIPS, row, "film")
@@ -166,9 +170,9 @@ class Own(Reader):
 
         signal = inside(self.root, text(table, row, "path"), table, allow_outside=self._outside)
         start_s = number(table, row, "start_s", least=float("-inf"), default=math.nan)
-        if math.isnan(start_s):
-            start_s = _series_start(signal)
-            self._from_headers |= {signal: start_s} if start_s else {}
+        if header_s := _series_start(signal):
+            self._headers_s[signal] = header_s
+        start_s = header_s if math.isnan(start_s) else start_s
         return Run(
             subject,
             clip.film,
