@@ -84,7 +84,8 @@ def test_motion_may_be_decoded_frame_by_frame(made: dict[str, Artifact]) -> None
     assert alone.facts["decoder"] == "mlp" and alone.facts["epochs"] == plain.facts["epochs"]
     values = load_recipe("paper").tables["train-motion"]
     sizes = {"decoder", *SIZES["train_motion"]}
-    generator = {"layers", "heads", "dropout", "memory_tokens", "keep_visible"}
+    generator = {"layers", "heads", "dropout", "attention_dropout", "inner_dropout", "norm"}
+    generator |= {"memory_tokens", "keep_visible"}
     assert values.keys() - alone.options.keys() - sizes == generator, "options of the generator alone"
     shared = values.keys() - sizes - generator
     assert all(alone.options[option] == values[option] for option in shared)

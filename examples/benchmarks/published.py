@@ -75,6 +75,7 @@ class Norm(nn.Module):
 class Heads(nn.Module):
     def __init__(self, token: int, width: int, heads: int) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(0.15)
         self.linears = nn.ModuleList(nn.Linear(token, width) for _ in range(3))
         self.linears1 = nn.Linear(width, token)
         self.heads = heads
@@ -88,7 +89,7 @@ class Heads(nn.Module):
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         if mask is not None:
             scores = scores.masked_fill(mask == 0, -1e9)
-        mixed = scores.softmax(-1) @ v
+        mixed = self.dropout(scores.softmax(-1)) @ v
         return self.linears1(mixed.transpose(1, 2).reshape(clips, query.shape[1], -1))
 
 
@@ -102,19 +103,20 @@ class Sublayer(nn.Module):
 
 
 class FeedForward(nn.Module):
-    def __init__(self, token: int, inner: int) -> None:
+    def __init__(self, token: int, inner: int, dropout: float) -> None:
         super().__init__()
         self.w_1, self.w_2 = nn.Linear(token, inner), nn.Linear(inner, token)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w_2(self.w_1(x).relu())
+        return self.w_2(self.dropout(self.w_1(x).relu()))
 
 
 class Layer(nn.Module):
     def __init__(self, token: int, width: int, heads: int, inner: int, dropout: float) -> None:
         super().__init__()
         self.self_attn, self.src_attn = Heads(token, width, heads), Heads(token, width, heads)
-        self.feed_forward = FeedForward(token, inner)
+        self.feed_forward = FeedForward(token, inner, dropout)
         self.sublayer = nn.ModuleList(Sublayer(token, dropout) for _ in range(3))
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
@@ -136,8 +138,9 @@ class Stack(nn.Module):
 
 
 class Position(nn.Module):
-    def __init__(self, width: int, longest: int = 50) -> None:
+    def __init__(self, width: int, dropout: float, longest: int = 50) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         codes = torch.zeros(longest, width)
         for place in range(longest):
             for i in range(0, width, 2):
@@ -146,7 +149,7 @@ class Position(nn.Module):
         self.register_buffer("pe", codes[None])
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.pe[:, : x.shape[1]]
+        return self.dropout(x + self.pe[:, : x.shape[1]])
 
 
 class Encoder(Trunk):
@@ -164,7 +167,7 @@ class PublishedMotion(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = Encoder(voxels, fmri, token)
-        self.tgt_embed = nn.Sequential(Position(token))
+        self.tgt_embed = nn.Sequential(Position(token, 0.2))
         self.decoder = Stack(token, 2, width, 4, inner, 0.2)
 
     def forward(self, frames: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
@@ -177,4 +180,127 @@ class PublishedMotion(nn.Module):
             mask = torch.tril(torch.ones(count, count))
             mask[2:, 1:] = 0
             clip = torch.cat([clip, self(clip, responses, mask)[:, -1:]], dim=1)
+        return clip
+
+
+def sines_and_cosines(places: Tensor, width: int) -> Tensor:
+    """All sines, then all cosines."""
+    rate = torch.tensor([10000 ** (-k / (width // 2)) for k in range(width // 2)], dtype=torch.float64)
+    angles = places.double().reshape(-1, 1) * rate
+    return torch.cat([angles.sin(), angles.cos()], dim=1).float()
+
+
+class OverFrames(nn.Module):
+    """Attention of each patch over frames."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        rows, frames, width = x.shape
+        three = self.qkv(x).reshape(rows, frames, 3, self.heads, width // self.heads)
+        q, k, v = (three[:, :, part].transpose(1, 2) for part in range(3))
+        scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+        weights = scores.masked_fill(mask == 0, -1e9).softmax(-1)
+        return self.proj((weights @ v).transpose(1, 2).reshape(rows, frames, width))
+
+
+class TwoLayers(nn.Module):
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, inner), nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(nn.functional.gelu(self.fc1(x), approximate="tanh"))
+
+
+class PatchBlock(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.spatial_attention = Heads(width, width, heads)
+        self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.mlp = TwoLayers(width, 4 * width)
+        self.temporal_attention = OverFrames(width, heads)
+        # In the file, but not used.
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+        self.temporal_norm1, self.temporal_fc = nn.LayerNorm(width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, brain: Tensor, mask: Tensor) -> Tensor:
+        """``x (clip, frame, patch, feature)``, ``brain (clip, feature)``."""
+        clips, frames, patches, width = x.shape
+        over_time = self.temporal_attention(x.transpose(1, 2).reshape(-1, frames, width), mask)
+        x = x + over_time.reshape(clips, patches, frames, width).transpose(1, 2)
+        single = brain[:, None].expand(-1, frames, -1).reshape(clips * frames, 1, width)
+        queries = self.norm1(x).reshape(clips * frames, patches, width)
+        x = x + self.spatial_attention(queries, single, single, None).reshape(x.shape)
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchOutput(nn.Module):
+    def __init__(self, width: int, values: int) -> None:
+        super().__init__()
+        self.norm_final = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.linear = nn.Linear(width, values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.norm_final(x))
+
+
+class PatchEmbedding(nn.Module):
+    def __init__(self, channels: int, width: int, side: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels, width, side, stride=side)
+
+
+class PublishedPatchMotion(nn.Module):
+    """The generator with patches as tokens; square latents of ``(channel, side, side)``."""
+
+    def __init__(
+        self,
+        voxels: int,
+        latent: tuple[int, int, int],
+        *,
+        patch: int = 4,
+        width: int = 512,
+        depth: int = 4,
+        heads: int = 8,
+        frames: int = 7,
+    ) -> None:
+        super().__init__()
+        channels, self.side, _ = latent
+        self.channels, self.patch, self.frames, grid = channels, patch, frames, self.side // patch
+        self.frame_embedder = PatchEmbedding(channels, width, patch)
+        self.fMRI_to_spatial = nn.Sequential(nn.SiLU(), nn.Linear(voxels, width))
+        self.fMRI_to_temporal = nn.Sequential(nn.SiLU(), nn.Linear(voxels, width))  # not used
+        row, column = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+        place = [sines_and_cosines(axis, width // 2) for axis in (column, row)]
+        self.pos_embed = nn.Parameter(torch.cat(place, dim=1)[None], requires_grad=False)
+        time = sines_and_cosines(torch.arange(frames), width)
+        self.time_embed = nn.Parameter(time[None], requires_grad=False)
+        self.blocks = nn.ModuleList(PatchBlock(width, heads) for _ in range(depth))
+        self.final_layer = PatchOutput(width, patch * patch * channels)
+
+    def forward(self, responses: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """``frames (clip, frame, channel, side, side)``, as many as the network was made for."""
+        clips, count, side = len(frames), frames.shape[1], self.side // self.patch
+        embedded = self.frame_embedder.proj(frames.flatten(0, 1)).flatten(2).mT
+        x = (embedded + self.pos_embed).unflatten(0, (clips, count)) + self.time_embed[:, :, None]
+        brain = self.fMRI_to_spatial(responses)
+        for one in self.blocks:
+            x = one(x, brain, mask)
+        patches = self.final_layer(x).reshape(clips, count, side, side, self.patch, self.patch, self.channels)
+        return torch.einsum("bthwpqc->btchpwq", patches).reshape(frames.shape)
+
+    @torch.no_grad()
+    def roll_out(self, first: Tensor, responses: Tensor) -> Tensor:
+        """All frames from ``first (clip, channel, side, side)``; frames to come are zero until they are
+        decoded. Causal masks."""
+        clip = torch.zeros(len(first), self.frames + 1, *first.shape[1:])
+        clip[:, 0] = first
+        mask = torch.tril(torch.ones(self.frames, self.frames))
+        for place in range(self.frames):
+            clip[:, place + 1] = self(responses, clip[:, :-1], mask)[:, place]
         return clip

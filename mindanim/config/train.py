@@ -16,7 +16,7 @@ _MLP = {"decoder": ("mlp",)}
 _CMG = {"decoder": ("cmg",)}
 _PATCHES = {"decoder": ("cmg-patches",)}
 _GENERATOR = {"decoder": ("cmg", "cmg-patches")}
-_ENCODER = {"decoder": ("cmg", "cmg-patches", "mlp")}
+_ENCODER = {"decoder": ("cmg", "mlp")}
 
 
 class TrainSemanticConfig(TrainConfig):
@@ -61,12 +61,13 @@ class TrainSemanticConfig(TrainConfig):
 class TrainStructureConfig(TrainConfig):
     """Stage 1b: responses to the first frame's latent (where things are and how they look)."""
 
-    stage_version = 1  # as first released
+    stage_version = 2  # 400 epochs by default, as in the released script
     arguments_of = {"mlp": ("width", "blocks", "dropout")}
 
     decoder: Annotated[str, Variants("decoder", ("mlp", "ridge"), "structure", paths=True)] = opt(
         "mlp", "The paper's network, the linear baseline, or your own.", flag=True
     )
+    epochs: int = opt(400, "Passes over the training clips.", flag=True, ge=1, only=NETWORK)
     learning_rate: float = opt(
         1e-6,
         "Learning rate.",
@@ -89,16 +90,19 @@ class TrainStructureConfig(TrainConfig):
 class TrainMotionConfig(TrainConfig):
     """Stage 1c: first frame and responses to the following frames' latents (how things move)."""
 
-    stage_version = 1  # as first released
+    stage_version = (
+        2  # the released generators: dropout in all their places, their norms, their patch variant
+    )
     # Every motion decoder is validated with first frames decoded by ridge.
     regardless = ("ridge_alphas", "ridge_folds", "ridge_components", "ridge_relevance")
     _rolled: ClassVar = ("target", "rollout_mask", "difference_gain")
     _trunk: ClassVar = ("fmri_width", "fmri_blocks", "fmri_dropout", "block_dropout")
     _encoder: ClassVar = ("memory_tokens", *_trunk)
     arguments_of = {
-        "cmg": ("width", "layers", "heads", "feedforward", "dropout", "norm", *_rolled, *_encoder),
-        "cmg-patches": ("patch_size", "patch_width", "patch_layers", "patch_heads", "mlp_ratio", "dropout")
-        + (*_rolled, *_encoder),
+        "cmg": ("width", "layers", "heads", "feedforward", "dropout", "attention_dropout", "inner_dropout")
+        + ("norm", *_rolled, *_encoder),
+        "cmg-patches": ("patch_size", "patch_width", "patch_layers", "patch_heads", "mlp_ratio")
+        + ("attention_dropout", *_rolled),
         "mlp": ("target", "difference_gain", *_trunk),
         "ridge": ("target", "difference_gain"),
     }
@@ -147,22 +151,34 @@ class TrainMotionConfig(TrainConfig):
     layers: int = opt(2, "Layers of the generator.", ge=1, only=_CMG)
     heads: int = opt(4, "Attention heads.", ge=1, only=_CMG)
     feedforward: int = opt(768, "Width of the feed-forward sublayers.", ge=1, only=_CMG)
-    dropout: float = opt(0.2, "Dropout after each sublayer.", ge=0, lt=1, only=_GENERATOR)
-    norm: Literal["layer", "deviation"] = opt(
-        "layer",
-        "Layer norm: torch's, or that of published checkpoints, which divides by (deviation + 1e-6).",
+    dropout: float = opt(0.2, "Dropout after each sublayer.", ge=0, lt=1, only=_CMG)
+    attention_dropout: float = opt(
+        0.15,
+        "Dropout on attention weights: of all attention (cmg), of that to the responses (cmg-patches).",
+        ge=0,
+        lt=1,
+        only=_GENERATOR,
+    )
+    inner_dropout: float = opt(
+        0.2,
+        "Dropout inside the feed-forward sublayers and after the position codes.",
+        ge=0,
+        lt=1,
         only=_CMG,
     )
-    patch_size: int = opt(8, "Side of a patch.", unit="latent px", ge=1, only=_PATCHES)
+    norm: Literal["layer", "deviation"] = opt(
+        "deviation",
+        "Layer norm: torch's, or the released code's, which divides by (deviation + 1e-6).",
+        only=_CMG,
+    )
+    patch_size: int = opt(4, "Side of a patch.", unit="latent px", ge=1, only=_PATCHES)
     patch_width: int = opt(512, "Features per patch.", ge=4, only=_PATCHES)
     patch_layers: int = opt(4, "Layers of the generator with patches.", ge=1, only=_PATCHES)
     patch_heads: int = opt(8, "Attention heads of the generator with patches.", ge=1, only=_PATCHES)
     mlp_ratio: float = opt(
         4.0, "Hidden width of the patches' feed-forward sublayers, in patch widths.", gt=0, only=_PATCHES
     )
-    memory_tokens: int = opt(
-        1, "Tokens that encode the responses; 1 adds their projection.", ge=1, only=_GENERATOR
-    )
+    memory_tokens: int = opt(1, "Tokens that encode the responses; 1 adds their projection.", ge=1, only=_CMG)
     fmri_width: int = opt(768, "Width of the response encoder.", ge=1, only=_ENCODER)
     fmri_blocks: int = opt(1, "Residual blocks of the response encoder.", ge=0, only=_ENCODER)
     fmri_dropout: float = opt(
@@ -177,6 +193,11 @@ class TrainMotionConfig(TrainConfig):
         flag=True,
         ge=0,
         le=1,
+        only={"decoder": ("cmg", "cmg-patches", PLUGIN)},
+    )
+    mask_draws: Literal["step", "once"] = opt(
+        "step",
+        "Draw which past frames are hidden in every training step, or (released) once for all of them.",
         only={"decoder": ("cmg", "cmg-patches", PLUGIN)},
     )
     rollout_mask: Literal["causal", "first"] = opt(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from mindanim import console
 from mindanim.artifacts import Artifact, Draft, Source, Workspace, find_dataset, produce
 from mindanim.config.import_checkpoint import ImportCheckpointConfig
 from mindanim.config.run_options import RunOptions
@@ -16,7 +19,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
     """
     from mindanim.decoders.import_check import CHECKED, complete_and_check
     from mindanim.decoders.load_examples import shapes_of, training_clips
-    from mindanim.decoders.published_checkpoints import import_decoder, read_checkpoint
+    from mindanim.decoders.published_checkpoints import import_decoder, layout_of, read_checkpoint
 
     run = find_dataset(run)
     workspace = Workspace.of(run)
@@ -31,13 +34,16 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
         heads=config.heads,
         rollout_mask=config.rollout_mask,
     )
+    assumed = {name: decoder.spec[name] for name in layout_of(config.kind, state).assumed}
+    if assumed:
+        told = ", ".join(f"{name} {value}" for name, value in assumed.items())
+        console.say(f"{config.file.name} does not record {' and '.join(assumed)}: {told}")
     checkpoint = Source.of_files(config.file.name, [config.file], config.file.parent)
 
     def build(draft: Draft) -> None:
         from mindanim.decoders import SPEC, WEIGHTS, describe, save_weights
-        from mindanim.decoders.methods_text import at_chance
 
-        figures = complete_and_check(decoder, fmri, stimuli, draft.scratch("clips").parent)
+        figures, order = complete_and_check(decoder, fmri, stimuli, draft.scratch("clips").parent)
         if not draft.main:
             return
         with draft.write(WEIGHTS) as path:
@@ -47,19 +53,23 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
             f"The {config.kind} decoder is a published checkpoint of Mind-Animator (arXiv 2405.03280), "
             f"imported from {config.file.name}."
         )
-        if chance := at_chance(config.kind, figures["score"], figures["p"]):
+        if order.passed:
+            draft.methods(order.in_words(config.kind))
+        else:
             draft.finding(
                 "imported-at-chance",
-                f"On the training clips the imported {config.kind} decoder {chance}. "
-                "It was probably trained on other voxels, or on these in another order: a checkpoint records "
-                "only their number.",
+                f"{order.in_words(config.kind)} That is no better than chance. The decoder was "
+                "probably trained on other voxels, or on these in another order: a checkpoint records only "
+                "their number.",
             )
         draft.fact(
             decoder=decoder.spec["decoder"],
             imported=True,
             parameters=sum(parameter.numel() for parameter in decoder.parameters()),
             clips_looked_at=min(CHECKED, len(training_clips(fmri))),
+            **assumed,
             **{f"train_{name}": value for name, value in figures.items()},
+            **{f"order_{name}": value for name, value in asdict(order).items()},
         )
 
     return produce(

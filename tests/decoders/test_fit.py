@@ -21,7 +21,7 @@ NETWORK = {"epochs": 30, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 
 CMG = NETWORK | {"width": 16, "heads": 2, "feedforward": 16, "fmri_width": 24, "select": "score"}
 CMG |= {"schedule": "exponential"}
 PATCHES = NETWORK | {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 16, "patch_layers": 2}
-PATCHES |= {"patch_heads": 2, "fmri_width": 24, "schedule": "exponential", "select": "score", "epochs": 50}
+PATCHES |= {"patch_heads": 2, "schedule": "exponential", "select": "score", "epochs": 50}
 FRAMEWISE = NETWORK | {"decoder": "mlp", "fmri_width": 24, "schedule": "exponential", "select": "score"}
 
 
@@ -225,3 +225,24 @@ def test_share_of_the_text_in_the_contrastive_loss() -> None:
     assert losses[1.0][0] == losses[1.0][1], "with all the weight on the text the image does not matter"
     assert losses[0.0][0] != pytest.approx(losses[0.0][1], rel=1e-3)
     assert losses[0.3][1] == pytest.approx(0.3 * losses[1.0][1] + 0.7 * losses[0.0][1])
+
+
+def test_hidden_frames_are_drawn_in_every_step_or_once() -> None:
+    data = planted().motion
+    drawn: dict[str, list[torch.Tensor]] = {}
+    for draws in ("step", "once"):
+        config = TrainMotionConfig.model_validate(
+            {"mask_draws": draws, "width": 8, "heads": 2, "feedforward": 8, "fmri_width": 10}
+        )
+        task = MotionTask(build("motion", config.spec(), SHAPES), data, config)  # type: ignore[arg-type]
+        before = torch.get_rng_state()
+        drawn[draws] = [task._visible() for _ in range(30)]
+        assert torch.equal(before, torch.get_rng_state()) == (draws == "once")
+    assert len({mask.numpy().tobytes() for mask in drawn["step"]}) > 1
+    assert len({mask.numpy().tobytes() for mask in drawn["once"]}) == 1
+    other = TrainMotionConfig(seed=1, mask_draws="once", keep_visible=0.5)
+    seeds = {
+        MotionTask(task.decoder, data, other.model_copy(update={"seed": seed}))._visible().numpy().tobytes()
+        for seed in range(12)
+    }
+    assert len(seeds) > 1

@@ -22,7 +22,6 @@ from tests.decoders.planted import SHAPES
 PAPER = Shapes(response=(1, 4500), clip=(512,), tokens=(20, 768), latents=(8, 4, 64, 64))
 SMALL_CMG = {"width": 8, "heads": 2, "feedforward": 6, "fmri_width": 10}
 PATCHES = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 2, "patch_heads": 2}
-PATCHES |= {"fmri_width": 10}
 FRAMEWISE = {"decoder": "mlp", "fmri_width": 10}
 MLP = {"decoder": "mlp", "head_widths": [12]}
 
@@ -120,21 +119,50 @@ def test_attention_equals_an_explicit_loop(mask: torch.Tensor | None) -> None:
 
 def test_one_memory_token_equals_cross_attention_to_it() -> None:
     torch.manual_seed(1)
-    full, added = Attention(6, 8, 2), ProjectedMemory(6, 8)
+    full, added = Attention(6, 8, 2).eval(), ProjectedMemory(6, 8, 2, 0.5).eval()
     added.value.load_state_dict(full.value.state_dict())
     added.out.load_state_dict(full.out.state_dict())
     tokens, memory = torch.randn(3, 5, 6), torch.randn(3, 1, 6)
     torch.testing.assert_close(added(tokens, memory), full(tokens, memory))
-
-
-@pytest.mark.parametrize("memory_tokens", [1, 3])
-@pytest.mark.parametrize("target", ["frame", "difference"])
-@pytest.mark.parametrize("variant", [{"decoder": "cmg", **SMALL_CMG}, PATCHES])
-def test_generator_never_looks_ahead(memory_tokens: int, target: str, variant: dict[str, object]) -> None:
+    # In training too: the weights of the attention are 1 before dropout, which is drawn in the same order.
+    trained = Attention(6, 8, 2, 0.5).train()
+    trained.load_state_dict(full.state_dict())
     torch.manual_seed(2)
-    cmg = build("motion", variant | {"target": target, "memory_tokens": memory_tokens}, SHAPES)
+    expected = trained(tokens, memory)
+    torch.manual_seed(2)
+    torch.testing.assert_close(added.train()(tokens, memory), expected)
+    assert float((expected - full(tokens, memory)).detach().abs().max()) > 0.01
+
+
+def test_dropout_on_attention_weights_keeps_their_mean() -> None:
+    torch.manual_seed(12)
+    attention, tokens = Attention(6, 8, 2, 0.3), torch.randn(1, 4, 6)
+    many = tokens.expand(4000, -1, -1)
+    with torch.no_grad():
+        mean, expected = (
+            attention.train()(many, many, causal(4)).mean(0),
+            attention.eval()(tokens, tokens, causal(4)),
+        )
+    torch.testing.assert_close(mean, expected[0], rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("variant", "memory_tokens"),
+    [
+        ({"decoder": "cmg", **SMALL_CMG}, 1),
+        ({"decoder": "cmg", **SMALL_CMG, "memory_tokens": 3}, 3),
+        (PATCHES, 1),
+    ],
+)
+@pytest.mark.parametrize("target", ["frame", "difference"])
+def test_generator_never_looks_ahead(variant: dict[str, object], memory_tokens: int, target: str) -> None:
+    torch.manual_seed(2)
+    cmg = build("motion", variant | {"target": target}, SHAPES)
     assert isinstance(cmg, MotionNetwork)
     cmg.eval()
+    if isinstance(cmg, PatchCmg):
+        assert not cmg(torch.randn(2, 3, 32), cmg.memory(torch.randn(2, 60)), causal(3)).any()
+        torch.nn.init.normal_(cmg.head.weight)  # it starts at zero
     tokens, memory = torch.randn(2, 3, 32), cmg.memory(torch.randn(2, 60))
     assert memory.shape[:2] == (2, memory_tokens)
     out = cmg(tokens, memory, causal(3))
@@ -161,7 +189,10 @@ def test_patches_are_cut_row_by_row_and_joined_again() -> None:
     torch.testing.assert_close(patches[1, 2, 1], latents[1, 2, :, 0:2, 2:4].flatten())
     torch.testing.assert_close(patches[1, 2, 2], latents[1, 2, :, 2:4, 0:2].flatten())
     assert torch.equal(cmg.join(patches), latents.flatten(2))
-    assert torch.equal(grid_codes(2, 3, 8)[1 * 3 + 2], torch.cat([sinusoids(2, 4)[1], sinusoids(3, 4)[2]]))
+    # Columns first; of each axis the sines, then the cosines, at rates 1 and .01.
+    column, row = torch.tensor([2, 0.02]), torch.tensor([1, 0.01])
+    expected = torch.cat([column.sin(), column.cos(), row.sin(), row.cos()])
+    torch.testing.assert_close(grid_codes(2, 3, 8)[1 * 3 + 2], expected)
     with pytest.raises(ConfigError, match="do not fit latents of 4 x 4"):
         build("motion", PATCHES | {"patch_size": 3}, SHAPES)
 
@@ -169,15 +200,13 @@ def test_patches_are_cut_row_by_row_and_joined_again() -> None:
 def test_patch_layer_equals_its_modules_written_out() -> None:
     """The temporal module sees one patch over time, the spatial one the memory alone."""
     torch.manual_seed(8)
-    layer = PatchLayer(width=8, heads=2, mlp_ratio=2.0, dropout=0.5, memory_tokens=3).eval()
-    patches, memory, mask = torch.randn(2, 4, 5, 8), torch.randn(2, 3, 8), causal(4)
+    layer = PatchLayer(width=8, heads=2, mlp_ratio=2.0, attention_dropout=0.5).eval()
+    patches, memory, mask = torch.randn(2, 4, 5, 8), torch.randn(2, 1, 8), causal(4)
     expected = patches.clone()
-    normal = layer.norms[0](expected)
     for place in range(5):
-        expected[:, :, place] += layer.temporal(normal[:, :, place], normal[:, :, place], mask)
-    normal = layer.norms[1](expected)
-    expected = expected + torch.stack([layer.spatial(normal[:, t], memory) for t in range(4)], dim=1)
-    expected = expected + layer.feedforward(layer.norms[2](expected))
+        expected[:, :, place] += layer.temporal(patches[:, :, place], patches[:, :, place], mask)
+    expected = expected + torch.stack([layer.spatial(expected[:, t], memory) for t in range(4)], dim=1)
+    expected = expected + layer.feedforward(torch.nn.functional.layer_norm(expected, (8,), eps=1e-6))
     torch.testing.assert_close(layer(patches, memory, mask), expected)
 
 
@@ -272,7 +301,7 @@ def test_sinusoids() -> None:
         ("structure", {"decoder": "mlp", "width": 16}),
         ("structure", {"decoder": "ridge", "rank": 5}),
         ("motion", {"decoder": "cmg", "target": "difference", "memory_tokens": 2, **SMALL_CMG}),
-        ("motion", {"target": "difference", "memory_tokens": 3, **PATCHES}),
+        ("motion", {"target": "difference", **PATCHES}),
         ("motion", {"decoder": "cmg", "norm": "deviation", **SMALL_CMG}),
         ("motion", FRAMEWISE | {"target": "difference", "fmri_blocks": 2}),
         ("motion", {"decoder": "ridge", "rank": 5}),

@@ -365,7 +365,7 @@ def all_networks(folder: Path) -> None:
     structure = TrainStructureConfig(epochs=2, batch_size=25, width=8, learning_rate=0.01, epsilon=0.01)
     motion = MOTION.model_copy(update=steady | {"batch_size": 33, "motion_weight": 1.0})
     patches = {"decoder": "cmg-patches", "patch_size": 2, "patch_width": 8, "patch_layers": 1}
-    patched = motion.model_copy(update=patches | {"patch_heads": 2, "memory_tokens": 1})
+    patched = motion.model_copy(update=patches | {"patch_heads": 2})
     framewise = motion.model_copy(update={"decoder": "mlp"})
     for name, fitted in (
         ("semantic", lambda at: fit_decoder(semantic, data.semantic, SHAPES, data.split, at)),

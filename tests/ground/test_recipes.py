@@ -51,6 +51,25 @@ def test_the_default_recipes_are_there() -> None:
     } <= set(recipe_names())
 
 
+def test_the_released_behaviour_is_in_recipes() -> None:
+    """The networks in `paper`; what `paper` mends, in `released`, which changes nothing else."""
+    paper, released = load_recipe("paper").tables, load_recipe("released").tables
+    motion = {"attention_dropout": 0.15, "inner_dropout": 0.2, "dropout": 0.2, "norm": "deviation"}
+    for tables in (paper, released):
+        assert motion.items() <= tables["train-motion"].items()
+    assert paper["train-structure"]["epochs"] == 400
+    put_back = {
+        stage: {name for name, value in values.items() if paper.get(stage, {}).get(name) != value}
+        for stage, values in released.items()
+    }
+    assert {stage: names for stage, names in put_back.items() if names} == {
+        "preprocess": {"standardize", "alternative", "alpha"},
+        "train-semantic": {"equal_captions", "select", "epochs"},
+        "train-structure": {"l1_compounds", "select", "epochs"},
+        "train-motion": {"mask_draws", "rollout_mask", "l1_compounds", "select", "epochs"},
+    }
+
+
 def test_backbones_count_for_the_stages_that_have_them(write: Writer) -> None:
     recipe = load_recipe(write('[backbones]\nclip = "a"\ndiffusion = "b"\n[generate]\ndiffusion = "c"\n'))
     assert recipe.options("encode-stimuli", {"clip": 1, "diffusion": 1}) == {"clip": "a", "diffusion": "b"}

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from examples.benchmarks.published import PublishedMotion, PublishedSemantic, PublishedStructure
+from examples.benchmarks.published import (
+    PublishedMotion,
+    PublishedPatchMotion,
+    PublishedSemantic,
+    PublishedStructure,
+)
 from mindanim import decoders
 from mindanim.artifacts import Artifact, Planned
 from mindanim.config.import_checkpoint import ImportCheckpointConfig
@@ -49,8 +54,9 @@ def _hidden(module: PublishedStructure, responses: torch.Tensor) -> torch.Tensor
     return values
 
 
-def imported(kind: str, file: Path, run: RunOptions) -> Artifact:
-    return import_checkpoint(ImportCheckpointConfig.model_validate({"kind": kind, "file": file}), run)
+def imported(kind: str, file: Path, run: RunOptions, **options: object) -> Artifact:
+    asked = {"kind": kind, "file": file, **options}
+    return import_checkpoint(ImportCheckpointConfig.model_validate(asked), run)
 
 
 def test_a_decoder_that_suits_the_responses(run: RunOptions, tmp_path: Path) -> None:
@@ -58,6 +64,11 @@ def test_a_decoder_that_suits_the_responses(run: RunOptions, tmp_path: Path) -> 
     artifact = imported("structure", file, run)
     assert artifact.kind == "structure" and artifact.findings == []
     assert artifact.facts["train_score"] > 0.5 and artifact.facts["imported"] is True
+    assert artifact.facts["order_p"] == 0.01 and artifact.facts["order_orders"] == 99
+    assert (
+        "On 120 training clips" in artifact.manifest["methods"][1]
+        and "p 0.010" in artifact.manifest["methods"][1]
+    )
     assert set(artifact.manifest["inputs"]) == {"fmri", "stimuli", "checkpoint"}
     responses = planted().structure.responses
     expected = module(responses).detach()
@@ -83,7 +94,25 @@ def test_other_voxels_are_noticed(run: RunOptions, tmp_path: Path) -> None:
     order = torch.randperm(SHAPES.features, generator=torch.Generator().manual_seed(2))
     torch.save(state | {"lin0.0.weight": state["lin0.0.weight"][:, order]}, file)
     artifact = imported("structure", file, run)
-    assert [finding["code"] for finding in artifact.findings] == ["imported-at-chance"]
+    (finding,) = artifact.findings
+    assert finding["code"] == "imported-at-chance" and artifact.facts["order_p"] > 0.05
+    assert "99 random orders" in finding["text"] and "On 120 training clips" in finding["text"]
+
+
+def test_a_generator_with_patches(run: RunOptions, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    motion = PublishedPatchMotion(
+        SHAPES.features, SHAPES.latent, patch=2, width=16, depth=1, heads=4, frames=SHAPES.frames - 1
+    )
+    torch.nn.init.normal_(motion.final_layer.linear.weight)
+    torch.save({"net": motion.state_dict()}, tmp_path / "patches.pth")
+    artifact = imported("motion", tmp_path / "patches.pth", run, heads=4)
+    assert artifact.facts["patch_heads"] == 4 and artifact.facts["rollout_mask"] == "causal"
+    responses, first = torch.randn(3, *SHAPES.response), torch.randn(3, *SHAPES.latent)
+    found = decoders.load(artifact.path).predict(responses, first)
+    torch.testing.assert_close(
+        found, motion.eval().roll_out(first, responses.flatten(1)), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_semantic_and_motion(run: RunOptions, tmp_path: Path) -> None:
@@ -105,7 +134,7 @@ def test_motion_without_a_use_for_the_responses_is_at_chance(run: RunOptions, tm
     torch.nn.init.zeros_(motion.encoder.lin1.weight)
     torch.save(motion.state_dict(), tmp_path / "deaf.pth")
     artifact = imported("motion", tmp_path / "deaf.pth", run)
-    assert artifact.facts["train_p"] == 1
+    assert artifact.facts["order_p"] == 1 and artifact.facts["heads"] == 4
     assert [finding["code"] for finding in artifact.findings] == ["imported-at-chance"]
 
 

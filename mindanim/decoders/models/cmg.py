@@ -21,13 +21,15 @@ Norm = Literal["layer", "deviation"]
 
 
 class Attention(nn.Module):
-    """Multi-head attention from tokens of one width, through an inner width, back to the same width."""
+    """Multi-head attention from tokens of one width, through an inner width, back to the same width; dropout
+    is on the attention weights."""
 
-    def __init__(self, token: int, width: int, heads: int) -> None:
+    def __init__(self, token: int, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = (Linear(token, width) for _ in range(3))
         self.out = Linear(width, token)
+        self.dropout = ShareDropout(dropout)
 
     def forward(self, tokens: Tensor, source: Tensor, visible: Tensor | None = None) -> Tensor:
         """``tokens (clip, query, token)`` look at ``source (clip, key, token)`` where ``visible (query,
@@ -37,7 +39,13 @@ class Attention(nn.Module):
             self._split(self.key(source)),
             self._split(self.value(source)),
         )
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        if self.training and self.dropout.p:
+            scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+            if visible is not None:
+                scores = scores.masked_fill(~visible, -math.inf)
+            mixed = self.dropout(scores.softmax(3)) @ v
+        else:
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         return torch.as_tensor(self.out(mixed.transpose(1, 2).flatten(2)))
 
     def _split(self, values: Tensor) -> Tensor:
@@ -45,20 +53,30 @@ class Attention(nn.Module):
 
 
 class ProjectedMemory(nn.Module):
-    """Cross-attention to a single token, whose softmax is always 1: the token's projection."""
+    """Cross-attention to a single token, whose softmax is always 1: the token's projection. Dropout on the
+    attention weights leaves whole heads out, for each query by itself."""
 
-    def __init__(self, token: int, width: int) -> None:
+    def __init__(self, token: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        self.heads = heads
         self.value, self.out = Linear(token, width), Linear(width, token)
+        self.dropout = ShareDropout(dropout)
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        """``memory (clip, 1, token)`` projected, for every one of ``tokens (clip, query, token)``."""
-        return torch.as_tensor(self.out(self.value(memory)).expand_as(tokens))
+        """``memory (clip, 1, token)`` projected, for every one of ``tokens (clip, ..., query, token)``."""
+        value = self.value(memory)
+        if not (self.training and self.dropout.p):
+            ones = (1,) * (tokens.dim() - 2)
+            return torch.as_tensor(self.out(value).reshape(len(tokens), *ones, -1).expand_as(tokens))
+        clips, *between, queries, _ = tokens.shape
+        weights = self.dropout(value.new_ones(clips, *between, self.heads, queries, 1))
+        by_head = value.reshape(clips, *(1 for _ in between), self.heads, 1, -1)
+        return torch.as_tensor(self.out((weights * by_head).transpose(-3, -2).flatten(-2)))
 
 
 class CmgLayer(nn.Module):
     """Self-attention over frames, attention to the memory, feed-forward; each ``x +
-    norm(dropout(sublayer(x)))``."""
+    norm(dropout(sublayer(x)))``. Attention weights and the feed-forward's hidden units have dropout too."""
 
     def __init__(
         self,
@@ -67,13 +85,18 @@ class CmgLayer(nn.Module):
         heads: int,
         feedforward: int,
         dropout: float,
+        attention_dropout: float,
+        inner_dropout: float,
         memory_tokens: int,
         norm: Norm,
     ) -> None:
         super().__init__()
-        self.attention = Attention(token, width, heads)
-        self.memory = memory_reader(token, width, heads, memory_tokens)
-        self.feedforward = nn.Sequential(Linear(token, feedforward), nn.ReLU(), Linear(feedforward, token))
+        self.attention = Attention(token, width, heads, attention_dropout)
+        # Attention to the memory, or what it reduces to if the memory is a single token.
+        reader = ProjectedMemory if memory_tokens == 1 else Attention
+        self.memory = reader(token, width, heads, attention_dropout)
+        hidden = nn.Sequential(nn.ReLU(), ShareDropout(inner_dropout))
+        self.feedforward = nn.Sequential(Linear(token, feedforward), hidden, Linear(feedforward, token))
         self.norms = nn.ModuleList(frame_norm(norm, token) for _ in range(3))
         self.dropout = ShareDropout(dropout)
 
@@ -85,7 +108,7 @@ class CmgLayer(nn.Module):
 
 @register("cmg")
 class FrameTokenCmg(MotionNetwork):
-    """CMG with one token per frame, as released.
+    """CMG with one token per frame, as released: in training mode too, where dropout is in the same places.
 
     With ``target="difference"`` a linear layer follows the last norm: differences, unlike frames, may be near
     zero, which a normalised vector never is.
@@ -97,6 +120,8 @@ class FrameTokenCmg(MotionNetwork):
         heads: Attention heads.
         feedforward: Width of the feed-forward sublayers.
         dropout: After each sublayer.
+        attention_dropout: On the weights of both attentions.
+        inner_dropout: Inside the feed-forward sublayers, and after the position codes.
         memory_tokens: Tokens that encode the responses.
         fmri_width: Width of the response trunk.
         fmri_blocks: Its residual blocks.
@@ -118,12 +143,14 @@ class FrameTokenCmg(MotionNetwork):
         heads: int = 4,
         feedforward: int = 768,
         dropout: float = 0.2,
+        attention_dropout: float = 0.15,
+        inner_dropout: float = 0.2,
         memory_tokens: int = 1,
         fmri_width: int = 768,
         fmri_blocks: int = 1,
         fmri_dropout: float = 0.3,
         block_dropout: float = 0.15,
-        norm: Norm = "layer",
+        norm: Norm = "deviation",
         **rest: Any,
     ) -> None:
         super().__init__(shapes, **rest)
@@ -138,8 +165,14 @@ class FrameTokenCmg(MotionNetwork):
             Linear(fmri_width, memory_tokens * token), nn.Unflatten(1, (memory_tokens, token))
         )
         self.layers = nn.ModuleList(
-            CmgLayer(token, width, heads, feedforward, dropout, memory_tokens, norm) for _ in range(layers)
+            CmgLayer(
+                *(token, width, heads, feedforward),
+                *(dropout, attention_dropout, inner_dropout),
+                *(memory_tokens, norm),
+            )
+            for _ in range(layers)
         )
+        self.after_positions = ShareDropout(inner_dropout)
         self.norm = frame_norm(norm, token)
         self.head = Linear(token, token) if self.target == "difference" else nn.Identity()
         self.register_buffer("position", sinusoids(shapes.frames, token), persistent=False)
@@ -158,7 +191,7 @@ class FrameTokenCmg(MotionNetwork):
         return torch.as_tensor(self.to_memory(self.trunk(responses)))
 
     def forward(self, tokens: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
-        frames = tokens + self.position[: tokens.shape[1]]
+        frames = self.after_positions(tokens + self.position[: tokens.shape[1]])
         for layer in self.layers:
             frames = layer(frames, memory, visible)
         return torch.as_tensor(self.head(self.norm(frames)))
@@ -167,11 +200,6 @@ class FrameTokenCmg(MotionNetwork):
 def frame_norm(norm: Norm, width: int) -> nn.Module:
     """Layer normalisation over the last axis, of either kind."""
     return nn.LayerNorm(width) if norm == "layer" else DeviationNorm(width)
-
-
-def memory_reader(token: int, width: int, heads: int, memory_tokens: int) -> nn.Module:
-    """Attention to the memory, or what it reduces to if the memory is a single token."""
-    return ProjectedMemory(token, width) if memory_tokens == 1 else Attention(token, width, heads)
 
 
 def sinusoids(positions: int, width: int) -> Tensor:

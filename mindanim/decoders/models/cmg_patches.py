@@ -1,52 +1,54 @@
-"""The consistency motion generator with patches as tokens: attention over time, then to the responses."""
+"""The consistency motion generator with patches as tokens, as in the released code."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mindanim.decoders.base import Shapes, register
-from mindanim.decoders.batch_sharing import ShareDropout
 from mindanim.decoders.models.blockwise_linear import Linear
-from mindanim.decoders.models.cmg import Attention, memory_reader, sinusoids
-from mindanim.decoders.models.layers import PAPER, response_trunk, xavier
+from mindanim.decoders.models.cmg import Attention, ProjectedMemory
+from mindanim.decoders.models.layers import PAPER, xavier
 from mindanim.decoders.models.motion import MotionNetwork
 from mindanim.errors import ConfigError
 
 
 class PatchLayer(nn.Module):
-    """A temporal module (each patch attends to its past), a spatial module (patches attend to the memory) and
-    a feed-forward, each ``x + dropout(sublayer(LayerNorm(x)))``."""
+    """Each patch attends to its past, then patches read the responses, then a feed-forward; each is added.
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float, memory_tokens: int) -> None:
+    Only the feed-forward has a norm before it. The released code has one before the reading as well, which
+    has no effect: it changes the queries alone, and there is a single key.
+    """
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, attention_dropout: float) -> None:
         super().__init__()
         self.temporal = Attention(width, width, heads)
-        self.spatial = memory_reader(width, width, heads, memory_tokens)
+        self.spatial = ProjectedMemory(width, width, heads, attention_dropout)
         inner = round(mlp_ratio * width)
+        self.norm = plain_norm(width)
         self.feedforward = nn.Sequential(
             Linear(width, inner), nn.GELU(approximate="tanh"), Linear(inner, width)
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.dropout = ShareDropout(dropout)
 
     def forward(self, patches: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
-        """``patches (clip, frame, patch, feature)`` of the same shape; memory ``(clip, token, feature)``."""
-        clips, frames, count, _ = patches.shape
-        over_time = self.norms[0](patches).transpose(1, 2).flatten(0, 1)
+        """``patches (clip, frame, patch, feature)`` of the same shape; memory ``(clip, 1, feature)``."""
+        clips, _, count, _ = patches.shape
+        over_time = patches.transpose(1, 2).flatten(0, 1)
         moved = self.temporal(over_time, over_time, visible).unflatten(0, (clips, count))
-        patches = patches + self.dropout(moved.transpose(1, 2).contiguous())
-        read = self.spatial(self.norms[1](patches).flatten(1, 2), memory).unflatten(1, (frames, count))
-        patches = patches + self.dropout(read)
-        return torch.as_tensor(patches + self.dropout(self.feedforward(self.norms[2](patches))))
+        patches = patches + moved.transpose(1, 2).contiguous()
+        patches = patches + self.spatial(patches, memory)
+        return torch.as_tensor(patches + self.feedforward(self.norm(patches)))
 
 
 @register("cmg-patches")
 class PatchCmg(MotionNetwork):
-    """CMG whose tokens are patches of the latent (Mind-Animator, arXiv 2405.03280, section 3.3).
+    """CMG whose tokens are patches of the latent (Mind-Animator, arXiv 2405.03280, section 3.3), as released.
 
-    Positions in the frame and in time are fixed sine-cosine codes. The paper reports that small patches
+    Positions in the frame and in time are fixed sine-cosine codes. The responses are read without a trunk,
+    through SiLU and one linear layer. The last layer starts at zero. The paper reports that small patches
     overfit and produce a grid pattern.
 
     Args:
@@ -56,12 +58,7 @@ class PatchCmg(MotionNetwork):
         patch_layers: Number of layers.
         patch_heads: Attention heads.
         mlp_ratio: Hidden width of the feed-forward sublayers, in patch widths.
-        dropout: After each sublayer.
-        memory_tokens: Tokens that encode the responses.
-        fmri_width: Width of the response trunk.
-        fmri_blocks: Its residual blocks.
-        fmri_dropout: Dropout after its first layer.
-        block_dropout: Dropout in its residual blocks.
+        attention_dropout: On the weights of the attention to the responses.
         rest: See `MotionNetwork`.
 
     Raises:
@@ -72,17 +69,12 @@ class PatchCmg(MotionNetwork):
         self,
         shapes: Shapes,
         *,
-        patch_size: int = 8,
+        patch_size: int = 4,
         patch_width: int = 512,
         patch_layers: int = 4,
         patch_heads: int = 8,
         mlp_ratio: float = 4.0,
-        dropout: float = 0.2,
-        memory_tokens: int = 1,
-        fmri_width: int = 768,
-        fmri_blocks: int = 1,
-        fmri_dropout: float = 0.3,
-        block_dropout: float = 0.15,
+        attention_dropout: float = 0.15,
         **rest: Any,
     ) -> None:
         super().__init__(shapes, **rest)
@@ -97,23 +89,19 @@ class PatchCmg(MotionNetwork):
             )
         self.patch_size, self.grid = patch_size, (height // patch_size, width // patch_size)
         values = channels * patch_size**2
-        self.trunk = response_trunk(shapes.features, fmri_width, fmri_blocks, fmri_dropout, block_dropout)
-        self.to_memory = nn.Sequential(
-            Linear(fmri_width, memory_tokens * patch_width),
-            nn.Unflatten(1, (memory_tokens, patch_width)),
-        )
+        self.to_memory = nn.Sequential(nn.SiLU(), Linear(shapes.features, patch_width))
         self.embed = Linear(values, patch_width)
         self.layers = nn.ModuleList(
-            PatchLayer(patch_width, patch_heads, mlp_ratio, dropout, memory_tokens)
-            for _ in range(patch_layers)
+            PatchLayer(patch_width, patch_heads, mlp_ratio, attention_dropout) for _ in range(patch_layers)
         )
-        self.norm = nn.LayerNorm(patch_width)
+        self.norm = plain_norm(patch_width)
         self.head = Linear(patch_width, values)
         self.register_buffer("place", grid_codes(*self.grid, patch_width), persistent=False)
-        self.register_buffer("time", sinusoids(shapes.frames, patch_width), persistent=False)
+        self.register_buffer("time", codes(shapes.frames - 1, patch_width), persistent=False)
         self.place: Tensor
         self.time: Tensor
         xavier(self)
+        nn.init.zeros_(self.head.weight)
 
     @classmethod
     def method(cls, config: Any) -> str:
@@ -124,7 +112,7 @@ class PatchCmg(MotionNetwork):
         )
 
     def memory(self, responses: Tensor) -> Tensor:
-        return torch.as_tensor(self.to_memory(self.trunk(responses)))
+        return torch.as_tensor(self.to_memory(responses)[:, None])
 
     def forward(self, tokens: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
         patches = self.embed(self.cut(tokens)) + self.place + self.time[: tokens.shape[1], None]
@@ -145,9 +133,22 @@ class PatchCmg(MotionNetwork):
         return parts.permute(0, 1, 4, 2, 5, 3, 6).flatten(2)
 
 
+def plain_norm(width: int) -> nn.LayerNorm:
+    """Layer normalisation without a learned scale and shift."""
+    return nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+
+
+def codes(positions: int, width: int) -> Tensor:
+    """Codes of positions ``(position, width)``: all sines, then all cosines, of falling frequency."""
+    half = width // 2
+    frequency = torch.exp(torch.arange(half) * (-math.log(10000.0) / half))
+    angle = torch.arange(positions)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
 def grid_codes(rows: int, columns: int, width: int) -> Tensor:
-    """Sine-cosine codes of places in a grid ``(row * column, width)``: half the features code the row, half
-    the column."""
-    down = sinusoids(rows, width // 2)[:, None].expand(rows, columns, -1)
-    across = sinusoids(columns, width // 2)[None].expand(rows, columns, -1)
-    return torch.cat([down, across], dim=2).flatten(0, 1)
+    """Codes of places in a grid ``(row * column, width)``: half the features code the column, then half the
+    row."""
+    across = codes(columns, width // 2)[None].expand(rows, columns, -1)
+    down = codes(rows, width // 2)[:, None].expand(rows, columns, -1)
+    return torch.cat([across, down], dim=2).flatten(0, 1)

@@ -16,6 +16,7 @@ from mindanim.decoders.training.loop import Task
 from mindanim.decoders.training.losses import info_nce, initial_logit_scale, moving_mse
 from mindanim.decoders.training.random_inputs import draw_views, zero_entries
 from mindanim.decoders.training_examples import BATCH, MotionExamples, SemanticExamples, StructureExamples
+from mindanim.runtime import derived_seed
 
 
 class SemanticTask(Task[SemanticNetwork, SemanticExamples]):
@@ -121,8 +122,17 @@ class MotionTask(Task[MotionNetwork, MotionExamples]):
             self.decoder.fit_scalers(self.examples.latents, self.examples.fit)
 
     def losses(self, batch: MotionExamples) -> dict[str, Tensor]:
-        visible = sparse_causal(self.decoder.shapes.frames - 1, self.config.keep_visible)
-        return {"loss": self._loss(batch, zero_entries(batch.responses, self.config.zero_fraction), visible)}
+        responses = zero_entries(batch.responses, self.config.zero_fraction)
+        return {"loss": self._loss(batch, responses, self._visible())}
+
+    def _visible(self) -> Tensor:
+        """Which frames each frame sees in one training step ``(frame, frame) bool``."""
+        config, frames = self.config, self.decoder.shapes.frames - 1
+        if config.mask_draws == "step":
+            return sparse_causal(frames, config.keep_visible)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(derived_seed(config.seed, "mask"))
+            return sparse_causal(frames, config.keep_visible)
 
     def validate(self) -> dict[str, float]:
         data = self.examples.held_out(self.decoder.device)
