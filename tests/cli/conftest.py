@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from mindanim import console, stages
 from mindanim.cli.app import main
+from mindanim.config import recipes
 from mindanim.stages import Stage
 
 TOY = Stage(
@@ -35,7 +37,13 @@ Call = Callable[..., Result]
 
 
 @pytest.fixture
-def toy_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy_stage(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy in the place of preprocess, with recipes that set none of the real stage's options."""
+    folder = tmp_path_factory.mktemp("recipes")
+    for path in recipes.RECIPES.glob("*.toml"):
+        text = re.sub(r"^\[preprocess\]\n(?:[^\[].*\n|\n)*", "", path.read_text(), flags=re.MULTILINE)
+        (folder / path.name).write_text(text)
+    monkeypatch.setattr(recipes, "RECIPES", folder)
     monkeypatch.setitem(stages.STAGES, "preprocess", TOY)
     monkeypatch.setattr("mindanim.studies.READERS", {"toy": None, "simulated": None, "cc2017": None})
 
