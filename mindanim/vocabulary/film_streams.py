@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mindanim import runtime
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,nut,ivf,mxf,dv,rm,gif,apng,"
     "h264,hevc,m4v,mpegvideo"
 )
+FRAMES_OFF = 4
+"""How many frames the times of a program stream may be off where the file gives none."""
 _HDR = {16: "PQ", 18: "HLG"}
 
 
@@ -69,8 +73,10 @@ def decode(
     import av
 
     number_of = {time: number for number, time in enumerate(pts)}
-    # AVI gives frames times in the order of decoding. They are decoded in order of presentation.
-    in_order = container.format.name == "avi"
+    # Frames are decoded in order of presentation. AVI gives them times in the order of decoding, and program
+    # streams times that are a few frames off.
+    kind = container.format.name
+    off = FRAMES_OFF * (pts[-1] - pts[0]) / max(1, len(pts) - 1)
     expected, delay = -1, None
     try:
         for packet in container.demux(stream):
@@ -82,10 +88,15 @@ def decode(
                 continue  # a film cut at any place begins with frames that refer to what is lost
             for frame in decoded:
                 number: int | None = max(0, expected)
-                if in_order and frame.dts is not None:
+                if kind == "avi" and frame.dts is not None:
                     delay = frame.dts - pts[max(0, expected)] if delay is None else delay
                     number = number_of.get(frame.dts - delay)
-                elif not in_order and frame.pts is not None:
+                elif kind == "mpeg" and frame.pts is not None:
+                    if expected < 0:
+                        number = int(np.abs(np.array(pts) - frame.pts).argmin())
+                    elif abs(frame.pts - pts[min(expected, len(pts) - 1)]) > off:
+                        number = None
+                elif kind != "avi" and frame.pts is not None:
                     number = number_of.get(frame.pts)
                 if number is None or frame.is_corrupt or expected not in (-1, number):
                     raise LostError(expected, "The frame after it cannot be decoded.")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mindanim import console
 from mindanim.errors import InputError
-from mindanim.vocabulary.film_streams import open_film, recoding
+from mindanim.vocabulary.film_streams import FRAMES_OFF, open_film, recoding
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -58,6 +59,9 @@ def read_times(path: Path, container: InputContainer, stream: VideoStream) -> Fi
             hint=f"Re-encode it, with its true frame rate instead of 30: {again}",
         )
     tick_s = float(stream.time_base)
+    # In program streams only some frames have a time, and those given to the others may be some frames off.
+    uneven = container.format.name == "mpeg"
+    slack = round(_REORDERED_S / tick_s) if uneven else 0
     shown: list[tuple[int, int]] = []
     stored, untimed, decoded_at = 0, 0, None
     for packet in container.demux(stream):
@@ -65,7 +69,7 @@ def read_times(path: Path, container: InputContainer, stream: VideoStream) -> Fi
             continue
         stored += 1
         if packet.dts is not None:
-            if decoded_at is not None and packet.dts < decoded_at:
+            if decoded_at is not None and packet.dts < decoded_at - slack:
                 raise _timeless(path, "Its clock jumps back, as where films were joined or pieces cut out.")
             decoded_at = packet.dts
         if packet.is_discard:
@@ -80,6 +84,8 @@ def read_times(path: Path, container: InputContainer, stream: VideoStream) -> Fi
             shown.append((packet.pts, packet.duration or 0))
     shown.sort()
     ticks = [tick for tick, _ in shown]
+    if uneven and len(ticks) > 2:
+        ticks = _evened(path, np.array(ticks))
     steps = np.diff(ticks) * tick_s
     _check_all_there(path, container, stream, stored, len(shown) + untimed, float(steps.sum()))
     if untimed:
@@ -93,6 +99,21 @@ def read_times(path: Path, container: InputContainer, stream: VideoStream) -> Fi
         why = f"Its clock jumps by {steps.max():.0f} s after {before_s:.2f} s, as where films were joined."
         raise _timeless(path, why)
     return FilmTimes(ticks, tick_s, shown[-1][1] * tick_s)
+
+
+def _evened(path: Path, ticks: NDArray[np.int64]) -> list[int]:
+    """The times of a film of constant rate, from times of which some are a few frames off.
+
+    Raises:
+        InputError: They do not belong to a constant rate.
+    """
+    places, half = np.arange(len(ticks)), len(ticks) // 2
+    # The line through most times, not through all: those that are off are late or early by whole frames.
+    step = float(np.median(ticks[half:] - ticks[:-half])) / half
+    first = float(np.median(ticks - step * places))
+    if step <= 0 or np.abs(ticks - first - step * places).max() > FRAMES_OFF * step:
+        raise _timeless(path, "The times of its frames are not those of a constant rate.")
+    return [round(first + step * place) for place in places]
 
 
 def _check_all_there(

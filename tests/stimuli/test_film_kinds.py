@@ -59,6 +59,17 @@ def test_every_frame_at_its_time(kind: str, tmp_path: Path) -> None:
     assert [number_of(frame) for frame in film.read(some[::-1])] == some[::-1]
 
 
+def test_a_program_stream_gives_some_frames_no_time_of_their_own(tmp_path: Path) -> None:
+    """Such frames get times that are some frames off, and two the same; what is on screen is known."""
+    path = write_coded(tmp_path / "f.mpg", "mpeg2video", {"bf": "2"}, count=600)
+    with av.open(str(path)) as container:
+        given = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert len(set(given)) < 600, "otherwise this film tests nothing"
+    film = FilmFile(path)
+    np.testing.assert_allclose(film.times, np.arange(600) / 30, atol=1e-4)
+    assert [number_of(frame) for frame in film.frames(range(600))] == list(range(600))
+
+
 @pytest.mark.parametrize("options", [{"g": "60", "bf": "3"}, {"g": "60", "bf": "0"}])
 def test_a_film_cut_without_decoding_starts_at_the_cut(options: dict[str, str], tmp_path: Path) -> None:
     """As `ffmpeg -ss 1.5 -c copy`: packets before the cut are kept, and an edit list hides their frames."""
