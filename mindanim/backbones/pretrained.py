@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
@@ -35,25 +37,26 @@ def load_network(
         config: Replaces the folder's configuration.
 
     Raises:
-        InputError: The file contains another network, or lacks parameters (which would stay random).
+        InputError: The file contains another network, lacks parameters (which would stay random), or has more
+            layers than the configuration (which would be left out).
     """
     place = f"{weights.path / subfolder}"
     file = weights.holds(f"^{subfolder}/.*\\.(safetensors|bin)$" if subfolder else r"\.(safetensors|bin)$")
-    _no_bars()
     options: dict[str, Any] = {} if config is None else {"config": config}
     if kind.__module__.startswith("diffusers"):
         options["torch_dtype"] = dtype
     else:
         options |= {"dtype": dtype, "trust_remote_code": False}
     try:
-        network, report = kind.from_pretrained(
-            place,
-            local_files_only=True,
-            output_loading_info=True,
-            use_safetensors=file is not None and file.endswith(".safetensors"),
-            variant="fp16" if file is not None and re.search(r"[.]fp16[.-]", file) else None,
-            **options,
-        )
+        with _quiet():
+            network, report = kind.from_pretrained(
+                place,
+                local_files_only=True,
+                output_loading_info=True,
+                use_safetensors=file is not None and file.endswith(".safetensors"),
+                variant="fp16" if file is not None and re.search(r"[.]fp16[.-]", file) else None,
+                **options,
+            )
     except READING_FAILED as error:
         raise unreadable(weights, place, kind.__name__, error) from error
     if missing := sorted(report["missing_keys"]):
@@ -62,6 +65,13 @@ def load_network(
             why="They would stay random.",
             hint="Use a complete model of this architecture. One that was only pretrained has no head: "
             "name a version fine-tuned to the task.",
+        )
+    layers = {_unnumbered(name) for name in network.state_dict()}
+    if more := sorted(name for name in report["unexpected_keys"] if _unnumbered(name) in layers):
+        raise InputError(
+            f"{place} holds more layers than its config.json states, e.g. {more[0]}.",
+            why="They would be left out.",
+            hint="Fetch the model's own config.json again.",
         )
     return network.to(device).eval().requires_grad_(False)
 
@@ -93,10 +103,25 @@ def unreadable(weights: Weights, place: object, what: str, error: Exception) -> 
     return InputError(f"{place} does not hold a readable {what}.", why=why, hint=hint)
 
 
-def _no_bars() -> None:
-    """Hide both libraries' progress bars, one per file; ours shows the progress."""
+def _unnumbered(name: str) -> str:
+    """The name of a parameter, the same for all layers of a stack."""
+    return re.sub(r"\.\d+\.", ".#.", name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide both libraries' progress bars and reports of parameters, whose serious ones are errors here."""
     import diffusers
     import transformers
 
+    levels = []
     for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
+        logging = library.utils.logging
+        logging.disable_progress_bar()
+        levels.append((logging, logging.get_verbosity()))
+        logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for logging, level in levels:
+            logging.set_verbosity(level)

@@ -20,7 +20,9 @@ _SUBJECT: dict[str, tuple[Any, ...]] = {"videos": (None,)}
 class EvaluateConfig(StageConfig):
     """What is scored, compared with what, and how uncertain it is."""
 
-    stage_version = 2  # 2: films are the unit of intervals and tests, slow trends are removed from shifts
+    # 2: films are the unit of intervals and tests, slow trends are removed from shifts, and classifiers read
+    # what their own processors give
+    stage_version = 2
 
     videos: Path | None = opt(
         None, "Score this folder of clips made elsewhere (gif, mp4, webp, npy).", flag=True, identity=False

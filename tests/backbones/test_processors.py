@@ -295,6 +295,14 @@ def test_networks_that_do_not_classify_images_are_refused(name: str, tmp_path: P
     assert said in str(caught.value) and "fetch it again" not in str(caught.value)
 
 
+def test_layers_that_the_configuration_leaves_out_are_missed(tmp_path: Path) -> None:
+    save(vit(num_hidden_layers=3), tf.ViTImageProcessor(size=SQUARE), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
+    with pytest.raises(InputError, match=r"more layers than its config.json states, e.g. .*\.2\."):
+        load_image_classifier(str(tmp_path))
+
+
 @pytest.mark.parametrize(("make", "said"), [(pretrained_videomae, "classifier"), (vit, "how many frames")])
 def test_networks_that_do_not_classify_clips_are_refused(make: Any, said: str, tmp_path: Path) -> None:
     save(make(), tf.VideoMAEImageProcessor(size=EDGE, **CROP), tmp_path)

@@ -59,7 +59,10 @@ def parse(name: str) -> NamedClip | None:
 def _existing(path: str) -> Path:
     file = Path(path).expanduser()
     if not file.is_file():
-        raise MissingError(f"{file}, the weights of a clip backbone, does not exist.")
+        raise MissingError(
+            f"{file}, the weights of a clip backbone, does not exist.",
+            hint="Correct the path, or name ARCHITECTURE/TAG (ViT-B-32/openai) to look in the hub's cache.",
+        )
     return file
 
 
