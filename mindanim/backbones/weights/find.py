@@ -26,7 +26,7 @@ from mindanim.backbones.weights.catalogue import (
     TRANSFORMERS_CLIP,
     Kind,
 )
-from mindanim.backbones.weights.checksum import file_sha256
+from mindanim.artifacts.checksums import file_sha256
 from mindanim.backbones.weights.clip_names import NamedClip
 from mindanim.errors import ConfigError, InputError, MissingError
 
