@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-MANIFEST, CONFIG = "manifest.json", "config.toml"
+MANIFEST, CONFIG, CLIPS = "manifest.json", "config.toml", "clips.tsv"
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,9 @@ class Artifact:
             )
         except Exception as error:  # pandas raises many kinds
             raise _unreadable(path, error) from error
-        for clip_id in table.get("clip_id", ()):
-            check_clip_id(str(clip_id), str(path))
+        if name == CLIPS:  # those that later stages write files for; other clips may be called anything
+            for clip_id in table.get("clip_id", ()):
+                check_clip_id(str(clip_id), str(path))
         return table
 
     def json(self, name: str) -> Any:

@@ -35,8 +35,7 @@ def checksums(folder: Path, names: Iterable[str], *, again: bool = False) -> dic
     known, fresh, found = _remembered(_memory_of(real)), False, {}
     for name in names:
         mark = _mark(f"{real}{os.sep}{name}")
-        before = known.get(name)
-        if again or not _is_entry(before) or before[:-1] != mark:
+        if again or not _is_entry(before := known.get(name, [])) or before[:-1] != mark:
             known[name], fresh = [*mark, sha256_of(real / name)], True
         found[name] = str(known[name][-1])
     if fresh:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from mindanim.backbones.weights.checksum import file_sha256
+from mindanim.artifacts.checksums import file_sha256
 from mindanim.errors import ConfigError, InputError, MissingError
 
 OPENAI = {
