@@ -82,6 +82,10 @@ class Scene(Protocol):
         """`source` of metrics.json: where clips made elsewhere come from."""
 
     @property
+    def study(self) -> str:
+        """The study's own name; empty if it is not known."""
+
+    @property
     def notes(self) -> list[str]:
         """What readers of the scores must know about the clips."""
 
@@ -195,6 +199,10 @@ class SubjectScene:
     @property
     def fps(self) -> float | None:
         return self.artifacts["stimuli"].facts.get("fps")
+
+    @property
+    def study(self) -> str:
+        return str(self.artifacts["fmri"].facts.get("study", ""))
 
 
 def _no_videos(place: Path, run: RunOptions) -> InputError:
