@@ -15,6 +15,7 @@ _LAYOUT_DEFAULTS: dict[str, dict[str, Any]] = {
         "segments": 4,
         "repeats": 1,
         "test_segments": 1,
+        "test_clips": 40,
         "test_repeats": 4,
         "tr_s": 1.0,
         "clip_s": 1.0,
@@ -25,6 +26,7 @@ _LAYOUT_DEFAULTS: dict[str, dict[str, Any]] = {
         "clips": 300,
         "repeats": 3,
         "test_segments": 1,
+        "test_clips": 40,
         "test_repeats": 3,
         "tr_s": 3.0,
         "clip_s": 3.0,
@@ -37,7 +39,7 @@ _LAYOUT_DEFAULTS: dict[str, dict[str, Any]] = {
 class SimulateConfig(StageConfig):
     """A study with known ground truth: films, BOLD runs, and what drove them."""
 
-    stage_version = 1  # as first released
+    stage_version = 2  # 2: eight short test films instead of three long ones
 
     layout: Literal["cc2017", "hcp", "algonauts2021", "bids"] = opt(
         "cc2017", "Study whose folders, files and timing to imitate.", flag=True
@@ -58,8 +60,8 @@ class SimulateConfig(StageConfig):
         "BOLD driven by clips frozen at their first frame, so it carries no motion.",
         flag=True,
     )
-    test_segments: int = opt(3, "Number of test films.", ge=1, le=99)
-    test_clips: int = opt(40, "Clips per test film.", unit="clips", ge=2)
+    test_segments: int = opt(8, "Number of test films; intervals are over films.", ge=1, le=99)
+    test_clips: int = opt(15, "Clips per test film.", unit="clips", ge=2)
     test_repeats: int = opt(10, "Runs per test film.", ge=1, le=99)
     vertices: int = opt(
         2000, "Approximate number of cortical vertices per subject.", unit="vertices", ge=30, le=20000

@@ -119,8 +119,8 @@ def _order_line(metrics: dict[str, Any]) -> Line | None:
         return None
     measure = "flow correlation" if test.get("flow.corr") else "end-point error"
     unit = "films" if found["reversed_over_films"] else "blocks of these films"
-    against = f"; against playing backwards p = {p_value(found['p_reversed'])}, over {unit}"
-    said = f"({measure}, p = {p_value(found['p_set'])} for these films{against})."
+    against = f"p = {p_value(found['p_reversed'])} against playing backwards, over {unit}"
+    said = f"({measure}, p = {p_value(found['p_set'])} for these films, {against})."
     if found["p_set"] <= 0.05:
         text = f"the decoded order matches the truth better than {len(found['null'])} shuffled orders"
         return Line("good", "Frame order", f"{text} {said}")

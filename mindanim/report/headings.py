@@ -34,15 +34,10 @@ def check_version(metrics: dict[str, Any]) -> None:
 
 
 def title(metrics: dict[str, Any]) -> str:
-    """The study, the subject and the label."""
+    """The dataset, the subject and the label."""
     label = f", {metrics['label']}" if metrics["label"] else ""
     subject = "" if metrics["subject"] is None else f", subject {metrics['subject']}"
-    return f"{study(metrics)}{subject}{label}"
-
-
-def study(metrics: dict[str, Any]) -> str:
-    """The study's own name; of metrics that do not record it, the dataset's."""
-    return str(metrics.get("study") or metrics["dataset"])
+    return f"{metrics['dataset']}{subject}{label}"
 
 
 def label_of(result: str) -> str:
@@ -63,12 +58,12 @@ def scope(metrics: dict[str, Any]) -> str:
     blocks = f"{metrics['blocks']} block{'s' * (metrics['blocks'] != 1)}{rule}"
     if metrics["unit"] == "blocks":
         return (
-            f"Intervals hold for these films only; they are over {blocks}. "
+            f"Intervals hold for these films only. They are over {blocks}. "
             f"{_too_few(metrics['unit_reason'])} cannot show how scores vary between films."
         )
     said = (
-        f"Intervals are over {metrics['films']} films and hold for other films of this kind; metrics.json "
-        f"also has those for these films only, over {blocks}."
+        f"Intervals are over {metrics['films']} films and hold for other films of this kind. Those for these "
+        f"films only, over {blocks}, are in metrics.json."
     )
     return f"{said} {wide}" if (wide := _wide(metrics)) else said
 

@@ -143,7 +143,7 @@ def film_interval(scores: NDArray[np.float64], units: NDArray[np.intp], bounds: 
         return None
     sums, sizes = block_totals(scores[defined], units[defined])
     mean, error, df = over_films(sums / sizes, sizes)
-    half, shift = float(error) * float(stdtrit(df, 0.975)), float(error) * skew_shift(scores[defined])
+    half, shift = float(error) * float(stdtrit(df, 0.975)), float(error) * float(skew_shift(scores[defined]))
     low, high = cut(float(mean), shift, half, bounds)
     return Interval(float(mean), float(error), low, high, int(defined.sum()), len(sizes), df)
 
@@ -167,7 +167,7 @@ def film_test(
     sums, sizes = block_totals(values, films)
     mean, error, df = over_films(sums / sizes, sizes)
     if len(sizes) < FLIPPED_FILMS and error > 1e-12 * float(np.abs(values).max()):
-        t = float(mean) / float(error) + skew_shift(values)
+        t = float(mean) / float(error) + float(skew_shift(values))
         return Significance(student_tail(t, df, two_sided), STUDENT)
     return Significance(sign_flip_p(differences, units, permutations, rng, two_sided), FLIPS)
 

@@ -151,7 +151,7 @@ def block_interval(
     shared = dependence(scores[defined], blocks[defined], None if segments is None else segments[defined])
     error = float(spread * np.sqrt(shared.inflation))
     half = error * _quantile(sums, sizes, shared.df, resamples, rng)
-    ends = cut(float(mean), error * skew_shift(scores[defined]), half, bounds)
+    ends = cut(float(mean), error * float(skew_shift(scores[defined])), half, bounds)
     return Interval(float(mean), error, *ends, n, count, shared.df)
 
 
@@ -201,9 +201,9 @@ def _most_errors(count: int) -> float:
     return count * float(betaincinv(2, count - 1, 0.975)) - 1
 
 
-def skew_shift(scores: NDArray[np.float64]) -> float:
-    """By how many standard errors both ends of the interval of a mean of (clip,) scores move to the side of
-    their long tail, up to 1.5: positive where that is the right one.
+def skew_shift(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how many standard errors both ends of the interval of a mean of (..., clip) scores move to the side
+    of their long tail, up to 1.5: positive where that is the right one.
 
     A mean of skewed scores is on the short tail's side of the truth mostly when its standard error is too
     small as well. Johnson's modified t (1978, Journal of the American Statistical Association 73, 536)
@@ -211,11 +211,11 @@ def skew_shift(scores: NDArray[np.float64]) -> float:
     clips' over the root of their number, for a dozen blocks say next to nothing of theirs: a cautious figure,
     since clips that are alike leave the mean more of it.
     """
-    rest = scores - scores.mean()
-    spread = float(np.sqrt(np.mean(rest**2)))
-    if spread <= 1e-12 * float(np.abs(scores).max()):
-        return 0.0
-    skewness = float(np.mean((rest / spread) ** 3)) / float(np.sqrt(len(scores)))
+    rest = scores - scores.mean(axis=-1, keepdims=True)
+    spread = np.sqrt(np.mean(rest**2, axis=-1))
+    flat = spread <= 1e-12 * np.abs(scores).max(axis=-1)
+    third = np.mean((rest / np.where(flat, 1.0, spread)[..., None]) ** 3, axis=-1)
+    skewness = np.where(flat, 0.0, third / np.sqrt(scores.shape[-1]))
     return (1 + 2 * 1.96**2) / 6 * skewness
 
 

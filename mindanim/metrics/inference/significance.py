@@ -67,7 +67,7 @@ def student_p(
     if spread <= 1e-12 * float(np.abs(values).max()):
         return None
     shared = dependence(values, within, None if segments is None else segments[defined])
-    t = float(mean) / (float(spread) * float(np.sqrt(shared.inflation))) + skew_shift(values)
+    t = float(mean) / (float(spread) * float(np.sqrt(shared.inflation))) + float(skew_shift(values))
     return student_tail(t, shared.df, two_sided)
 
 

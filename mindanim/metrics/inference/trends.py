@@ -2,7 +2,7 @@
 
 Where the truths of a film and its reconstructions both drift slowly (it gets darker towards the end, and so
 does what the decoder makes of the scanner's drift), the true pairing is special whatever was decoded: shifted
-by half a film, beginnings meet ends. Circular shifts then reject in 12 to 20 % of cases instead of 5, or
+by half a film, beginnings meet ends. Circular shifts then reject in 10 to 27 % of cases instead of 5, or
 more. So what smooth functions of both film times explain of the pair scores is removed before the test.
 """
 
