@@ -58,7 +58,7 @@ class RunOptions(Options):
     recipe: str | None = opt(
         None,
         "Set of options, by name or file. If none is given, a stage takes the recipe that the study's "
-        "stimuli were encoded with, otherwise the study's usual one (demo, hcp, algonauts2021 or paper).",
+        "stimuli were encoded with, otherwise the usual one of the kind of study.",
         flag=True,
         identity=False,
     )

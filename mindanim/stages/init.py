@@ -22,8 +22,8 @@ Kind = Literal["bids", "tables", "captions"]
 
 STUDY_FILE, CAPTIONS = "study.toml", "captions.tsv"
 _RECIPE = (
-    'The networks of the usual recipe, "paper", are 55 GB to download (49 of them a captioner that is not '
-    'needed with a table of captions), and they want a GPU. "demo" runs everything on a CPU with small '
+    'The networks of the usual recipe, "own-study", are 55 GB to download (49 of them a captioner that is '
+    'not needed with a table of captions), and they want a GPU. "demo" runs everything on a CPU with small '
     "networks that come with mindanim: to see that all is connected, not to judge reconstructions."
 )
 _CAPTIONS = "What each clip shows: one sentence per row of this table. Rows without a caption are an error."
