@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mindanim.artifacts.files import sha256_of
+from mindanim.artifacts.checksums import checksums
+from mindanim.artifacts.manifest_schema import read_manifest
 from mindanim.config.run_options import DEFAULT_WORK
 from mindanim.errors import InputError
+from mindanim.vocabulary.file_names import check_clip_id
 from mindanim.vocabulary.words import unknown
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-MANIFEST, CONFIG = "manifest.json", "config.toml"
-SCHEMA_VERSION = 2
+MANIFEST, CONFIG, CLIPS = "manifest.json", "config.toml", "clips.tsv"
 
 
 @dataclass(frozen=True)
@@ -38,26 +42,15 @@ class Artifact:
         Raises:
             InputError: There is none, it is not readable, or another version of mindanim made it.
         """
-        file = path / MANIFEST
         try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            version, kind, identity = manifest["schema_version"], manifest["kind"], manifest["identity"]
+            manifest = read_manifest(path / MANIFEST)
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 f"There is no artifact in {path}.",
                 why="It contains no manifest.json, so mindanim did not make or not finish it.",
                 hint="Give the folder of an artifact. To list them: mindanim show",
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file} is not a manifest.", why=f"{type(error).__name__}: {error}") from error
-        if version != SCHEMA_VERSION:
-            age = "a newer" if version > SCHEMA_VERSION else "an older"
-            raise InputError(
-                f"{path} was made by {age} mindanim ({manifest.get('version', 'unknown version')}).",
-                why=f"Its manifest has schema version {version}; this mindanim reads {SCHEMA_VERSION}.",
-                hint="Use that version of mindanim, or make the artifact again with --force",
-            )
-        return cls(path, kind, identity, manifest)
+        return cls(path, manifest["kind"], manifest["identity"], manifest)
 
     @property
     def digest(self) -> str:
@@ -104,60 +97,87 @@ class Artifact:
         return next((text.removeprefix("recipe ") for text in origins if text.startswith("recipe ")), "")
 
     def file(self, name: str) -> Path:
-        """The path of one output.
+        """The path of one output, whose content is the recorded one; see `damage`.
 
         Raises:
-            InputError: The manifest does not list it, it is missing, or it has another size.
+            InputError: The manifest does not list it, it is missing, or its size or content is another one.
         """
         if name not in self.outputs:
             raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", hint=self._hint())
-        if problem := self._problem(name):
+        if problem := self.problem(name):
+            raise InputError(problem, why="It has changed since the stage finished.", hint=self._hint())
+        if problem := next(iter(self.damage([name])), ""):
             raise InputError(problem, why="It has changed since the stage finished.", hint=self._hint())
         return self.path / name
 
-    def verified(self, name: str) -> Path:
-        """The path of one output after its content was compared with the manifest's checksum.
-
-        Raises:
-            InputError: As for `file`; also when the content differs.
-        """
-        path = self.file(name)
-        if sha256_of(path) != self.outputs[name]["sha256"]:
-            raise InputError(f"{path} has changed since the stage finished.", hint=self._hint())
-        return path
-
     def problems(self) -> list[str]:
         """What is wrong with the files: one sentence for each that is missing or has another size."""
-        return [problem for name in self.outputs if (problem := self._problem(name))]
+        return [problem for name in self.outputs if (problem := self.problem(name))]
+
+    def damage(self, names: Iterable[str] | None = None, *, again: bool = False) -> list[str]:
+        """Which outputs are missing or differ from the recorded content, one sentence for each.
+
+        A content is read once and remembered until the file changes; see `artifacts.checksums`.
+
+        Args:
+            names: The outputs to check; None checks all.
+            again: Read all contents, also those that have not changed since they were read.
+        """
+        sizes = {name: self.problem(name) for name in (self.outputs if names is None else names)}
+        right = [name for name, problem in sizes.items() if not problem]
+        found = checksums(self.path, right, again=again)
+        different = "{} has another content than when the stage finished (sha256 {}... instead of {}...)."
+        for name in right:
+            expected = self.outputs[name]["sha256"]
+            if found[name] != expected:
+                sizes[name] = different.format(self.path / name, found[name][:8], expected[:8])
+        return [problem for problem in sizes.values() if problem]
 
     def array(self, name: str) -> np.ndarray:
         """A .npy output, memory-mapped and read-only; the manifest has its axes and unit."""
         import numpy as np
 
-        array: np.ndarray = np.load(self.file(name), mmap_mode="r", allow_pickle=False)
+        path = self.file(name)
+        try:
+            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # numpy's readers raise many kinds
+            raise _unreadable(path, error) from error
         return array
 
     def table(self, name: str) -> pd.DataFrame:
         """A TSV output; clip_id is text, "n/a" is a missing value, every other text is itself."""
         import pandas as pd
 
-        return pd.read_csv(
-            self.file(name),
-            sep="\t",
-            dtype={"clip_id": str},
-            keep_default_na=False,
-            na_values=["n/a"],
-        )
+        path = self.file(name)
+        try:
+            table = pd.read_csv(
+                path, sep="\t", dtype={"clip_id": str}, keep_default_na=False, na_values=["n/a"]
+            )
+        except Exception as error:  # pandas raises many kinds
+            raise _unreadable(path, error) from error
+        if name == CLIPS:  # those that later stages write files for; other clips may be called anything
+            for clip_id in table.get("clip_id", ()):
+                check_clip_id(str(clip_id), str(path))
+        return table
 
     def json(self, name: str) -> Any:
         """The content of a JSON output."""
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
+        path = self.file(name)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, error) from error
 
-    def _problem(self, name: str) -> str:
-        path, expected = self.path / name, self.outputs[name]["bytes"]
-        if not path.is_file():
+    def problem(self, name: str) -> str:
+        """A sentence if an output is missing or has another size, which its metadata show; else empty."""
+        path, expected = f"{self.path}{os.sep}{name}", self.outputs[name]["bytes"]
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
             return f"{path} is missing."
-        size = path.stat().st_size
+        if not stat.S_ISREG(found.st_mode):
+            return f"{path} is not a file."
+        size = found.st_size
         return "" if size == expected else f"{path} has {size} bytes instead of {expected}."
 
     @property
@@ -167,9 +187,15 @@ class Artifact:
 
     def command_with(self, *flags: str) -> str:
         """The command that runs the artifact's stage with the same options and these flags."""
-        work = self.path.parents[1 if self.manifest["subject"] is None else 2]
+        parents = self.path.parents if len(self.path.parts) > 2 else self.path.absolute().parents
+        work = parents[1 if self.manifest["subject"] is None else 2]
         words = ["mindanim", self.manifest["stage"], "--config", str(self.path / CONFIG), *flags]
         return shlex.join(words + (["--work", str(work)] if work != DEFAULT_WORK else []))
 
     def _hint(self) -> str:
         return f"Make it again: {self.command}"
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    """The error for an output that is what the manifest says, and yet none that a stage wrote."""
+    return InputError(f"{path} cannot be read.", why=f"{type(error).__name__}: {error}")

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from pydantic.fields import FieldInfo
 
-from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
+from mindanim.artifacts.artifact import Artifact
+from mindanim.artifacts.manifest_schema import SCHEMA_VERSION
 from mindanim.config.names import MAKER
 from mindanim.config.option import StageConfig, declared
 from mindanim.config.variants import in_use

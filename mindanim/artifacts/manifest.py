@@ -12,9 +12,10 @@ from typing import Any
 
 import mindanim
 from mindanim import runtime
-from mindanim.artifacts.artifact import SCHEMA_VERSION, Artifact
+from mindanim.artifacts.artifact import Artifact
 from mindanim.artifacts.identity import Source, decides_result, is_default, stage_of
 from mindanim.artifacts.lineage import input_entry
+from mindanim.artifacts.manifest_schema import SCHEMA_VERSION
 from mindanim.artifacts.plan import Plan
 from mindanim.config import invocation
 from mindanim.config.option import StageConfig

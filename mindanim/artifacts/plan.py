@@ -104,7 +104,7 @@ def make_plan(
                 why="\n".join(differences),
                 hint="Add --label NAME to keep both, or --force to rebuild (the old one is set aside).",
             )
-        if damage := existing.problems():
+        if damage := existing.damage():
             raise InputError(f"{path} is damaged.", why=" ".join(damage), hint="Add --force to rebuild it.")
         found = Coverage("") if covers is None else covers(existing)
         if not found.lacks:
@@ -148,7 +148,7 @@ def check_inputs(inputs: Mapping[str, Artifact | Source]) -> None:
     problems: list[MindanimError] = [
         InputError(f"The input {name} is damaged.", why=" ".join(damage), hint=in_order([artifact.command]))
         for name, artifact in artifacts.items()
-        if (damage := artifact.problems())
+        if (damage := artifact.damage())
     ]
     raise_together([*refuse_stale(artifacts), *problems])
 

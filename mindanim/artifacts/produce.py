@@ -14,6 +14,7 @@ import tomli_w
 
 from mindanim import console, runtime
 from mindanim.artifacts.artifact import CONFIG, Artifact
+from mindanim.artifacts.checksums import remember
 from mindanim.artifacts.draft import LOG, Draft
 from mindanim.artifacts.files import sync, write_text
 from mindanim.artifacts.identity import Source
@@ -24,6 +25,7 @@ from mindanim.artifacts.workspace import Workspace
 from mindanim.config.option import StageConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, UsageError
+from mindanim.vocabulary.words import in_bytes
 
 REPLACED = ".replaced"
 _RESUMING = {"continue": "continuing", "extend": "extending"}
@@ -101,9 +103,12 @@ def produce(
         if plan.action != "finish":
             _work(plan, config, inputs, run, seed, build)
         _put_in_place(plan)
+        made = Artifact.load(path)
+        if plan.action != "finish":  # computed a moment ago: later stages need not read everything again
+            remember(path, {name: entry["sha256"] for name, entry in made.outputs.items()})
     runtime.wait_for_all()
     _describe_dataset(run)
-    return Artifact.load(path)
+    return made
 
 
 def _lock(path: Path) -> Path:
@@ -221,6 +226,6 @@ def _check_room(plan: Plan, expected: int) -> None:
     free = shutil.disk_usage(here).free
     if free < expected:
         raise InputError(
-            f"{plan.kind} needs about {expected / 1e9:.1f} GB on disk; {here} has {free / 1e9:.1f} GB free.",
+            f"{plan.kind} needs about {in_bytes(expected)} on disk; {here} has {in_bytes(free)} free.",
             hint="Make room, or choose another folder with --work",
         )

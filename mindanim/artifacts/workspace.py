@@ -64,7 +64,7 @@ class Workspace:
             InputError: It does not exist; the hint is the command that makes it.
         """
         if (path / MANIFEST).exists():
-            return Artifact.load(path)
+            return load_kind(path, _kind(path))
         raise self._missing([path], run, choice)
 
     def read(self, run: RunOptions, kind: str) -> Artifact:
@@ -87,12 +87,12 @@ class Workspace:
                 console.say(f"{kind}: reading {folder}")
         if missing := [folder for folder in folders.values() if not (folder / MANIFEST).exists()]:
             raise self._missing(missing, run)
-        return {kind: Artifact.load(folder) for kind, folder in folders.items()}
+        return {kind: load_kind(folder, kind) for kind, folder in folders.items()}
 
     def encoded(self, run: RunOptions) -> Artifact | None:
         """The stimuli that a stage reads, given `run`; None if they are not there."""
         folder = self.stimuli(self._label(run, "stimuli"))
-        return Artifact.load(folder) if (folder / MANIFEST).exists() else None
+        return load_kind(folder, "stimuli") if (folder / MANIFEST).exists() else None
 
     def _label(self, run: RunOptions, kind: str) -> str:
         if kind in run.use:
@@ -135,13 +135,14 @@ class Workspace:
 
     def artifacts(self) -> Iterator[Artifact]:
         """Every finished artifact of the dataset, by subject and in the order of the stages."""
-        if not self.root.is_dir():
-            return
-        folders = [self.root, *sorted(self.root.glob("sub-*"))]
-        for folder in folders:
+        yield from map(Artifact.load, self.folders())
+
+    def folders(self) -> Iterator[Path]:
+        """The folders of all finished artifacts, readable or not, in the order of `artifacts`."""
+        for folder in [self.root, *sorted(self.root.glob("sub-*"))]:
             found = [path.parent for path in folder.glob(f"*/{MANIFEST}")]
             visible = [path for path in found if not path.name.startswith(".")]
-            yield from (Artifact.load(path) for path in sorted(visible, key=_stage_order))
+            yield from sorted(visible, key=_stage_order)
 
     def dataset_description(self, data: Path | None = None) -> Path:
         """Write the BIDS-derivatives dataset_description.json and record the raw data folder in it.
@@ -170,9 +171,12 @@ class Workspace:
 
     def recorded_data(self) -> Path | None:
         """The raw data folder that an earlier command used; None if none did."""
-        sources = self._description().get("SourceDatasets", [])
-        url = sources[0].get("URL", "") if sources else ""
-        return Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
+        sources = self._description().get("SourceDatasets")
+        first = sources[0] if isinstance(sources, list) and sources else None
+        url = first.get("URL") if isinstance(first, dict) else None
+        if not isinstance(url, str) or not url.startswith("file:"):
+            return None
+        return Path(url2pathname(urlsplit(url).path))
 
     def _description(self) -> dict[str, Any]:
         file = self.root / DESCRIPTION
@@ -180,16 +184,33 @@ class Workspace:
             record = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{file} is not JSON.", why=str(error), hint="Repair or remove it.") from error
         return record if isinstance(record, dict) else {}
 
 
+def load_kind(folder: Path, kind: str) -> Artifact:
+    """The artifact in a folder. InputError if it is none, or one of another kind."""
+    artifact = Artifact.load(folder)
+    if artifact.kind != kind:
+        raise InputError(
+            f"{folder / MANIFEST} is of another kind.",
+            why=f"It says {artifact.kind!r}; {kind} is needed.",
+            hint="Give another folder, or move this one to where it belongs.",
+        )
+    return artifact
+
+
 def datasets(work: Path) -> list[str]:
-    """Names of the datasets that have a folder in the work folder."""
+    """Names of the datasets that have a folder in the work folder: with a description, or with artifacts."""
     if not work.is_dir():
         return []
-    return sorted(path.name for path in work.iterdir() if path.is_dir() and (path / DESCRIPTION).exists())
+    folders = (path for path in work.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path.name
+        for path in folders
+        if (path / DESCRIPTION).exists() or next(Workspace(work, path.name).folders(), None)
+    )
 
 
 def find_dataset(run: RunOptions) -> RunOptions:

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from mindanim.backbones.weights.find import Weights
 
 # Raised by the libraries for files that are truncated, in another format or of another network.
-READING_FAILED = (OSError, ValueError, RuntimeError, KeyError, TypeError, UnpicklingError, SafetensorError)
+READING_FAILED = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    UnpicklingError,
+    SafetensorError,
+)
 
 
 def load_network(
@@ -37,8 +46,8 @@ def load_network(
         config: Replaces the folder's configuration.
 
     Raises:
-        InputError: The file contains another network, lacks parameters (which would stay random), or has more
-            layers than the configuration (which would be left out).
+        InputError: The file contains another network, lacks parameters or has them in other sizes (they would
+            stay random), or has more layers than the configuration (which would be left out).
     """
     place = f"{weights.path / subfolder}"
     file = weights.holds(f"^{subfolder}/.*\\.(safetensors|bin)$" if subfolder else r"\.(safetensors|bin)$")
@@ -46,7 +55,7 @@ def load_network(
     if kind.__module__.startswith("diffusers"):
         options["torch_dtype"] = dtype
     else:
-        options |= {"dtype": dtype, "trust_remote_code": False}
+        options |= {"dtype": dtype, "trust_remote_code": False, "ignore_mismatched_sizes": True}
     try:
         with _quiet():
             network, report = kind.from_pretrained(
@@ -59,6 +68,13 @@ def load_network(
             )
     except READING_FAILED as error:
         raise unreadable(weights, place, kind.__name__, error) from error
+    if other := sorted(report["mismatched_keys"]):
+        name, stored, stated = other[0]
+        raise InputError(
+            f"{place}: {len(other)} parameters have another size than config.json states.",
+            why=f"{name} is {' x '.join(map(str, stored))}, not {' x '.join(map(str, stated))}.",
+            hint="Correct config.json (the number of classes is that of id2label), or fetch the model again.",
+        )
     if missing := sorted(report["missing_keys"]):
         raise InputError(
             f"{place}: {len(missing)} parameters of {kind.__name__} are missing, e.g. {missing[0]}.",

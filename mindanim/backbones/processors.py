@@ -39,7 +39,8 @@ def load_preprocess(weights: Weights) -> Preprocess:
     processor = load_processor(weights)
     own = ProcessorCall(processor, weights)
     for probe in _probes():
-        own(probe)
+        if not torch.isfinite(own(probe)).all():
+            raise own.refused("makes values that are no numbers", "Is a deviation in image_std zero?")
     quick = _as_tensor_operations(processor)
 
     def on_floats(images: torch.Tensor) -> torch.Tensor:
@@ -83,16 +84,17 @@ class ProcessorCall:
         try:
             given = self._processor(pictures(images), return_tensors="pt", **options)
         except _FAILED as error:
-            raise self._refused("cannot be applied to a picture", str(error)) from error
+            raise self.refused("cannot be applied to a picture", str(error)) from error
         tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
         if len(tensors) != 1:
-            raise self._refused("is not supported", f"It gives the network {', '.join(sorted(given))}.")
+            raise self.refused("is not supported", f"It gives the network {', '.join(sorted(given))}.")
         rows = _rows(next(iter(tensors.values())))
         if len(rows) != len(images):
-            raise self._refused("is not supported", f"It makes {len(rows)} inputs of {len(images)} pictures.")
+            raise self.refused("is not supported", f"It makes {len(rows)} inputs of {len(images)} pictures.")
         return rows.to(images.device)
 
-    def _refused(self, what: str, why: str) -> InputError:
+    def refused(self, what: str, why: str) -> InputError:
+        """The error that the processor cannot be used."""
         return InputError(
             f"The {type(self._processor).__name__} of {self._weights.name} {what}.",
             why=" ".join(why.split())[:300],

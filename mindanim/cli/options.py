@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import types
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
@@ -92,8 +93,6 @@ def _run_names(stage: Stage) -> list[str]:
 def type_name(field: FieldInfo) -> str:
     """An option's type as help texts and the reference show it."""
     if variants := variants_of(field):
-        if not variants.listed:
-            return "name"
         return "|".join(variants.own) + (" or module:Class" if variants.paths else " or plug-in")
     return str(declared(field).get("metavar") or _type_name(field.annotation))
 
@@ -136,7 +135,10 @@ def _option(
     if name == "data" and stage is not None and stage.data == "writes":
         written, description = "--out", "Folder to write the study to."
     default = shown_default(field)
-    unit = f" ({extra['unit']})" if extra.get("unit") else ""
+    # A unit that the description names already is not repeated.
+    unit = extra.get("unit", "")
+    named = len(unit) > 1 and re.search(rf"\b{re.escape(unit)}\b", description or "", re.I)
+    unit = f" ({unit})" if unit and not named else ""
     condition = remark(model, name)
     text = f"{description} {condition}".rstrip() + unit
     if default and default != "none":

@@ -13,11 +13,11 @@ from typing import get_args
 
 from typer.models import ArgumentInfo
 
-from mindanim.artifacts.artifact import SCHEMA_VERSION
 from mindanim.artifacts.columns import COLUMNS
 from mindanim.artifacts.contents import CONTENTS
 from mindanim.artifacts.identity import decides_result
 from mindanim.artifacts.manifest import MANIFEST_KEYS
+from mindanim.artifacts.manifest_schema import SCHEMA_VERSION
 from mindanim.cli.app import SUMMARIES, command_parameters
 from mindanim.cli.options import shown_default, type_name
 from mindanim.config.names import MAKER

@@ -12,10 +12,11 @@ import typer
 from mindanim.cli.options import FILE, helper_parameters, shared_options
 from mindanim.cli.render import print_json, print_pairs, print_table, print_tree
 from mindanim.config.resolve import resolve_run
+from mindanim.errors import InputError, raise_together
 from mindanim.stages.show import describe, find, overview
 from mindanim.stages.show_timing import draw_timing
 from mindanim.vocabulary.subjects import label_of
-from mindanim.vocabulary.words import names_and_more
+from mindanim.vocabulary.words import in_bytes, names_and_more
 
 _ARGUMENT = typer.Argument(help="Folder of an artifact, or a file in one (default: list all artifacts).")
 _TIMING = typer.Option(
@@ -30,6 +31,11 @@ _RUN = typer.Option(
     metavar="name",
     show_default=False,
 )
+_VERIFY = typer.Option(
+    "--verify",
+    help="Read every file and compare its content with its checksum (default: compare sizes only).",
+    show_default=False,
+)
 _SHARED = ("dataset", "data", "study", "subject", "work")
 
 
@@ -42,18 +48,21 @@ def parameters() -> list[Parameter]:
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
         for name, option in (("timing", _TIMING), ("run_", _RUN))
     )
-    return helper_parameters(_SHARED, path, timing, run, FILE)
+    verify = Parameter("verify", Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, _VERIFY])
+    return helper_parameters(_SHARED, path, timing, run, verify, FILE)
 
 
 def run(given: Mapping[str, Any]) -> None:
     """Print one artifact or list all of them, or plot the timing of a run of the raw study."""
     as_json = bool(given["json_"])
     if given["path"]:
-        shown = describe(find(Path(given["path"])))
+        shown = describe(find(Path(given["path"])), bool(given["verify"]))
         if as_json:
             print_json(shown)
         else:
             _print_artifact(shown)
+        if given["verify"]:
+            _refuse([shown], ("damaged",))
         return
     options = resolve_run(shared_options(given, _SHARED))
     if given["timing"]:
@@ -63,13 +72,21 @@ def run(given: Mapping[str, Any]) -> None:
         else:
             print(f"{given['timing']}: {title}")
         return
-    rows = overview(options)
+    rows = overview(options, bool(given["verify"]))
     if as_json:
         print_json(rows)
     elif rows:
         _print_overview(rows)
     else:
         print(f"There are no artifacts in {options.work}.")
+    _refuse(rows, ("damaged", "unreadable") if given["verify"] else ("unreadable",))
+
+
+def _refuse(rows: list[Any], states: tuple[str, ...]) -> None:
+    """Raise what is wrong with the artifacts in one of these states, after all of them were printed."""
+    raise_together(
+        [InputError(reason) for row in rows if row["state"] in states for reason in row["reasons"]]
+    )
 
 
 def _print_overview(rows: list[dict[str, Any]]) -> None:
@@ -82,7 +99,7 @@ def _print_overview(rows: list[dict[str, Any]]) -> None:
             row["state"],
             row["identity"][:8],
             row["finished"] or "",
-            _size(row["bytes"]),
+            in_bytes(row["bytes"]),
         )
         for row in rows
     ]
@@ -112,7 +129,7 @@ def _print_artifact(shown: Mapping[str, Any]) -> None:
         for finding in shown["findings"]:
             print(f"  {finding['code']}: {finding['text']}")
     print("\nOutputs")
-    cells = [(name, _size(entry["bytes"]), *_form(entry)) for name, entry in shown["outputs"].items()]
+    cells = [(name, in_bytes(entry["bytes"]), *_form(entry)) for name, entry in shown["outputs"].items()]
     print_table(("file", "size", "shape", "type", "axes", "unit"), cells)
     print("Made from")
     print_tree(_branch(shown["lineage"], set()))
@@ -140,13 +157,3 @@ def _branch(inputs: list[dict[str, Any]], seen: set[str]) -> list[tuple[str, lis
 
 def _fact(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _size(count: float) -> str:
-    if count < 1000:
-        return f"{count} B"
-    for unit in ("kB", "MB"):
-        count /= 1000
-        if count < 1000:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1000:.1f} GB"

@@ -26,10 +26,10 @@ class GenerateConfig(StageConfig):
 
     stage_version = 2  # 2: a strength is a share of signal, whatever the model's noise schedule
 
-    sampler: Annotated[str, Variants("sampler", _SAMPLERS, listed=False)] = opt(
+    sampler: Annotated[str, Variants("sampler", _SAMPLERS)] = opt(
         _DEFAULT,
-        "sdedit adds noise to the decoded latents and denoises them; released is the published procedure; "
-        "others: docs/reference/samplers.md.",
+        "sdedit adds noise to the decoded latents and denoises them; ddim is the same in plain DDIM steps; "
+        "released is the published procedure.",
         flag=True,
     )
     sampler_arguments: dict[str, Any] = opt({}, "Arguments that only this sampler has; set them in a recipe.")

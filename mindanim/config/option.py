@@ -60,14 +60,12 @@ class Variants:
         kind: What such a variant is for, where one registry serves several purposes; entry points are then
             called "kind.name", and users type the name.
         paths: Whether a class may also be given by its import path, module:Class.
-        listed: Whether the help lists the names; otherwise its text mentions the important ones.
     """
 
     thing: str
     own: tuple[str, ...]
     kind: str = ""
     paths: bool = False
-    listed: bool = True
 
     def check(self, value: str) -> str:
         """The name itself; ValueError with the likely name when there is no such variant."""

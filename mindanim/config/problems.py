@@ -92,8 +92,10 @@ def invalid_option(
         return UsageError(f"{stage}: the option {name} is required.", why=help_text)
     shown = values.get(name)
     end = "" if message.endswith("?") else "."
+    # "unknown sampler 'ddmi'" says all that "sampler = 'ddmi' is not possible" would.
+    refused = "" if message.startswith("unknown ") else f"{name} = {shown!r} is not possible: "
     return layer.error(
-        f"{stage}: {name} = {shown!r} is not possible: {message[:1].lower()}{message[1:]}{end}",
+        f"{stage}: {refused}{message[:1].lower()}{message[1:]}{end}",
         why=f"It comes from {layer.origin(name)}.",
         hint=f"{name}: {help_text}",
     )

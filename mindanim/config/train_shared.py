@@ -64,6 +64,11 @@ class TrainConfig(StageConfig):
     zero_fraction: float = opt(
         0.1, "Fraction of response entries set to zero, drawn for every batch.", ge=0, lt=1, only=NETWORK
     )
+    zero_draws: Literal["batch", "accumulate"] = opt(
+        "batch",
+        "Draw the zeroed entries for every batch, or (released) zero further ones in every epoch, for good.",
+        only=NETWORK,
+    )
     l1_penalty: float = opt(0.0, "Weight of the L1 penalty on all parameters.", ge=0, only=NETWORK)
     l1_decay: float = opt(
         0.0, "The L1 penalty at epoch e is multiplied by exp(-l1_decay * e).", ge=0, only=NETWORK

@@ -71,8 +71,8 @@ class OrderTest:
         }[kind]
         return (
             f"On {self.clips} training clips the imported {kind} decoder's r with the {what} is "
-            f"{self.r:.3f}; with its voxels in {self.orders} random orders it is at most "
-            f"{self.best_other:.3f} (p {self.p:.3f})."
+            f"{self.r:.4f}; with its voxels in {self.orders} random orders it is at most "
+            f"{self.best_other:.4f} (p {self.p:.3f})."
         )
 
 

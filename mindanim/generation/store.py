@@ -84,7 +84,7 @@ class ClipStore:
             self._write_features(clip_id, {name: array[row] for name, array in arrays.items()})
             for file in (f"view/{clip_id}.mp4", f"clips/{clip_id}.npy"):
                 with self.draft.write(file) as path:
-                    _link(videos.verified(file).resolve(), path)
+                    _link(videos.file(file).resolve(), path)
         for precision in str(videos.facts["precision"]).split(", "):
             self.draft.computes_in(precision)
 

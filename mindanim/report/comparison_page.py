@@ -70,8 +70,8 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def title(summary: Summary) -> str:
-    """The dataset and the number of results."""
-    return f"{summary.runs[0][1]['dataset']}: {len(summary.runs)} results compared"
+    """The study and the number of results."""
+    return f"{headings.study(summary.runs[0][1])}: {len(summary.runs)} results compared"
 
 
 def markdown(summary: Summary) -> str:

@@ -34,10 +34,15 @@ def check_version(metrics: dict[str, Any]) -> None:
 
 
 def title(metrics: dict[str, Any]) -> str:
-    """The dataset, the subject and the label."""
+    """The study, the subject and the label."""
     label = f", {metrics['label']}" if metrics["label"] else ""
     subject = "" if metrics["subject"] is None else f", subject {metrics['subject']}"
-    return f"{metrics['dataset']}{subject}{label}"
+    return f"{study(metrics)}{subject}{label}"
+
+
+def study(metrics: dict[str, Any]) -> str:
+    """The study's own name; of metrics that do not record it, the dataset's."""
+    return str(metrics.get("study") or metrics["dataset"])
 
 
 def label_of(result: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mindanim.artifacts import Artifact, Workspace
 from mindanim.artifacts.artifact import MANIFEST
+from mindanim.artifacts.workspace import load_kind
 from mindanim.config.run_options import RunOptions
 from mindanim.config.suggestion import command, in_order
 from mindanim.errors import InputError
@@ -72,4 +73,6 @@ def comparison(evaluation: Artifact, labels: Sequence[str]) -> pd.DataFrame:
     from mindanim.metrics.comparison import Evaluated, compare
 
     others = compared_with(evaluation.path, labels)
-    return compare([Evaluated.of(evaluation), *(Evaluated.of(Artifact.load(path)) for path in others)])
+    return compare(
+        [Evaluated.of(evaluation), *(Evaluated.of(load_kind(path, "evaluation")) for path in others)]
+    )

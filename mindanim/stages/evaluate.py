@@ -131,6 +131,7 @@ class _Work:
             console.warn(f"Audit: {text}")
         return {
             "dataset": dataset,
+            "study": self.scene.study or dataset,
             "subject": self.run.subject,
             "label": self.run.label,
             "source": self.scene.source,

@@ -32,6 +32,7 @@ class FolderScene:
     )
     features: None = None
     fps: None = None
+    study: str = ""
     mean_frames: str = "the training clips are not known."
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mindanim.artifacts import Artifact, Source, Workspace, ancestors
 from mindanim.artifacts.artifact import MANIFEST
+from mindanim.artifacts.workspace import load_kind
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.config.suggestion import command
@@ -81,6 +82,10 @@ class Scene(Protocol):
         """`source` of metrics.json: where clips made elsewhere come from."""
 
     @property
+    def study(self) -> str:
+        """The study's own name; empty if it is not known."""
+
+    @property
     def notes(self) -> list[str]:
         """What readers of the scores must know about the clips."""
 
@@ -124,10 +129,10 @@ class SubjectScene:
         for name, label in _labels(config).items():
             place = workspace.stage(run.need_subject(), "videos", label)
             if label and place != artifacts["videos"].path and (place / MANIFEST).exists():
-                others[name] = Artifact.load(place)
+                others[name] = load_kind(place, "videos")
             elif label:
                 lacking[name] = command("generate", run, *_HOW[name], label=label)
-        pool = {f"{_POOL}{row}": Artifact.load(folder) for row, folder in enumerate(config.pool, 1)}
+        pool = {f"{_POOL}{row}": load_kind(folder, "stimuli") for row, folder in enumerate(config.pool, 1)}
         if pool:
             from mindanim.metrics.inputs.retrieval_pool import check_pool
 
@@ -194,6 +199,10 @@ class SubjectScene:
     @property
     def fps(self) -> float | None:
         return self.artifacts["stimuli"].facts.get("fps")
+
+    @property
+    def study(self) -> str:
+        return str(self.artifacts["fmri"].facts.get("study", ""))
 
 
 def _no_videos(place: Path, run: RunOptions) -> InputError:

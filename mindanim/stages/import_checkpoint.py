@@ -35,9 +35,12 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
         rollout_mask=config.rollout_mask,
     )
     assumed = {name: decoder.spec[name] for name in layout_of(config.kind, state).assumed}
-    if assumed:
-        told = ", ".join(f"{name} {value}" for name, value in assumed.items())
-        console.say(f"{config.file.name} does not record {' and '.join(assumed)}: {told}")
+    if assumed and None in (config.heads, config.rollout_mask):
+        told = ", ".join(f"{name.removeprefix('patch_')} {value}" for name, value in assumed.items())
+        console.say(
+            f"{config.file.name} does not record heads and roll-out mask: {told} "
+            "(--set heads=N, --rollout-mask causal|first)"
+        )
     checkpoint = Source.of_files(config.file.name, [config.file], config.file.parent)
 
     def build(draft: Draft) -> None:
@@ -55,6 +58,7 @@ def import_checkpoint(config: ImportCheckpointConfig, run: RunOptions) -> Artifa
         )
         if order.passed:
             draft.methods(order.in_words(config.kind))
+            console.say(order.in_words(config.kind))
         else:
             draft.finding(
                 "imported-at-chance",

@@ -166,6 +166,7 @@ class _Work:
             draft.finding(code, text, **data)
         partial = any(finding.status == "problem" for finding in compared)
         draft.fact(
+            study=facts.title,
             subject=self.subject,
             partial=partial,
             **preprocess_text.facts(plan, found, selection, self.config),

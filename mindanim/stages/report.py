@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindanim.artifacts import Artifact
 from mindanim.artifacts.files import atomic_path, write_text
+from mindanim.artifacts.workspace import load_kind
 from mindanim.errors import InputError, MindanimError, UsageError
 from mindanim.stages.comparison import siblings_of
 from mindanim.stages.evaluation_inputs import Scene, lineage_of, scene_behind
@@ -201,7 +202,7 @@ def _ablations(
     mine = Evaluated(called(data), data, per_clip, null)
     for path in siblings:
         try:
-            tables.append(compare([mine, Evaluated.of(Artifact.load(path))]))
+            tables.append(compare([mine, Evaluated.of(load_kind(path, "evaluation"))]))
         except MindanimError as error:
             refused.append(f"{path.name} is not compared: {error.what} {error.why}")
     return tables, refused

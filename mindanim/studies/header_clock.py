@@ -27,10 +27,12 @@ class Clock:
     Attributes:
         tr_s: Seconds between volumes; None where the header gives no number or no unit of time.
         start_s: Time of the first volume, seconds: CIFTI's SeriesStart, NIfTI's toffset; 0 where not stated.
+        volumes: Number of volumes; None where the file has no time axis.
     """
 
     tr_s: float | None = None
     start_s: float = 0.0
+    volumes: int | None = None
 
 
 def header_clock(path: Path) -> Clock:
@@ -56,10 +58,11 @@ def _of_cifti(path: Path) -> Clock:
         header = file.read(_HEADER_BYTES)
         order = "<" if header[:4] == struct.pack("<i", _HEADER_BYTES) else ">"
         offset = struct.unpack_from(f"{order}q", header, 168)[0]
+        volumes = struct.unpack_from(f"{order}8q", header, 16)[5]
         xml = file.read(min(max(offset - _HEADER_BYTES, 0), _MOST_XML_BYTES))
     found = _SERIES.search(xml)
     if found is None or b'SeriesUnit="SECOND"' not in found[0]:
-        return Clock()
+        return Clock(volumes=volumes)
 
     def attribute(name: str) -> float | None:
         value = re.search(rf'\b{name}="([^"]*)"'.encode(), found[0])
@@ -67,7 +70,7 @@ def _of_cifti(path: Path) -> Clock:
 
     power = 10.0 ** (attribute("SeriesExponent") or 0.0)
     step, start = attribute("SeriesStep"), attribute("SeriesStart") or 0.0
-    return Clock(None if step is None else step * power, start * power)
+    return Clock(None if step is None else step * power, start * power, volumes)
 
 
 def _of_nifti(path: Path) -> Clock:
@@ -76,10 +79,13 @@ def _of_nifti(path: Path) -> Clock:
 
     try:
         header: Any = nib.load(path).header  # type: ignore[attr-defined]
-        unit = header.get_xyzt_units()[1]
+        unit, shape = header.get_xyzt_units()[1], header.get_data_shape()
     except (ImageFileError, KeyError) as error:
         raise ValueError(str(error)) from error
+    volumes = int(shape[3]) if len(shape) == 4 else None
     if unit not in SECONDS:
-        return Clock()
+        return Clock(volumes=volumes)
     start_s = float(header["toffset"]) * SECONDS[unit]
-    return Clock(float(header["pixdim"][4]) * SECONDS[unit], start_s if math.isfinite(start_s) else 0.0)
+    return Clock(
+        float(header["pixdim"][4]) * SECONDS[unit], start_s if math.isfinite(start_s) else 0.0, volumes
+    )

@@ -146,5 +146,13 @@ def recoding(path: Path, before: str = "", after: str = "") -> str:
         path: The film.
         before, after: Further options, before and after the input, each with a space at the end.
     """
-    target = shlex.quote(str(path.with_name(f"{path.stem}-recoded.mp4")))
-    return f"ffmpeg {before}-i {shlex.quote(str(path))} {after}-c:v libx264 -crf 12 {target}"
+    source, target = (
+        shlex.quote(f"./{one}" if str(one).startswith("-") or ":" in str(one.parts[0]) else str(one))
+        for one in (path, path.with_name(f"{path.stem}-recoded.mp4"))
+    )
+    return f"ffmpeg {before}-i {source} {after}-c:v libx264 -crf 12 {target}"
+
+
+def has_hidden_alpha(stream: VideoStream) -> bool:
+    """Whether a WebM film is transparent in a second stream of pictures, which its decoder leaves out."""
+    return {name.lower(): value for name, value in stream.metadata.items()}.get("alpha_mode") == "1"

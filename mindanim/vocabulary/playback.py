@@ -18,6 +18,7 @@ from mindanim.vocabulary.arrays import Float, Frames
 from mindanim.vocabulary.film_streams import (
     LostError,
     decode,
+    has_hidden_alpha,
     notes,
     open_film,
     reason,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _TOGETHER_S = 0.1
 """Sound that starts less than this before the picture starts with it: AAC alone puts up to 93 ms before."""
+_ALPHA = {"vp8": "vpx", "vp9": "vpx-vp9"}
+"""Decoders of ffmpeg that keep the transparency of WebM, by the codec's name, after "lib"."""
 _GRAY_BEHIND = (
     "[0:v]format=rgba,split[a][b];[a]drawbox=color=gray:t=fill:replace=1[c];[c][b]overlay,format=yuv420p"
 )
@@ -143,11 +146,15 @@ class Playback:
 
     def _picture(self, size: tuple[int, int] | None) -> Frames:
         try:
+            if has_hidden_alpha(self.stream):
+                raise TransparentError("It is transparent: its colour is that of what lies behind.")
             return picture(self._frame, self.stream, self._reformatter, size)
         except ValueError as error:
             hint = f"Re-encode it: {recoding(self.path)}"
             if isinstance(error, TransparentError):
-                line = recoding(self.path, after=f"-filter_complex {shlex.quote(_GRAY_BEHIND)} ")
+                decoder = f"-c:v lib{_ALPHA[name]} " if (name := self.stream.codec.name) in _ALPHA else ""
+                over = f"-filter_complex {shlex.quote(_GRAY_BEHIND)} "
+                line = recoding(self.path, decoder, over)
                 hint = f"Re-encode it over the colour behind it, here gray: {line}"
             raise InputError(
                 f"{self.path} has a frame that cannot be shown.", why=str(error), hint=hint

@@ -33,3 +33,14 @@ def unknown(thing: str, name: str, known: Iterable[str]) -> str:
     likely = closest(name, names)
     hint = f"did you mean '{likely}'?" if likely else f"known: {names_and_more(names, 12) or 'none'}"
     return f"unknown {thing} '{name}': {hint}"
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes with a unit that leaves one to three digits before the point: "3.2 MB"."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mindanim.artifacts import checksums as hashing
 from mindanim.backbones import Kind, locate
-from mindanim.backbones.weights import checksum as hashing
 from mindanim.backbones.weights.catalogue import FETCH, NEEDED
 from mindanim.config.recipes import load_recipe
 from mindanim.errors import ConfigError, InputError, MissingError

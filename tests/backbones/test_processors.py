@@ -310,6 +310,21 @@ def test_networks_that_do_not_classify_clips_are_refused(make: Any, said: str, t
         load_video_classifier(str(tmp_path))
 
 
+@pytest.mark.parametrize("labels", [None, {"0": "cat", "5": "dog"}])
+def test_labels_of_another_number_than_the_head_has_are_an_error(labels: Any, tmp_path: Path) -> None:
+    save(vit(), tf.ViTImageProcessor(size=SQUARE), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"id2label": labels, "label2id": None}))
+    with pytest.raises(InputError, match="(?s)classifier.bias is 7, not 2.*id2label"):
+        load_image_classifier(str(tmp_path))
+
+
+def test_a_processor_that_divides_by_zero_is_refused(tmp_path: Path) -> None:
+    save(vit(), tf.ViTImageProcessor(size=SQUARE, image_std=[0.0, 0.2, 0.2]), tmp_path)
+    with pytest.raises(InputError, match="image_std"):
+        load_image_classifier(str(tmp_path))
+
+
 def test_a_processor_that_gives_more_than_pixels_is_refused(tmp_path: Path) -> None:
     save(naflex(), tf.Siglip2ImageProcessor(max_num_patches=16, patch_size=8), tmp_path)
     with pytest.raises(InputError, match="spatial_shapes"):
@@ -343,7 +358,7 @@ def test_labels_are_numbers_where_there_are_no_names(tmp_path: Path) -> None:
     assert backbone.labels == ["a", "a", "a", "3", "a", "a", "a"]
 
 
-@pytest.mark.parametrize("text", ["{", '{"image_processor_type": "NoneSuch"}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"image_processor_type": "NoneSuch"}'])
 def test_an_unreadable_processor_is_an_error(text: str, tmp_path: Path) -> None:
     save(vit(), tf.ViTImageProcessor(size=SQUARE), tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(text)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from nibabel.cifti2 import BrainModelAxis
 from nibabel.gifti import GiftiDataArray, GiftiImage
 
@@ -22,7 +25,9 @@ from mindanim.config.preprocess import PreprocessConfig
 from mindanim.config.run_options import RunOptions
 from mindanim.errors import InputError, MissingError
 from mindanim.stages import preprocess as _  # noqa: F401 - the module below is found by its name
+from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.limits import MESH_VERTICES
+from mindanim.vocabulary.runs import Run
 from tests.bold.studies import AFFINE, Ready, write_volumes
 from tests.cc2017_tree import write_run
 
@@ -58,6 +63,42 @@ def test_volumes_from_masks_to_maps(study: Ready, tmp_path: Path, monkeypatch: p
     assert artifact.facts["space"] == "MNI"
     assert "jointly with the confounds motion (basic)" in " ".join(artifact.manifest["methods"])
     assert artifact.file("figures/qc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _long(name: str) -> str:
+    return f"{name}_{'a_film_title_' * 6}{name}"
+
+
+class LongNames(Ready):
+    """A study whose segments are called after films with long titles."""
+
+    def runs(self, subject: int) -> list[Run]:
+        return [replace(run, segment=_long(run.segment)) for run in super().runs(subject)]
+
+    def clips(self) -> list[Clip]:
+        return [replace(clip, segment=_long(clip.segment)) for clip in super().clips()]
+
+
+def test_long_names_are_not_cut_off(study: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, outside, shown = Figure.savefig, list[str](), list[str]()
+
+    def check(figure: Figure, *args: Any, **options: Any) -> None:
+        figure.canvas.draw()
+        page = figure.bbox
+        for axes in figure.findobj(Axes):
+            low, high = sorted(axes.get_ylim())
+            ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+            labels = [label for place, label in ticks if low <= place <= high]
+            for text in [axes.title, axes.xaxis.label, axes.yaxis.label, *labels]:
+                box = text.get_window_extent()
+                shown.append(text.get_text())
+                inside = box.x0 >= -1 and box.x1 <= page.x1 + 1 and box.y0 >= -1 and box.y1 <= page.y1 + 1
+                outside.extend([text.get_text()] if text.get_text() and not inside else [])
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", check)
+    made(LongNames(study.root, study.found), tmp_path, monkeypatch, confounds=("motion",), alpha=1)
+    assert outside == [] and any("…" in text for text in shown)
 
 
 def test_confounds_bring_out_what_motion_hides(
@@ -139,8 +180,6 @@ def test_an_atlas_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def panels(voxels: Voxels, values: np.ndarray, regions: np.ndarray) -> list[str]:
-    from matplotlib.figure import Figure
-
     figure = Figure()
     draw_map(figure.subfigures(), voxels, values, regions, "Correlation")
     return [
@@ -167,8 +206,6 @@ def test_maps_of_every_kind(surfaces: Path, study: Ready, tmp_path: Path) -> Non
 
 def drawn(voxels: Voxels, values: np.ndarray, regions: np.ndarray, signed: bool) -> Any:
     """The first artist with colours of a map, or the heights of its bars."""
-    from matplotlib.figure import Figure
-
     figure = Figure()
     draw_map(figure.subfigures(), voxels, values, regions, "Weight", signed)
     axes = figure.axes[0]

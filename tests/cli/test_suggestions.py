@@ -108,7 +108,7 @@ def test_a_suggestion_repeats_nothing_that_the_file_says(tmp_path: Path) -> None
     file = tmp_path / "study.toml"
     file.write_text('[run]\ndataset = "bids-lab"\nlabel = "a"\nstudy = { clip_s = 2 }\n')
     run = RunOptions(
-        dataset="bids-lab", subject=1, label="a", study={"clip_s": "2"}, config=file, recipe="paper"
+        dataset="bids-lab", subject=1, label="a", study={"clip_s": "2"}, config=file, recipe="own-study"
     )
     assert command("generate", run) == f"mindanim generate --config {file} --subject 1"
     assert command("generate", run, label="").endswith("--subject 1 --label ''")

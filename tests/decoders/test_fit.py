@@ -14,6 +14,7 @@ from mindanim.decoders.load_examples import decode_first_frames
 from mindanim.decoders.methods_text import findings
 from mindanim.decoders.models.motion import MotionNetwork
 from mindanim.decoders.training.fit_network import fresh_weights
+from mindanim.decoders.training.random_inputs import accumulated_zeros
 from mindanim.decoders.training.tasks import MotionTask, SemanticTask
 from tests.decoders.planted import SHAPES, machine, planted
 
@@ -246,3 +247,27 @@ def test_hidden_frames_are_drawn_in_every_step_or_once() -> None:
         for seed in range(12)
     }
     assert len(seeds) > 1
+
+
+def test_zeroes_accumulate_over_epochs_as_released() -> None:
+    responses, rows = torch.rand(40, 500) + 1, torch.arange(40)
+    left = [accumulated_zeros(responses, 0.2, epoch, rows, seed=3) != 0 for epoch in range(12)]
+    for epoch, kept in enumerate(left):
+        assert float(kept.float().mean()) == pytest.approx(0.8 ** (epoch + 1), abs=0.015)
+        assert not (kept & ~left[max(epoch - 1, 0)]).any(), "what is zeroed stays zeroed"
+    # A clip loses the same entries wherever it stands in a batch.
+    part = accumulated_zeros(responses[[7, 3]], 0.2, 4, torch.tensor([7, 3]), seed=3)
+    assert torch.equal(part != 0, left[4][[7, 3]])
+    assert not torch.equal(accumulated_zeros(responses, 0.2, 4, rows, seed=4) != 0, left[4])
+
+
+def test_the_loop_tells_which_clips_and_epoch_it_is_at(tmp_path: Path) -> None:
+    options = {"epochs": 60, "batch_size": 25, "learning_rate": 3e-3, "l1_penalty": 0.0, "width": 32}
+    options |= {"zero_fraction": 0.3, "select": "last"}
+    for folder in ("often", "good"):
+        (tmp_path / folder).mkdir()
+    often = fit("structure", options, tmp_path / "often", signal=1.0)
+    for_good = fit("structure", options | {"zero_draws": "accumulate"}, tmp_path / "good", signal=1.0)
+    # Nothing is left of the responses after some epochs: the mean is learned, at best.
+    assert often.facts["train_loss"] < for_good.facts["train_loss"]
+    assert 0.7**60 < 1e-9 and for_good.history["train_loss"].iloc[-1] > for_good.history["train_loss"].min()

@@ -16,6 +16,7 @@ from mindanim.studies.timeline import Shown, Viewing, lay_out
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.file_names import MOST_BYTES, as_name, check_clip_id
 from mindanim.vocabulary.numerals import real, whole
+from tests.ground.test_resolve import shipped as shipped  # its recipes are used by every test here
 from tests.ground.test_resolve import toy
 
 UNSAFE = (

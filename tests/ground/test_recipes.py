@@ -64,8 +64,8 @@ def test_the_released_behaviour_is_in_recipes() -> None:
     }
     assert {stage: names for stage, names in put_back.items() if names} == {
         "preprocess": {"standardize", "alternative", "alpha"},
-        "train-semantic": {"equal_captions", "select", "epochs"},
-        "train-structure": {"l1_compounds", "select", "epochs"},
+        "train-semantic": {"zero_draws", "equal_captions", "select", "epochs"},
+        "train-structure": {"zero_draws", "l1_compounds", "select", "epochs"},
         "train-motion": {"mask_draws", "rollout_mask", "l1_compounds", "select", "epochs"},
     }
 

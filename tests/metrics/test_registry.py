@@ -114,6 +114,9 @@ def test_resolution_is_part_of_the_flow_errors_identifiers():
         ("demo", "demo"),
         ("ViT-B-32-quickgelu/openai", "vitb32quickgeluopenai"),
         ("/models/ViT-B-16/", "vitb16"),
+        ("local-dir:/models/ViT-B-16", "vitb16"),
+        ("ViT-B-32/openai@/models/ViT-B-32.pt", "vitb32openaivitb32pt"),
+        ("ViT-L/14@336px", "vitl14336px"),
         ("hf-hub:timm/vit_base_patch16_clip_224.openai", "hfhubtimmvitbasepatch16clip224openai"),
     ],
 )

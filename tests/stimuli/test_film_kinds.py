@@ -296,6 +296,29 @@ def test_transparent_pictures_have_no_colour_of_their_own(tmp_path: Path) -> Non
         FilmFile(tmp_path / "f.mkv")
 
 
+def test_transparency_that_webm_hides_from_its_decoder(tmp_path: Path) -> None:
+    def prepare(stream: Any) -> None:
+        stream.metadata["alpha_mode"] = "1"
+
+    path = write_coded(tmp_path / "f.webm", "libvpx-vp9", count=5, prepare=prepare)
+    with pytest.raises(InputError, match="is transparent(.|\n)*ffmpeg -c:v libvpx-vp9 -i (.|\n)*overlay"):
+        FilmFile(path)
+
+
+@pytest.mark.parametrize("name", ["-x.mp4", "12:30.mp4", "a b's.mp4"])
+def test_films_of_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Players take some of these for options or addresses."""
+    monkeypatch.chdir(tmp_path)
+    write_coded(tmp_path / name, count=5)
+    assert len(FilmFile(Path(name))) == 5
+    (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(InputError) as caught:
+        FilmFile(Path(name))
+    words = shlex.split(caught.value.hint.split(": ", 1)[1])
+    assert words[0] == "ffmpeg" and Path(words[2]) == Path(name)
+    assert not words[2].startswith("-") and not words[-1].startswith("-")
+
+
 def test_a_picture_of_another_size_is_shown_at_the_first_ones(tmp_path: Path) -> None:
     parts = [
         write_coded(

@@ -69,13 +69,13 @@ def write_study(
         for number in (1, 2, 3):
             stem = f"sub-{label}_task-film_{run.format(number)}"
             path = write_bold(func / f"{stem}_{MNI}_desc-preproc_bold.nii.gz", 10 * place + number, **header)
-            beside(path, {"RepetitionTime": TR_S} if sidecar is None else sidecar)
+            write_sidecar(path, {"RepetitionTime": TR_S} if sidecar is None else sidecar)
             rows = [(a, b, "test.mp4" if number == 3 else c, d) for a, b, c, d in ROWS]
             write_events(root / f"sub-{label}/func/{stem}_events.tsv", rows)
     return func
 
 
-def beside(run: Path, content: dict[str, Any]) -> Path:
+def write_sidecar(run: Path, content: dict[str, Any]) -> Path:
     """Write the sidecar of a run."""
     path = run.with_name(run.name.replace(".nii.gz", ".json"))
     path.write_text(json.dumps(content))

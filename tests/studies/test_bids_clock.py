@@ -13,7 +13,16 @@ from nibabel.cifti2 import BrainModelAxis, Cifti2Image, Cifti2MetaData, SeriesAx
 from mindanim.errors import InputError, UsageError
 from mindanim.studies import open_study
 from mindanim.studies.header_clock import header_clock
-from tests.studies.bids_tree import beside, bold, finding, opened, rename, repeats, write_bold, write_study
+from tests.studies.bids_tree import (
+    bold,
+    finding,
+    opened,
+    rename,
+    repeats,
+    write_bold,
+    write_sidecar,
+    write_study,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_a_clock_that_is_known(
 
 def test_a_run_without_a_repetition_time_does_not_take_anothers(tmp_path: Path) -> None:
     func = write_study(tmp_path, tr_s=0.0)
-    beside(bold(func, 2), {})
+    write_sidecar(bold(func, 2), {})
     study = opened(tmp_path)
     with pytest.raises(InputError, match="1 runs whose timing is not known: sub-01_task-film_run-2 has no"):
         study.runs(1)
@@ -74,7 +83,7 @@ def test_a_run_without_a_repetition_time_does_not_take_anothers(tmp_path: Path) 
 
 def test_every_run_has_its_own_repetition_time(tmp_path: Path) -> None:
     func = write_study(tmp_path)
-    beside(write_bold(bold(func, 2), 2, volumes=80, tr_s=1.0), {"RepetitionTime": 1.0})
+    write_sidecar(write_bold(bold(func, 2), 2, volumes=80, tr_s=1.0), {"RepetitionTime": 1.0})
     assert [run.tr_s for run in opened(tmp_path).runs(1)] == [2.0, 1.0, 2.0]
 
 
@@ -122,6 +131,22 @@ def test_a_start_in_a_nifti_header_asks(tmp_path: Path) -> None:
     assert "toffset" in finding(opened(tmp_path), "toffset")
 
 
+@pytest.mark.parametrize(
+    ("raw", "sidecar", "asks"),
+    [(44, {}, True), (40, {}, False), (38, {}, False), (44, {"StartTime": 8.0}, False)],
+)
+def test_removed_volumes_ask(tmp_path: Path, raw: int, sidecar: dict[str, Any], asks: bool) -> None:
+    """As after the removal of four dummy scans, of which events know nothing."""
+    write_study(tmp_path, sidecar={"RepetitionTime": 2.0} | sidecar)
+    for run in (1, 2, 3):
+        path = tmp_path / f"sub-01/func/sub-01_task-film_run-{run}_bold.nii.gz"
+        write_bold(path, run, volumes=raw, mask=False)
+    study = opened(tmp_path)
+    text = finding(study, "fewer-volumes")
+    assert ("3 runs" in text and "--study start_time=" in text) == asks
+    assert repeats(study) == {"train": 2, "test": 1}
+
+
 def write_series(
     path: Path, start_s: float = 0.0, step_s: float = 2.0, exponent: int = 0, unit: str = "SECOND"
 ) -> Path:
@@ -161,7 +186,7 @@ def surfaces(root: Path, sidecar: dict[str, Any], **axis: Any) -> None:
     for run in (1, 2, 3):
         name = f"sub-01_task-film_run-{run}_space-fsLR_den-91k_bold"
         write_series(func / f"{name}.dtseries.nii", **axis)
-        beside(func / f"{name}.nii.gz", sidecar)
+        write_sidecar(func / f"{name}.nii.gz", sidecar)
     for path in [*func.glob("*preproc*"), *func.glob("*mask*")]:
         path.unlink()
 

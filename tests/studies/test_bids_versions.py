@@ -13,7 +13,6 @@ from tests.studies.bids_tree import (
     MNI,
     ROWS,
     SHAPE,
-    beside,
     bold,
     finding,
     opened,
@@ -22,6 +21,7 @@ from tests.studies.bids_tree import (
     write_bold,
     write_events,
     write_nifti,
+    write_sidecar,
     write_study,
 )
 
@@ -33,7 +33,7 @@ def test_echoes_next_to_their_combination_are_not_read(tmp_path: Path) -> None:
     for run in (1, 2, 3):
         for echo in (1, 2, 3):
             stem = f"sub-01_task-film_run-{run}_echo-{echo}"
-            beside(write_bold(func / f"{stem}_desc-preproc_bold.nii.gz", 7), {"RepetitionTime": 2.0})
+            write_sidecar(write_bold(func / f"{stem}_desc-preproc_bold.nii.gz", 7), {"RepetitionTime": 2.0})
     study = opened(tmp_path)
     assert repeats(study) == TWO
     assert all("echo" not in run.path.name for run in study.runs(1))
@@ -147,7 +147,7 @@ def test_other_acquisitions_are_repeats(tmp_path: Path, entity: str) -> None:
         f"sub-01_{entity}_task-film_run-1" if entity.startswith("ses") else f"sub-01_task-film_{entity}_run-1"
     )
     path = write_bold(func.parents[1] / folder / f"{stem}_{MNI}_desc-preproc_bold.nii.gz", 9)
-    beside(path, {"RepetitionTime": 2.0})
+    write_sidecar(path, {"RepetitionTime": 2.0})
     write_events(tmp_path / folder / f"{stem}_events.tsv", ROWS)
     assert repeats(opened(tmp_path)) == {"train": 3, "test": 1}
 

@@ -56,6 +56,7 @@ def test_a_part_is_an_error_until_it_is_allowed_and_then_is_said_down_the_road(
     audit = [finding for artifact in lineage_of(later[-1]) for finding in artifact.findings]
     metrics = {"dataset": "simulated", "subject": 1, "label": "", "clips": 1, "frames": 1}
     metrics |= {"resolution": (1, 1), "blocks": 1, "block_rule": "", "subset": "", "scores": []}
+    metrics |= {"films": 1, "unit": "blocks", "unit_reason": "1 film"}
     metrics |= {
         "motion_test": None,
         "quoted": [],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from mindanim.backbones.weights.checksum import file_sha256
+from mindanim.artifacts.checksums import file_sha256
 from mindanim.errors import ConfigError, InputError, MissingError
 
 OPENAI = {
@@ -58,6 +58,11 @@ def parse(name: str) -> NamedClip | None:
 
 def _existing(path: str) -> Path:
     file = Path(path).expanduser()
+    if file.is_dir():
+        raise ConfigError(
+            f"{file} is a folder, not a file of weights.",
+            hint="Name the file in it, or the folder alone if it holds open_clip_config.json or config.json.",
+        )
     if not file.is_file():
         raise MissingError(
             f"{file}, the weights of a clip backbone, does not exist.",

@@ -14,6 +14,7 @@ from typing import get_args
 
 from mindanim import console
 from mindanim.artifacts import Source
+from mindanim.artifacts.checksums import file_sha256
 from mindanim.backbones.weights import clip_names, hub
 from mindanim.backbones.weights.catalogue import (
     CLIP_WEIGHTS,
@@ -26,7 +27,6 @@ from mindanim.backbones.weights.catalogue import (
     TRANSFORMERS_CLIP,
     Kind,
 )
-from mindanim.backbones.weights.checksum import file_sha256
 from mindanim.backbones.weights.clip_names import NamedClip
 from mindanim.errors import ConfigError, InputError, MissingError
 

@@ -46,7 +46,7 @@ def draw_quality(path: Path, quality: Quality) -> None:
 
     figure = Figure(figsize=(11, 11.5), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(quality.title, fontsize=12)
+    figure.suptitle(_short(quality.title, 90), fontsize=12)
     parts: Any = figure.subfigures(2, 1, height_ratios=[7, 4])
     top, bottom = parts
     panels = top.subplot_mosaic([["carpet", "reliability"], ["timing", "excluded"]], width_ratios=[3, 2])
@@ -78,8 +78,8 @@ def _motion(axes: Axes, moved: Mapping[str, Float]) -> None:
     axes.plot(far, rows, "|", color=_ORANGE, ms=7, label="95 %")
     axes.axvline(_MUCH_MOTION_MM, color="k", lw=0.8, ls=":")
     step = max(1, len(moved) // 24)
-    axes.set(title="Head motion", xlabel="framewise displacement (mm)", xlim=(0, None))
-    axes.set(yticks=list(rows)[::step], yticklabels=list(moved)[::step])
+    axes.set(title="Head motion", xlabel="framewise\ndisplacement (mm)", xlim=(0, None))
+    axes.set(yticks=list(rows)[::step], yticklabels=[_short(name) for name in list(moved)[::step]])
     axes.tick_params(axis="y", labelsize=7)
     axes.invert_yaxis()
     axes.legend(fontsize=8, frameon=False)
@@ -101,7 +101,7 @@ def _carpet(axes: Axes, quality: Quality) -> None:
     )
     axes.figure.colorbar(image, ax=axes, label="deviations", shrink=0.8)
     axes.set(
-        title=f"Cleaned signal, {run.facts.name}",
+        title=f"Cleaned signal, {_short(run.facts.name, 36)}",
         xlabel=f"{_clock(quality.plan)} (s)",
         ylabel=f"{len(rows)} of {len(chosen)} chosen voxels,\nmost reliable on top",
     )
@@ -180,7 +180,14 @@ def _clock(plan: Plan) -> str:
 
 
 def _range_of(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) < 4 else f"{names[0]}, ..., {names[-1]}"
+    shown = [_short(name) for name in names]
+    return "\n".join(shown) if len(shown) < 4 else f"{shown[0]}\nto {shown[-1]}"
+
+
+def _short(name: str, length: int = 24) -> str:
+    """A name of at most `length` characters: its beginning and its end, which tells repeats apart."""
+    kept = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:kept]}…{name[kept + 1 - length :]}"
 
 
 def _excluded(axes: Axes, quality: Quality) -> None:

@@ -49,6 +49,8 @@ class Task(nn.Module, Generic[D, X]):
     Attributes:
         model_size: Width of the noam schedule.
         noam_factor: Its factor.
+        epoch: The current epoch, from 0.
+        places: Places of the current batch's clips among those that fit the decoder.
     """
 
     model_size = 1
@@ -59,6 +61,7 @@ class Task(nn.Module, Generic[D, X]):
         self.decoder: D = decoder
         self.examples: X = examples
         self.rows = len(examples.fit)
+        self.epoch, self.places = 0, torch.zeros(0, dtype=torch.int64)
 
     def fit_scalers(self) -> None:
         """Set what the decoder takes from the examples untrained: target scales, constants."""
@@ -180,6 +183,7 @@ class _Run:
         self.task.train()
         with sharing(len(rows)) as own:
             batch = self.feed.take(rows[own], self._own_batch(step + 1))
+            self.task.epoch, self.task.places = epoch, rows[own]
             lower = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
             with lower, self.stepper.forward():
                 losses = {name: weighted(loss) for name, loss in self.task.losses(batch).items()}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mindanim.decoders.batch_sharing import drawn
+from mindanim.runtime import derived_seed
 
 
 def zero_entries(responses: Tensor, fraction: float) -> Tensor:
@@ -21,6 +22,31 @@ def zero_entries(responses: Tensor, fraction: float) -> Tensor:
         len(responses), lambda clips: responses.new_empty((clips, *responses.shape[1:])).uniform_()
     )
     return responses * (chances >= fraction)
+
+
+def accumulated_zeros(responses: Tensor, fraction: float, epoch: int, rows: Tensor, seed: int) -> Tensor:
+    """A copy of the responses in which each epoch so far has zeroed a part of what the ones before it left.
+
+    The released code zeroes entries of the training responses in place. An entry is zeroed once, at an epoch
+    that depends on the seed and the clip alone.
+
+    Args:
+        responses: ``(clip, feature)``; left unchanged.
+        fraction: Part zeroed in each epoch.
+        epoch: From 0.
+        rows: ``(clip,)``, the clips' places among those that fit the decoder.
+        seed: Of the training.
+    """
+    if fraction == 0:
+        return responses
+    draws = [
+        torch.rand(
+            responses.shape[1:],
+            generator=torch.Generator().manual_seed(derived_seed(seed, "zeroed", str(row))),
+        )
+        for row in rows.tolist()
+    ]
+    return responses * (torch.stack(draws) < (1 - fraction) ** (epoch + 1)).to(responses.device)
 
 
 def draw_views(bank: Tensor, augment: bool) -> Tensor:

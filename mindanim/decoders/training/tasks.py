@@ -14,7 +14,7 @@ from mindanim.decoders.models.semantic import SemanticNetwork
 from mindanim.decoders.models.structure import StructureNetwork
 from mindanim.decoders.training.loop import Task
 from mindanim.decoders.training.losses import info_nce, initial_logit_scale, moving_mse
-from mindanim.decoders.training.random_inputs import draw_views, zero_entries
+from mindanim.decoders.training.random_inputs import accumulated_zeros, draw_views, zero_entries
 from mindanim.decoders.training_examples import BATCH, MotionExamples, SemanticExamples, StructureExamples
 from mindanim.runtime import derived_seed
 
@@ -39,7 +39,7 @@ class SemanticTask(Task[SemanticNetwork, SemanticExamples]):
     def losses(self, batch: SemanticExamples) -> dict[str, Tensor]:
         return self._losses(
             batch,
-            zero_entries(batch.responses, self.config.zero_fraction),
+            zeroed(self, batch.responses),
             draw_views(batch.text, self.config.augment),
             draw_views(batch.image, self.config.augment),
         )
@@ -96,7 +96,7 @@ class StructureTask(Task[StructureNetwork, StructureExamples]):
             self.decoder.scaler.fit(lambda columns: data.latents[:, columns][data.fit])
 
     def losses(self, batch: StructureExamples) -> dict[str, Tensor]:
-        return {"loss": self._loss(batch, zero_entries(batch.responses, self.config.zero_fraction))}
+        return {"loss": self._loss(batch, zeroed(self, batch.responses))}
 
     def validate(self) -> dict[str, float]:
         data = self.examples.held_out(self.decoder.device)
@@ -122,7 +122,7 @@ class MotionTask(Task[MotionNetwork, MotionExamples]):
             self.decoder.fit_scalers(self.examples.latents, self.examples.fit)
 
     def losses(self, batch: MotionExamples) -> dict[str, Tensor]:
-        responses = zero_entries(batch.responses, self.config.zero_fraction)
+        responses = zeroed(self, batch.responses)
         return {"loss": self._loss(batch, responses, self._visible())}
 
     def _visible(self) -> Tensor:
@@ -169,3 +169,11 @@ class MotionTask(Task[MotionNetwork, MotionExamples]):
             return decoded
         chances = drawn(len(true), lambda clips: torch.rand(clips, 1, device=true.device))
         return torch.where(chances < 0.5, decoded, true)
+
+
+def zeroed(task: SemanticTask | StructureTask | MotionTask, responses: Tensor) -> Tensor:
+    """The responses of the current batch ``(clip, feature)`` with some entries zeroed, as configured."""
+    config = task.config
+    if config.zero_draws == "batch":
+        return zero_entries(responses, config.zero_fraction)
+    return accumulated_zeros(responses, config.zero_fraction, task.epoch, task.places, config.seed)

@@ -318,8 +318,11 @@ def once_per_pair(function: Callable[[T, T], Any]) -> Callable[[T, T], Any]:
 
 
 def slug(name: str) -> str:
-    """A model's name as part of an identifier: "ViT-B-32/openai" -> "vitb32openai"; of a path, the last
-    part."""
+    """A model's name as part of an identifier: "ViT-B-32/openai" -> "vitb32openai"; of a path or a
+    file of weights, the last part, so that it is the same wherever the model is stored."""
+    stated, _, file = name.partition("@")
+    name = f"{stated}@{file.rpartition('/')[2]}"
+    name, local = re.subn(r"^local-dir:", "", name)
     parts = [part for part in re.split(r"[/@]", name) if part]
-    short = parts[-1] if name.startswith((".", "/", "~")) and parts else name
+    short = parts[-1] if parts and (local or name.startswith((".", "/", "~"))) else name
     return re.sub(r"[^a-z0-9]", "", short.lower())

@@ -4,6 +4,7 @@ film that shows both ground truth and reconstruction.
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 from dataclasses import dataclass
@@ -155,10 +156,8 @@ def _check_size(path: Path, frames: int, height: int, width: int) -> None:
 
 
 def _read_npy(path: Path) -> ShortFilm:
-    # Mapped, because a header may claim more than there is.
+    _check_npy_holds_its_claim(path)
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if isinstance(array, np.lib.npyio.NpzFile):
-        raise ValueError("it is an archive of several arrays, as .npz is")
     if array.ndim != 4 or 3 not in (array.shape[1], array.shape[3]):
         raise ValueError(f"its shape is {array.shape}, not (frame, height, width, 3)")
     if array.shape[3] != 3:
@@ -175,6 +174,24 @@ def _read_npy(path: Path) -> ShortFilm:
     for row, frame in enumerate(array):
         frames[row] = np.round(frame * 255.0)
     return ShortFilm(path, frames)
+
+
+def _check_npy_holds_its_claim(path: Path) -> None:
+    """Refuse a header that claims more than the file holds, before memory is taken for it."""
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            raise ValueError("it is an archive of several arrays, as .npz is")
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(file)
+        held = path.stat().st_size - file.tell()
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which may run code")
+    if (claimed := math.prod(shape) * dtype.itemsize) > held:
+        raise ValueError(f"it claims {claimed:,} bytes and holds {held:,}")
 
 
 def _read_pillow(path: Path) -> ShortFilm:

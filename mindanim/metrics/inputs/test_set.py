@@ -118,7 +118,7 @@ def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: b
                 f"{len(missing)} of {len(test)} test clips have no reconstruction: "
                 f"{names_and_more(sorted(missing))}.",
                 why=f"{videos.path} has {len(made)} clips.",
-                hint="To score only these clips, add --subset; every table will say so. "
+                hint="To score only these clips, as every table will say: add --subset\n"
                 "To generate the rest: " + videos.command_with("--limit", "none", "--clips", ""),
             )
         )

@@ -86,7 +86,7 @@ class Bids(Reader):
         self._recordings = find_recordings(root, self._trees, self._wanted)
         self._subjects = _subjects(self._recordings)
         self._clocks = {
-            one.name.path: run_clock(one.name, self._trees, start_time)
+            one.name.path: run_clock(one.name, self._trees, start_time, one.raw)
             for one in self._recordings
             if one.preprocessed
         }

@@ -26,26 +26,30 @@ class RunClock:
         tr_s, start_s: Seconds between volumes, and from the zero of the events' clock to the first volume.
         fault: Why the clock is not known, in words; tr_s is NaN then.
         from_header: Whether start_s is the header's SeriesStart.
-        asks: Whether the volumes may stand for another time than start_s: ``slice-timing`` where they were
-            corrected to a reference that is not stated, ``toffset`` where a NIfTI header gives a start.
+        asks: Why the volumes may stand for another time than start_s: ``slice-timing`` where they were
+            corrected to a reference that is not stated, ``toffset`` where a NIfTI header gives a start,
+            ``fewer-volumes`` where the raw run has more.
     """
 
     tr_s: float = float("nan")
     start_s: float = 0.0
     fault: str = ""
     from_header: bool = False
-    asks: str = ""
+    asks: tuple[str, ...] = ()
 
 
-def run_clock(name: Name, trees: Sequence[Path], start_time: float | str | None) -> RunClock:
+def run_clock(
+    name: Name, trees: Sequence[Path], start_time: float | str | None, raw: Path | None = None
+) -> RunClock:
     """Read the clock of a preprocessed run.
 
     Args:
         start_time: StartTime of runs that state none, seconds, or ``half`` of the repetition time.
+        raw: The run before it was preprocessed, if it is there.
     """
     try:
         stated = metadata(name, trees)
-        header = _header(name)
+        header = _header(name.path)
         tr_s, first_s = _repetition_time(name, stated, header)
         start_s = _start_time(stated)
     except InputError as error:
@@ -57,9 +61,13 @@ def run_clock(name: Name, trees: Sequence[Path], start_time: float | str | None)
     header = header or Clock()
     if header.start_s and name.extension.startswith((".dtseries", ".ptseries")):
         return RunClock(tr_s, first_s + header.start_s, from_header=True)
-    corrected = str(stated.get("SliceTimingCorrected", ("", None))[0]).lower() in ("true", "1")
-    asks = "slice-timing" if corrected else "toffset" if header.start_s else ""
-    return RunClock(tr_s, first_s, asks=asks)
+    before = (_header(raw) if raw is not None else None) or Clock()
+    asks = {
+        "slice-timing": str(stated.get("SliceTimingCorrected", ("", None))[0]).lower() in ("true", "1"),
+        "toffset": bool(header.start_s),
+        "fewer-volumes": (before.volumes or 0) > (header.volumes or math.inf),
+    }
+    return RunClock(tr_s, first_s, asks=tuple(code for code, open_ in asks.items() if open_))
 
 
 def _repetition_time(name: Name, stated: _Stated, header: Clock | None) -> tuple[float, float]:
@@ -82,9 +90,9 @@ def _repetition_time(name: Name, stated: _Stated, header: Clock | None) -> tuple
     raise InputError(f"{name.label(())} has no RepetitionTime in a sidecar, and its header gives {says}.")
 
 
-def _header(name: Name) -> Clock | None:
+def _header(path: Path) -> Clock | None:
     try:
-        return header_clock(name.path)
+        return header_clock(path)
     except InputError:
         return None  # the run is unreadable, which the comparison with the disk says
 

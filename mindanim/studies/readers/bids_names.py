@@ -114,7 +114,7 @@ def inherited(name: Name, trees: Iterable[Path], suffix: str, extension: str) ->
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. InputError where the file holds something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be read.", str(error), "Get it again.") from error
     except (ValueError, RecursionError) as error:

@@ -24,6 +24,11 @@ _ASKS = {
         "have a start of the time axis (toffset) in their NIfTI headers, and no StartTime in a sidecar: the "
         "first volume is taken to be at 0 s. If the header is right, say so, in seconds: --study start_time="
     ),
+    "fewer-volumes": (
+        "have fewer volumes than the raw runs, and no StartTime in a sidecar. If the first ones were "
+        "removed, the others were acquired later than assumed: give StartTime, or say it in seconds: "
+        "--study start_time="
+    ),
 }
 
 
@@ -34,7 +39,7 @@ def notes(
     runs = [one for one in recordings if one.preprocessed and one.events]
     yield from _versions(subject, runs)
     for code, asks in _ASKS.items():
-        open_ = [one.name.path.name for one in runs if clocks[one.name.path].asks == code]
+        open_ = [one.name.path.name for one in runs if code in clocks[one.name.path].asks]
         if open_:
             text = f"Subject {subject}: {len(open_)} runs, for example {open_[0]}, {asks}"
             yield Finding("note", code, text, data={"runs": open_})

@@ -27,6 +27,7 @@ class Recording:
     """A preprocessed run with its events, or the events of a run that has not been preprocessed.
 
     Attributes:
+        raw: The run before it was preprocessed, where it is there.
         others: Versions of the same acquisition that are not read: single echoes, phase.
     """
 
@@ -35,6 +36,7 @@ class Recording:
     preprocessed: bool
     mask: Path | None = None
     confounds: Path | None = None
+    raw: Path | None = None
     others: tuple[Name, ...] = ()
 
     @property
@@ -63,8 +65,8 @@ class Wanted:
         ends = FORMATS.get(self.format or "", sum(FORMATS.values(), ()))
         if name.suffix not in ("bold", "timeseries") or name.extension not in ends:
             return False
-        if name.extension in FORMATS["nifti"] and not {"desc", "space"} & name.entities.keys():
-            return False  # a raw run
+        if _is_raw(name):
+            return False
         there = dict(name.version)
         return all(
             value is None or plain(entity, value) == there.get(entity, ABSENT)
@@ -115,13 +117,22 @@ def find_recordings(root: Path, trees: Sequence[Path], wanted: Wanted) -> list[R
             problems.append(problem)
             continue
         mask = _mask(chosen, names) if chosen.extension in FORMATS["nifti"] else None
-        recordings.append(
-            Recording(chosen, _events(chosen, trees), True, mask, _confounds(chosen, names), others)
-        )
+        raw = next((name.path for name in names if _is_raw(name) and name.path.is_file()), None)
+        confounds = _confounds(chosen, names)
+        recordings.append(Recording(chosen, _events(chosen, trees), True, mask, confounds, raw, others))
     raise_together(problems[:1])
     if not any(one.preprocessed for one in recordings):
         _refuse_surfaces(trees)
     return sorted(recordings, key=lambda one: (not one.preprocessed, one.name.path))
+
+
+def _is_raw(name: Name) -> bool:
+    """Whether it is a run as the scanner left it."""
+    return (
+        name.suffix == "bold"
+        and name.extension in FORMATS["nifti"]
+        and not {"desc", "space"} & name.entities.keys()
+    )
 
 
 def _events(name: Name, trees: Sequence[Path]) -> Path | None:
