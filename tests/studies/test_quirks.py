@@ -275,3 +275,16 @@ def test_facts_name_licence_citation_and_source() -> None:
     for facts in (HCP_FACTS, ALGONAUTS, SMALL):
         assert facts.licence and "(20" in facts.citation and "http" in facts.where
     assert replace(HCP_FACTS.segments[0]) == Segment("MOVIE1", "train", 652, 1, 0.0, 921)
+
+
+@pytest.mark.parametrize("layout", ["cc2017", "hcp", "algonauts2021", "bids"])
+def test_files_that_a_mac_leaves_are_no_part_of_a_study(tmp_path: Path, layout: str) -> None:
+    root = simulate(tmp_path, layout, subjects=1)
+    study = opened(root)
+    subject = study.facts.subjects[0]
+    before = study.check(subject), [entry.path for entry in study.inventory(subject)], study.films()
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+        path.with_name(".DS_Store").touch()
+    study = opened(root)
+    assert before == (study.check(subject), [entry.path for entry in study.inventory(subject)], study.films())

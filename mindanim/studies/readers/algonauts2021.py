@@ -99,7 +99,7 @@ class Algonauts2021(Reader):
     def _films(self) -> list[Film]:
         folder = self._film_folder()
         found: dict[str, Path] = {}
-        for path in sorted(folder.glob("*.mp4")):
+        for path in sorted(folder.glob("[!.]*.mp4")):
             if name := re.match(r"(\d{4})[_.]", path.name):
                 found.setdefault(name[1], path)
         return [
@@ -146,7 +146,7 @@ class Algonauts2021(Reader):
         ]
         strangers = [
             (path, "the name is not a region's")
-            for path in sorted(folder.glob("*.pkl"))
+            for path in sorted(folder.glob("[!.]*.pkl"))
             if path.stem not in (*ROIS, WHOLE_BRAIN)
         ]
         return Declared(runs, strangers, self._notes(subject, track, there, paths))

@@ -182,7 +182,7 @@ def _discover(folder: Path) -> tuple[dict[tuple[str, int], Path], list[Path]]:
     """
     runs: dict[tuple[str, int], Path] = {}
     strangers, dotted = [], []
-    for path in sorted(folder.glob("*/cifti/*.dtseries.nii*")):
+    for path in sorted(folder.glob("*/cifti/[!.]*.dtseries.nii*")):
         name = _RUN.fullmatch(path.name)
         if name is not None and name["segment"] == path.parent.parent.name:
             key = name["segment"], int(name["repeat"])

@@ -162,7 +162,9 @@ class HCP(Reader):
             shift_s = reference_s - spans.repeated(movie)[0]
             runs.append(self._run(subject, REPEAT, self._movies[0], repeat, path, shift_s))
         used = set(paths.values())
-        others = [path for path in sorted(results.glob("tfMRI_MOVIE*/*.dtseries.nii*")) if path not in used]
+        others = [
+            path for path in sorted(results.glob("tfMRI_MOVIE*/[!.]*.dtseries.nii*")) if path not in used
+        ]
         strangers = [
             (path, f"the {variant} files are read")
             if any(path in _names(results, movie) for movie in self._movies)
