@@ -79,7 +79,9 @@ def import_decoder(
         InputError: Keys, shapes or types differ from what they must be, or values are not finite; names them.
     """
     layout = layout_of(kind, state)
-    broken = [why for name, values in state.items() if (why := unusable(name, values))]
+    fixed = [name for name in state if any(re.fullmatch(pattern, name) for pattern in layout.codes)]
+    learned = ((name, values) for name, values in state.items() if name not in fixed)
+    broken = [why for name, values in learned if (why := unusable(name, values))]
     if broken:
         raise InputError(
             f"{path} contains weights that cannot be used.",
@@ -94,7 +96,6 @@ def import_decoder(
     spec |= {name: given.get(name) or value for name, value in layout.assumed.items()}
     decoder = build(kind, spec, shapes).eval()
     own = decoder.state_dict()
-    fixed = [name for name in state if any(re.fullmatch(pattern, name) for pattern in layout.codes)]
     arranged = layout.arranged(state)
     names = dict(layout.pairs(state))
     wanted = {
@@ -286,9 +287,9 @@ def _position_problems(layout: Layout, state: State, shapes: Shapes) -> list[str
         for pattern, made in layout.codes.items():
             if re.fullmatch(pattern, name):
                 expected = made(shapes, state)
-                given = values.reshape(-1, values.shape[-1] if values.dim() else 1).float()
-                # A table of codes may be longer than a clip.
-                given = given[: len(expected)] if pattern.startswith("tgt_embed") else given
+                given = values.reshape(-1, values.shape[-1] if values.dim() else 1)
+                # A table of codes may be longer than a clip; what is not used is not read.
+                given = (given[: len(expected)] if pattern.startswith("tgt_embed") else given).float()
                 if given.shape != expected.shape:
                     found.append(f"{name} is {_size(values)}: expected codes of {_size(expected)}")
                 elif not torch.allclose(given, expected, atol=1e-4):

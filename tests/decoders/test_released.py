@@ -227,6 +227,24 @@ def test_other_positions_are_refused() -> None:
     )
 
 
+def test_positions_beyond_a_clip_are_not_read(tmp_path: Path) -> None:
+    """The released table has 500,000 positions, 33 GB."""
+    state = dict(published("motion").state_dict())
+    state["tgt_embed.0.pe"] = state["tgt_embed.0.pe"].clone()
+    state["tgt_embed.0.pe"][:, SHAPES.frames :] = torch.nan
+    torch.save(state, tmp_path / "long.pth")
+    import_decoder("motion", read_checkpoint(tmp_path / "long.pth"), SHAPES, tmp_path / "long.pth")
+    state["tgt_embed.0.pe"][:, 1] = torch.nan
+    assert "tgt_embed.0.pe is not the sine-cosine code" in refused("motion", state)
+
+
+def test_the_legacy_format_is_read(tmp_path: Path) -> None:
+    state = dict(published("structure").state_dict())
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    found = read_checkpoint(tmp_path / "old.pth")
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (eval, ("print('run')",))
