@@ -67,11 +67,12 @@ def check_repeats(plan: Plan, config: PreprocessConfig) -> None:
             if removes_run_locked(usable, config)
             else ("", "")
         )
+        more = ", a larger --set flips=N" if 1 / (config.flips + 1) > threshold else ""
         raise ConfigError(
             f"No voxel can pass: the smallest p value possible is {smallest:.2g}, the threshold "
             f"{threshold:.2g}.",
             f"{len(usable)} repeated segments leave {free_times(usable, config)} independent time points "
             f"after drifts{removed}; the test draws {config.flips} sign flips of them.",
-            "More or longer repeated runs help, a lower --detrend-order, a larger --set flips=N"
-            f"{keep}. Otherwise --alpha 1 keeps the best, whatever their p; or choose {_ELSE}",
+            f"More or longer repeated runs help, a lower --detrend-order{more}{keep}. Otherwise --alpha 1 "
+            f"keeps the best, whatever their p; or choose {_ELSE}",
         )
