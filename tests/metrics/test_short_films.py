@@ -92,6 +92,18 @@ def test_the_counterpart_says_how_many_frames_a_clip_has(tmp_path: Path) -> None
     assert shown(clips[1]) == list(range(8))
 
 
+def test_a_still_gif_has_as_many_frames_as_its_counterpart(tmp_path: Path) -> None:
+    for folder in ("truth", "made", "still"):
+        (tmp_path / folder).mkdir()
+    np.save(tmp_path / "truth/0.npy", CLIP)
+    Image.fromarray(CLIP[3]).save(tmp_path / "made/0.gif")
+    Image.fromarray(CLIP[3]).save(tmp_path / "still/0.gif")
+    for videos, truth, count in (("made", "truth", 8), ("truth", "made", 8), ("made", "still", None)):
+        assert frames_of(find_clips(tmp_path / videos, tmp_path / truth, "plain")) == count
+    assert shown(read_film(tmp_path / "made/0.gif", 8)) == [3] * 8
+    assert shown(read_film(tmp_path / "made/0.gif")) == [3]
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_films_of_phones_are_upright(degrees: int, tmp_path: Path) -> None:
     upright = read_film(write_mp4(tmp_path / "a.mp4", list(range(0, 800, 100))))

@@ -147,9 +147,12 @@ def frames_of(found: Folders) -> int | None:
     Returns:
         The number of frames that the first ground truth and the first reconstruction both may have, or None.
     """
-    truth, recon = (open_short(part.file).counts for part in next(iter(found.pairs.values())))
-    common = [count for count in (truth[-1], recon[-1], truth[0]) if count in truth and count in recon]
-    return common[0] if common else None
+    films = [open_short(part.file) for part in next(iter(found.pairs.values()))]
+    if moving := [film.counts for film in films if not film.still]:
+        truth, recon = moving[0], moving[-1]  # the same one where the other film is still
+        common = [count for count in (truth[-1], recon[-1], truth[0]) if count in truth and count in recon]
+        return common[0] if common else None
+    return None
 
 
 def check_alike(names: list[str], truth: PartClips, recon: PartClips) -> tuple[int, ...]:

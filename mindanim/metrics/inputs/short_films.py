@@ -72,7 +72,7 @@ class ShortFilm:
         Raises:
             InputError: There are fewer, or far too many.
         """
-        if self._merged and len(self.stored) == 1:  # a still film: its writer merged all frames into one
+        if self.still:
             return np.repeat(self.stored, wanted or whole or 1, axis=0)
         counts = self.counts
         count = whole if whole is not None and whole in counts else counts[-1]
@@ -91,6 +91,11 @@ class ShortFilm:
         instants = np.arange(taken) * (total / taken) + 1e-4 * self.durations.min()
         shown: Frames = self.stored[np.searchsorted(ends, instants, "right")]
         return shown
+
+    @property
+    def still(self) -> bool:
+        """Whether its writer merged all frames into one: it may have any number of them."""
+        return self._merged and len(self.stored) == 1
 
     @property
     def _merged(self) -> bool:
