@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -86,11 +88,18 @@ class OpenClip:
         except READING_FAILED as error:
             if not self.weights.architecture:
                 raise unreadable(self.weights, self.weights.path, "CLIP model", error) from error
+            file = self.weights.path / self.weights.files[0]
+            why = " ".join(str(error).split())[:300]
+            hint = "Name the architecture that the weights belong to, as ARCHITECTURE@FILE."
+            if isinstance(error, UnpicklingError) and "weights_only" in str(error):
+                found = re.search(r"GLOBAL (\S+)", str(error))
+                why = f"It also holds {found[1] if found else 'objects'}; only tensors are ever loaded."
+                hint = (
+                    "If you trust the file, save its tensors alone. In Python: torch.save(torch.load("
+                    f"{str(file)!r}, weights_only=False)['state_dict'], 'tensors.pt')"
+                )
             raise InputError(
-                f"{self.weights.path / self.weights.files[0]} does not hold a readable "
-                f"{self.weights.architecture[0]}.",
-                why=" ".join(str(error).split())[:300],
-                hint="Name the architecture that the weights belong to, as ARCHITECTURE@FILE.",
+                f"{file} does not hold a readable {self.weights.architecture[0]}.", why=why, hint=hint
             ) from error
 
 

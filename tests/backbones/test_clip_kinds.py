@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -207,8 +208,8 @@ def test_openais_archives_are_read_with_openais_activation(trained: Any, tmp_pat
             backbone.embed_images(tensor(pictures(45, 61))), expected[0], atol=3e-3, rtol=0
         )
         torch.testing.assert_close(backbone.embed_texts(TEXTS), expected[1])
-    with pytest.raises(InputError, match=r"readable RN50(?s:.)*Name the architecture"):
-        load_clip(f"RN50@{tmp_path / 'archive.pt'}")
+    with pytest.raises(InputError, match=r"readable Tiny-Wide(?s:.)*Name the architecture"):
+        load_clip(f"Tiny-Wide@{tmp_path / 'archive.pt'}")
 
 
 def test_code_in_an_archive_never_runs(tmp_path: Path) -> None:
@@ -224,6 +225,21 @@ def test_code_in_an_archive_never_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it names"):
         load_clip(f"RN50@{tmp_path / 'evil.pt'}")
     assert not (tmp_path / "ran").exists()
+
+
+def test_objects_beside_the_tensors_are_named_with_a_way_out(trained: Any, tmp_path: Path) -> None:
+    """A checkpoint of a training script, which keeps its command line."""
+    file = tmp_path / "epoch.pt"
+    torch.save({"state_dict": trained.state_dict(), "args": Namespace(lr=1.0)}, file)
+    with pytest.raises(InputError, match="argparse.Namespace") as caught:
+        load_clip(f"Tiny-Plain-quickgelu@{file}")
+    made: dict[str, Any] = {"torch": torch}
+    command = caught.value.hint.partition("In Python: ")[2].replace(
+        "tensors.pt", str(tmp_path / "tensors.pt")
+    )
+    exec(command, made)
+    backbone = load_clip(f"Tiny-Plain-quickgelu@{tmp_path / 'tensors.pt'}")
+    torch.testing.assert_close(backbone.embed_texts(TEXTS), embedded(trained)[1])
 
 
 @pytest.mark.filterwarnings("ignore")
