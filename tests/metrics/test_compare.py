@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -62,7 +63,13 @@ def write(folder, per_clip, **changes):
     (folder / "metrics.json").write_text(json.dumps(data))
     table.to_csv(folder / "per_clip.tsv", sep="\t", index=False, na_rep="n/a")
     np.save(folder / "pairing_null.npy", null)
-    outputs = {file.name: {"bytes": file.stat().st_size} for file in folder.iterdir()}
+    outputs = {
+        file.name: {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in folder.iterdir()
+    }
     return Evaluated.of(Artifact(folder, "evaluation", "0" * 64, {"outputs": outputs}))
 
 
@@ -157,3 +164,34 @@ def test_subjects_who_saw_other_clips_are_refused(tmp_path):
     other = write(tmp_path / "two", scores, subject=2, clips=[*CLIPS[:-1], "x"])
     with pytest.raises(InputError, match="2 clips"):
         across_subjects([first, other])
+
+
+def test_films_are_the_unit_of_a_comparison_and_blocks_stand_beside_them(tmp_path):
+    """Better in two films, not in a third: three films cannot show a difference, however many clips."""
+    rng = np.random.default_rng(0)
+    films = [f"test{film}" for film in (1, 2, 3) for _ in range(40)]
+    shared = rng.standard_normal((2, 120))
+    gain = np.repeat([0.5, 0.4, 0.0], 40) + 0.1 * rng.standard_normal((2, 120))
+    first = write(tmp_path / "one", shared, films=films)
+    row = compare([first, write(tmp_path / "two", shared + gain, films=films)]).iloc[0]
+    assert row["unit"] == "films" and row["p_by"] == "Student's t" and row["p"] > 0.1
+    assert row["ci_low"] < 0 < row["these_ci_low"] and row["these_p"] < 0.05
+    assert row["ci_high"] - row["ci_low"] > row["these_ci_high"] - row["these_ci_low"]
+    alone = compare([write(tmp_path / "three", shared), write(tmp_path / "four", shared + gain)]).iloc[0]
+    assert alone["unit"] == "blocks" and alone["ci_low"] == alone["these_ci_low"]
+
+
+def test_over_subjects_there_is_an_interval_for_other_films_too(tmp_path):
+    rng = np.random.default_rng(0)
+    films = [f"test{film}" for film in range(6) for _ in range(20)]
+    easy = np.repeat(rng.standard_normal(6), 20)
+    many = [
+        write(
+            tmp_path / f"s{subject}", easy + 0.1 * rng.standard_normal((2, 120)), films=films, subject=subject
+        )
+        for subject in (1, 2, 3)
+    ]
+    row = across_subjects(many).iloc[0]
+    over_films = row["films_ci_high"] - row["films_ci_low"]
+    assert over_films > 5 * (row["ci_high"] - row["ci_low"]), "films differ, these subjects do not"
+    assert row["films_ci_low"] < row["value"] < row["films_ci_high"]
