@@ -212,3 +212,23 @@ def test_the_sidecar_of_confounds_is_an_input(tmp_path: Path) -> None:
     assert run.files == [run.path, table]
     table.with_suffix(".json").write_text("{}")
     assert run.files == [run.path, table, table.with_suffix(".json")]
+
+
+def test_what_a_study_shown_once_loses_is_said(tmp_path: Path) -> None:
+    once = write_simulated(
+        tmp_path / "study", train={"seg1": 20, "seg2": 20}, test={"test1": 10}, repeats=(1, 1)
+    )
+    with pytest.raises(ConfigError, match=r"no training segment has two(?s:.)*--selection variance"):
+        preprocess(PreprocessConfig(), options(once, tmp_path / "work"))
+    made = preprocess(PreprocessConfig(selection="variance", voxels=9), options(once, tmp_path / "work"))
+    (finding,) = (found for found in made.findings if found["code"] == "no-repeats")
+    assert "the 9 chosen voxels respond" in finding["text"] and "reliability is unknown" in finding["text"]
+    assert made.table("voxels.tsv")[["reliability", "statistic", "p"]].isna().all(axis=None)
+
+
+def test_one_repeated_film_is_enough_and_its_run_locked_part_is_named(tmp_path: Path) -> None:
+    single = write_simulated(tmp_path / "study", train={"seg1": 60}, test={"test1": 10}, noise=0.5)
+    made = preprocess(PreprocessConfig(), options(single, tmp_path / "work"))
+    assert 25 <= made.facts["voxels"] <= 34  # 30 respond
+    assert any(found["code"] == "run-locked" for found in made.findings)
+    assert "was removed, and the summed products" not in " ".join(made.manifest["methods"])
