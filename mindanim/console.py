@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TextIO, TypeVar, overload
 
 from mindanim import runtime
+from mindanim.vocabulary.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -72,7 +73,7 @@ def warn(text: str) -> None:
 
 def log(text: str) -> None:
     """Write a text only to the log files."""
-    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+    stamp, text = datetime.now().astimezone().isoformat(timespec="seconds"), visible(text)
     for file in _logs:
         file.write(f"{stamp} {text}\n")
         file.flush()
@@ -165,11 +166,13 @@ class _Bar:
             _Bar._display = _rich_progress()
             _Bar._display.start()
         _Bar._open += 1
-        self._task = _Bar._display.add_task(description, total=total, note="")
+        self._task = _Bar._display.add_task(visible(description, lines=False), total=total, note="")
 
     def update(self, done: int, note: str) -> None:
         if _Bar._display is not None:
-            _Bar._display.update(self._task, completed=done, note=note.removeprefix(", "))
+            _Bar._display.update(
+                self._task, completed=done, note=visible(note.removeprefix(", "), lines=False)
+            )
 
     def close(self) -> None:
         display = _Bar._display
@@ -197,6 +200,7 @@ def _rich_progress() -> RichProgress:
 
 
 def _tell(text: str, level: int, style: str = "") -> None:
+    text = visible(text)
     log(text)
     if _verbosity < level or (runtime.rank() > 0 and level > QUIET):
         return

@@ -17,6 +17,7 @@ from mindanim.errors import InputError
 
 BEAT_S = 60.0
 SILENT_S = 900.0
+_MOST_BYTES = 4096
 _PATIENCE_S = 0.2
 """Longer than `refuse_held` holds the lock it checks."""
 
@@ -36,10 +37,17 @@ def locked(path: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds the lock.
+        InputError: `path` is not a file.
     """
     import filelock
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(
+            f"{path} is not a lock file.",
+            why="It is a link, a folder or a device.",
+            hint="Remove it and run the same command again.",
+        )
     lock = filelock.FileLock(path, timeout=_PATIENCE_S)
     try:
         lock.acquire()
@@ -48,7 +56,7 @@ def locked(path: Path) -> Iterator[None]:
     finished = threading.Event()
     try:
         holder = _holder(path)
-        if holder.get("host", socket.gethostname()) != socket.gethostname() and _age_s(path) < SILENT_S:
+        if str(holder.get("host", socket.gethostname())) != socket.gethostname() and _age_s(path) < SILENT_S:
             raise _busy(path)
         if "marker" not in holder:
             path.write_text(_record(), encoding="utf-8")
@@ -83,14 +91,19 @@ def _beat(path: Path, finished: threading.Event) -> None:
 def _holder(path: Path) -> dict[str, Any]:
     """What the lock file says about its holder: pid, host, since; `marker` where `filelock` wrote it."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")  # a crash may leave any bytes
+        with path.open("rb") as file:  # a crash may leave any bytes, and any number of them
+            text = file.read(_MOST_BYTES).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return {}
-    if not text or text.startswith("{"):
-        with suppress(ValueError):  # a holder killed in the middle of writing it
-            return dict(json.loads(text))
+    if text.startswith("{"):
+        with suppress(ValueError, RecursionError):  # a holder killed in the middle of writing it
+            named = json.loads(text)
+            return {key: value for key, value in named.items() if isinstance(value, int | str)}
         return {}
-    return dict(zip(("pid", "host"), text.split(), strict=False)) | {"marker": True}
+    words = text.split()
+    if len(words) < 2 or not words[0].isdecimal():
+        return {}
+    return {"pid": words[0], "host": words[1], "marker": True}
 
 
 def _age_s(path: Path) -> float:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 from mindanim.errors import INTERRUPTED, InputError, MindanimError
+from mindanim.vocabulary.visible import visible
+from mindanim.vocabulary.words import in_bytes
 
 T = TypeVar("T")
 
-TERMINATED = 143
+TERMINATED, HUNG_UP = 143, 129
+_SIGNALS = {TERMINATED: "Terminated", HUNG_UP: "Hung up"}
 
 _CONTINUES = "The same command continues where it stopped."
 _A_BUG = "This is a bug in mindanim, not a problem with your input. Add --debug for a traceback."
@@ -32,6 +38,12 @@ _OF_THE_SYSTEM = {
     errno.EROFS: "The file system is read-only: choose another folder with --work",
     errno.ENOSPC: f"The disk is full. {_AGAIN}",
     errno.EDQUOT: f"Your quota is used up. {_AGAIN}",
+    errno.ENAMETOOLONG: "Choose a shorter name, or another folder with --work or --data",
+    errno.ELOOP: "A link leads to itself: correct or remove it.",
+    errno.ENOTDIR: "A part of the path is a file: correct the path.",
+    errno.EIO: "The disk or the connection to it failed: check it, then run the same command again.",
+    errno.ESTALE: "The network file system lost the file: run the same command again.",
+    errno.ENOLCK: "The file system has no locks left or none at all: choose another folder with --work",
 }
 
 
@@ -47,6 +59,9 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False, as_json: bool = F
         SystemExit: With the exit code of the error.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    # A closed terminal ends the run like SIGTERM, unless nohup or the like said to go on.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         return work()
     except MindanimError as error:
@@ -57,11 +72,13 @@ def run_guarded(work: Callable[[], T], *, debug: bool = False, as_json: bool = F
         failed = error_record(MindanimError("Interrupted.", hint=_CONTINUES), "Interrupted", INTERRUPTED)
         code = INTERRUPTED
     except SystemExit as leaving:
-        if leaving.code != TERMINATED:
+        if leaving.code not in _SIGNALS:
             raise
-        _print(f"\nTerminated. {_CONTINUES}")
-        failed = error_record(MindanimError("Terminated.", hint=_CONTINUES), "Terminated", TERMINATED)
-        code = TERMINATED
+        code = int(leaving.code)
+        word = _SIGNALS[code]
+        with suppress(OSError):  # the terminal may be gone
+            _print(f"\n{word}. {_CONTINUES}")
+        failed = error_record(MindanimError(f"{word}.", hint=_CONTINUES), word.replace(" ", ""), code)
     except BrokenPipeError:
         # The reader of our output is gone; keep Python from reporting that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,10 +116,20 @@ def error_record(error: MindanimError, name: str = "", code: int | None = None) 
 def _explained(error: Exception) -> MindanimError | None:
     """What the system or the machine lacks, in our words; None for an error that is a bug."""
     if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-        return InputError(str(error), hint=_OF_THE_SYSTEM[error.errno])
+        return InputError(str(error), _room(error), _OF_THE_SYSTEM[error.errno])
     if _lacks_memory(error):
         return MindanimError(_OUT_OF_MEMORY, " ".join(str(error).split())[:300], _NEED_LESS)
     return None
+
+
+def _room(error: OSError) -> str:
+    """How much room the disk of a full-disk error has left, where the error names a file."""
+    if error.errno != errno.ENOSPC or not isinstance(error.filename, str | os.PathLike):
+        return ""
+    folder = Path(error.filename).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return f"{folder} has {in_bytes(shutil.disk_usage(folder).free)} free."
 
 
 def _lacks_memory(error: Exception) -> bool:
@@ -116,14 +143,18 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Leave as after an error, so that locks are released: clusters send SIGTERM before they kill."""
-    raise SystemExit(TERMINATED)
+    """Leave as after an error, so that locks are released: clusters send SIGTERM before they kill.
+
+    Once: a second signal while the first one unwinds would interrupt the cleaning up.
+    """
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def _show(error: MindanimError, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
-    _print(error.what, "Error: ")
+    _print(visible(error.what, lines=False), "Error: ")
     for text in (error.why, error.hint):
         for line in text.splitlines():
             _print(f"  {line}")
@@ -142,6 +173,7 @@ def _show_unexpected(error: Exception, debug: bool) -> None:
 
 
 def _print(text: str, head: str = "") -> None:
+    text = visible(text)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.text import Text

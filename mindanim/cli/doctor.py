@@ -18,6 +18,7 @@ from mindanim.config.recipes import default_recipe, load_recipe
 from mindanim.config.resolve import resolve_run
 from mindanim.errors import InputError, MindanimError, MissingError, UsageError, raise_together
 from mindanim.stages.doctor import PARTS, Part, examine
+from mindanim.vocabulary.visible import visible
 from mindanim.vocabulary.words import names_and_more
 
 _COLUMNS = ("subject", "segment", "found", "missing", "wrong", "left out", "why")
@@ -51,9 +52,9 @@ def run(given: Mapping[str, Any]) -> None:
     for check in examine(recipe, options, (given["only"],) if given["only"] else PARTS):
         checks.append(check)
         if not given["json_"]:
-            print(f"{check.status:8} {check.about}: {check.text}", flush=True)
+            print(visible(f"{check.status:8} {check.about}: {check.text}"), flush=True)
             for line in check.hint.splitlines():
-                print(f"{'':8} -> {line}")
+                print(visible(f"{'':8} -> {line}"))
     missing = dict.fromkeys(check.about for check in checks if check.status == "missing")
     wrong = dict.fromkeys(check.about for check in checks if check.status == "problem")
     problems: list[MindanimError] = []

@@ -13,6 +13,7 @@ from mindanim.cli.options import GENERAL, helper_parameters, shared_options
 from mindanim.cli.render import print_json
 from mindanim.config.resolve import resolve_run
 from mindanim.stages.init import Kind, initialise
+from mindanim.vocabulary.visible import visible
 
 _KIND = typer.Argument(
     help="bids: a BIDS dataset with derivatives; tables: a folder of runs and films; "
@@ -48,10 +49,10 @@ def run(given: Mapping[str, Any]) -> None:
         print_json(record | {"files": [str(file) for file in done.files]})
         return
     for sentence in done.found:
-        print(sentence)
+        print(visible(sentence))
     for note in done.notes:
-        print(f"Note: {note}")
-    print(f"Written: {', '.join(map(str, done.files))}")
+        print(visible(f"Note: {note}"))
+    print(visible(f"Written: {', '.join(map(str, done.files))}"))
     print("\nRead and correct them. Then run, one after the other:\n")
     for line in done.commands:
-        print(line)
+        print(visible(line))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindanim.config.resolve import Resolution
+from mindanim.vocabulary.visible import visible, visible_json
 
 _WIDTH = 180
 """Of a table that is not printed on a terminal, in characters."""
@@ -16,7 +17,7 @@ _WIDTH = 180
 
 def print_json(data: Any) -> None:
     """Plain data as indented JSON."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    print(visible_json(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -30,7 +31,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell, lines=False)) for cell in row))
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
@@ -73,11 +74,11 @@ def print_pairs(pairs: Mapping[str, str], indent: str = "") -> None:
     """Aligned "name  value" lines."""
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
-        print(f"{indent}{name:{width}}  {value}")
+        print(visible(f"{indent}{name:{width}}  {value}", lines=False))
 
 
 def print_tree(branches: Sequence[tuple[str, Sequence[Any]]], indent: str = "  ") -> None:
     """Labels, each with its own branches below it, indented."""
     for label, below in branches:
-        print(f"{indent}{label}")
+        print(visible(f"{indent}{label}", lines=False))
         print_tree(below, indent + "  ")

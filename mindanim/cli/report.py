@@ -13,9 +13,14 @@ from mindanim.artifacts import find_dataset
 from mindanim.cli.options import FILE, helper_parameters, shared_options
 from mindanim.cli.render import print_json
 from mindanim.config.resolve import resolve_run
+from mindanim.vocabulary.visible import visible
 
 _ARGUMENT = typer.Argument(help="Folders of evaluations (default: all of the dataset or subject).")
-_OUT = typer.Option("--out", metavar="file", help="File to write (default: next to the evaluations).")
+_OUT = typer.Option(
+    "--out",
+    metavar="file",
+    help="File to write: .html, .md, .tex or, for several evaluations, .tsv (default: a page next to them).",
+)
 _CLIPS = typer.Option(
     "--clips", metavar="integer", min=0, show_default=False,
     help="Show at most this many clips, for a smaller page (default: as many as the evaluation's own page).",
@@ -52,4 +57,4 @@ def run(given: Mapping[str, Any]) -> None:
     if given["json_"]:
         print_json({"path": str(path), "evaluations": [str(folder) for folder in folders]})
     else:
-        print(path)
+        print(visible(str(path)))

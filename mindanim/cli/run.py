@@ -15,6 +15,7 @@ from mindanim.artifacts import Artifact, Plan, Planned, ShareDone
 from mindanim.cli.render import print_json, print_options, print_rich
 from mindanim.config.resolve import Asked
 from mindanim.stages.call import perform, prepare
+from mindanim.vocabulary.visible import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def run_stage(name: str, given: Mapping[str, Any]) -> None:
         if as_json:
             print_json({"kind": done.plan.kind, "path": str(done.plan.path), "reason": done.reason})
         else:
-            print(f"{done.plan.kind}: {done.reason} ({done.plan.path})")
+            print(visible(f"{done.plan.kind}: {done.reason} ({done.plan.path})"))
         return
     if runtime.rank() == 0:
         _print_result(result, as_json, _compared(result, resolution.config))
@@ -69,7 +70,7 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
         "finish": "would finish",
         "extend": "would extend",
     }
-    print(f"{plan.kind}: {words[plan.action]}: {plan.reason} ({plan.path})")
+    print(visible(f"{plan.kind}: {words[plan.action]}: {plan.reason} ({plan.path})"))
     if plan.replaces and plan.extends is None:
         print(f"{plan.kind}: what is there now would be set aside")
 
@@ -102,6 +103,6 @@ def _print_result(result: Any, as_json: bool, compared: pd.DataFrame | None) -> 
 
             columns = shutil.get_terminal_size((100, 24)).columns  # 100 if it is not a terminal
             print_rich(*score_tables(result, compared, columns))
-        print(result.path)
+        print(visible(str(result.path)))
     elif isinstance(result, Path):
-        print(json.dumps({"path": str(result)}) if as_json else result)
+        print(json.dumps({"path": str(result)}) if as_json else visible(str(result)))

@@ -16,6 +16,7 @@ from mindanim.errors import InputError, raise_together
 from mindanim.stages.show import describe, find, overview
 from mindanim.stages.show_timing import draw_timing
 from mindanim.vocabulary.subjects import label_of
+from mindanim.vocabulary.visible import visible
 from mindanim.vocabulary.words import in_bytes, names_and_more
 
 _ARGUMENT = typer.Argument(help="Folder of an artifact, or a file in one (default: list all artifacts).")
@@ -120,14 +121,14 @@ def _print_artifact(shown: Mapping[str, Any]) -> None:
         }
     )
     for reason in shown["reasons"]:
-        print(f"  {reason}")
+        print(visible(f"  {reason}"))
     if shown["facts"]:
         print("\nFacts")
         print_pairs({name: _fact(value) for name, value in shown["facts"].items()}, "  ")
     if shown["findings"]:
         print("\nFindings")
         for finding in shown["findings"]:
-            print(f"  {finding['code']}: {finding['text']}")
+            print(visible(f"  {finding['code']}: {finding['text']}"))
     print("\nOutputs")
     cells = [(name, in_bytes(entry["bytes"]), *_form(entry)) for name, entry in shown["outputs"].items()]
     print_table(("file", "size", "shape", "type", "axes", "unit"), cells)

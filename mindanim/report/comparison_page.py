@@ -11,6 +11,7 @@ from mindanim.report import conclusions, headings, verdicts
 from mindanim.report.latex import escape, named, standing, table, tabular
 from mindanim.report.markdown import grid
 from mindanim.report.number_format import interval, number, p_value
+from mindanim.vocabulary.visible import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ def write_summary(path: Path, summary: Summary) -> None:
         ends=_ends,
         coarse=coarse(summary),
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(visible(page), encoding="utf-8")
 
 
 def title(summary: Summary) -> str:

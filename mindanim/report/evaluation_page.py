@@ -14,6 +14,7 @@ from mindanim.report.clip_choice import sections
 from mindanim.report.film_strips import strips
 from mindanim.report.number_format import interval, number, p_value, quoted_number
 from mindanim.report.page_content import ClipView, Curve
+from mindanim.vocabulary.visible import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +126,7 @@ def write_report(
         methods=methods,
         mark=figures.mark,
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(visible(page), encoding="utf-8")
 
 
 def _columns(films: int) -> int:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mindanim.report import ClipView
 
 GENERATOR = '<meta name="generator" content="mindanim">'
+ENDINGS = (".html", ".md", ".tex", ".tsv")
+"""What a report is written as; a table of values only where several evaluations are compared."""
+_MARKS = {".md": "<!-- written by mindanim report -->\n\n", ".tex": "% written by mindanim report\n"}
 
 
 def report(
@@ -34,7 +37,8 @@ def report(
 
     Args:
         evaluations: Their folders.
-        out: File to write; None writes next to the folder, or into the common parent of several.
+        out: File to write, a page (.html) or its tables (.md, .tex and, of several, .tsv); None writes a page
+            next to the folder, or into the common parent of several.
         clips: Clips to show at most; None shows as many as the evaluation's own page.
         film_mb: Megabytes for all clips together; None is the default of the page.
 
@@ -43,7 +47,7 @@ def report(
 
     Raises:
         InputError: The evaluations are not comparable, or `out` is a file of another kind.
-        UsageError: `clips` or `film_mb` is given for a page of several, which shows no clips.
+        UsageError: `out` has another ending, or `clips` or `film_mb` is given for what shows no clips.
     """
     artifacts = [Artifact.load(path) for path in evaluations]
     if strangers := [one.path for one in artifacts if one.kind != "evaluation"]:
@@ -56,9 +60,20 @@ def report(
             hint="Leave out --clips and --film-mb, or give one evaluation.",
         )
     path = out or _default_place(artifacts)
-    if path.exists() and GENERATOR not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
-        raise InputError(f"{path} was not written by mindanim.", hint="Choose another file with --out")
-    if len(artifacts) == 1:
+    if path.suffix not in ENDINGS[: 4 if len(artifacts) > 1 else 3]:
+        raise UsageError(
+            f"--out {path} does not say what to write.",
+            why=f"It ends in {path.suffix!r}." if path.suffix else "It has no ending.",
+            hint="End it in .html for a page, .md for Markdown or .tex for LaTeX; .tsv compares several.",
+        )
+    if path.suffix != ".tsv":
+        _refuse_foreign(path)
+    if path.suffix != ".html" and (clips is not None or film_mb is not None):
+        raise UsageError("--clips and --film-mb are for pages.", hint="Leave them out, or end --out in .html")
+    if len(artifacts) == 1 and path.suffix != ".html":
+        name = f"table{path.suffix}"
+        write_text(path, _MARKS[path.suffix] + artifacts[0].file(name).read_text(encoding="utf-8"))
+    elif len(artifacts) == 1:
         _write_one(path, artifacts[0], clips, film_mb)
     else:
         _write_comparison(path, artifacts)
@@ -240,11 +255,40 @@ def _write_comparison(path: Path, evaluations: Sequence[Artifact]) -> None:
         across_subjects_by_label(found),
         [Origin.of(one).record for one in evaluations],
     )
+    tables = {
+        ".md": _MARKS[".md"] + markdown(summary),
+        ".tex": _MARKS[".tex"] + latex(summary),
+        ".tsv": differences.to_csv(sep="\t", index=False, na_rep="n/a"),
+    }
+    if path.suffix in tables:
+        _refuse_foreign(path, tables[path.suffix].partition("\n")[0])
+        write_text(path, tables[path.suffix])
+        return
+    for ending, text in tables.items():
+        if not path.exists():  # with a page of ours, the tables next to it are ours too
+            _refuse_foreign(path.with_suffix(ending), text.partition("\n")[0])
     with atomic_path(path) as temporary:
         write_summary(temporary, summary)
-    write_text(path.with_suffix(".md"), markdown(summary))
-    write_text(path.with_suffix(".tex"), latex(summary))
-    write_text(path.with_suffix(".tsv"), differences.to_csv(sep="\t", index=False, na_rep="n/a"))
+    for ending, text in tables.items():
+        write_text(path.with_suffix(ending), text)
+
+
+def _refuse_foreign(path: Path, first_line: str = "") -> None:
+    """Refuse to overwrite a file that is not ours.
+
+    Args:
+        path: The file.
+        first_line: How a table without a mark begins.
+    """
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise InputError(f"{path} is not a file.", hint="Choose another file with --out")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        begin = file.read(4000)
+    ours = (GENERATOR, *_MARKS.values())
+    if not any(mark in begin for mark in ours) and begin.partition("\n")[0] != first_line:
+        raise InputError(f"{path} was not written by mindanim.", hint="Choose another file with --out")
 
 
 def _default_place(evaluations: Sequence[Artifact]) -> Path:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mindanim import runtime
 from mindanim.errors import InputError, MissingError
 from mindanim.stimuli.frames import middle
-from mindanim.vocabulary.words import names_and_more
+from mindanim.vocabulary.words import in_bytes, names_and_more
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HDF5 = (".h5", ".hdf5")
 _ENOUGH_CLIPS = 50
+_LONGEST_BYTES = 100_000
 
 
 def match_captions(captions: Mapping[str, str], clip_ids: Sequence[str], source: str) -> list[str]:
@@ -49,7 +50,7 @@ def read_hdf5(paths: Sequence[Path], clip_ids: Sequence[str]) -> dict[str, str]:
             numbers, where there are not as many captions as clips.
         MissingError: h5py is not installed.
     """
-    captions = [caption for path in paths for caption in _strings(path)]
+    captions = [caption for path in paths for caption in _strings(path, len(clip_ids))]
     if len(captions) != len(clip_ids):
         files = " and ".join(path.name for path in paths)
         raise InputError(
@@ -61,7 +62,8 @@ def read_hdf5(paths: Sequence[Path], clip_ids: Sequence[str]) -> dict[str, str]:
     return dict(zip(clip_ids, captions, strict=True))
 
 
-def _strings(path: Path) -> list[str]:
+def _strings(path: Path, most: int) -> list[str]:
+    """The strings of the only dataset of strings in a file; nothing is read if there are more than `most`."""
     try:
         import h5py
     except ImportError as error:
@@ -74,25 +76,51 @@ def _strings(path: Path) -> list[str]:
 
     def note(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and (h5py.check_string_dtype(item.dtype) or item.dtype.kind == "S"):
-            datasets[name] = item[()]
+            datasets[name] = item
 
     try:
         with h5py.File(path, "r") as file:
             file.visititems(note)
-        (values,) = datasets.values()
-        texts = [one.decode("utf-8") if isinstance(one, bytes) else str(one) for one in np.ravel(values)]
-    except OSError as error:
-        raise InputError(f"{path} is not a readable HDF5 file.", str(error), "Download it again.") from error
+            if len(datasets) != 1:
+                names = f"these: {names_and_more(datasets)}" if datasets else "none"
+                raise InputError(
+                    f"{path} does not hold one dataset of strings.",
+                    f"It has {names}.",
+                    "Keep only the captions, or give a table with the columns clip_id and caption.",
+                )
+            ((name, dataset),) = datasets.items()
+            _check_dataset(path, name, dataset, most)
+            values = np.ravel(dataset[()])
+        return [one.decode("utf-8") if isinstance(one, bytes) else str(one) for one in values]
+    except InputError:
+        raise
     except UnicodeDecodeError as error:
         raise InputError(f"{path} holds text that is not UTF-8.", str(error), "Write it as UTF-8.") from error
-    except ValueError as error:
-        names = f"these: {', '.join(datasets)}" if datasets else "none"
+    except Exception as error:  # HDF5 raises many kinds for a damaged file
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path} is not a readable HDF5 file.", why, "Download it again.") from error
+
+
+def _check_dataset(path: Path, name: str, dataset: Any, most: int) -> None:
+    """Refuse captions that are in other files, or that are too many or too long to be captions."""
+    if dataset.external or dataset.is_virtual:
         raise InputError(
-            f"{path} does not hold one dataset of strings.",
-            f"It has {names}.",
-            "Keep only the captions, or give a table with the columns clip_id and caption.",
-        ) from error
-    return texts
+            f"{path}: the dataset {name} is stored in another file.",
+            "Whatever is in that file would be read as captions.",
+            "Write the captions into the HDF5 file itself.",
+        )
+    if dataset.size is None or dataset.size > most:
+        raise InputError(
+            f"{path}: {dataset.size or 'no'} captions for {most} clips.",
+            "Captions in such a file have no names, so there must be one per clip.",
+            "Give the captions of this study, or a table with clip_id and caption.",
+        )
+    if dataset.dtype.itemsize > _LONGEST_BYTES:
+        raise InputError(
+            f"{path}: each string of the dataset {name} takes {in_bytes(dataset.dtype.itemsize)}.",
+            f"A caption has at most {in_bytes(_LONGEST_BYTES)}.",
+            "Write shorter strings, or give a table with clip_id and caption.",
+        )
 
 
 def misplaced(

@@ -154,7 +154,7 @@ def test_a_changed_clip_is_not_taken_over(work: Path) -> None:
     content = bytearray(frames.read_bytes())
     content[-1] ^= 1
     frames.write_bytes(content)
-    with pytest.raises(InputError, match="test1-0002.npy has changed"):
+    with pytest.raises(InputError, match="test1-0002.npy has another content"):
         run_stage(work, "changed")
     assert Artifact.load(part.path).identity == part.identity, "what is there stays"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -82,11 +83,44 @@ def test_the_lock_of_a_killed_holder_is_free_at_once(tmp_path: Path) -> None:
             assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_a_lock_file_of_any_bytes_is_not_in_the_way(tmp_path: Path) -> None:
+LEFT = (
+    *(b"\0\xff{", b"", b"\0" * 10, b"hello world", b"[1, 2]", b"null", b'{"host": [1]}', b"\xef\xbb\xbf{}"),
+    *(b'{"a": ' + b"[" * 4000, b'{"pid": 1' + b"0" * 3000 + b"}", b"x" * 100_000),
+)
+
+
+@pytest.mark.parametrize("content", LEFT)
+def test_a_lock_file_of_any_bytes_is_not_in_the_way(tmp_path: Path, content: bytes) -> None:
     """Left by a crash of the machine."""
-    (tmp_path / "x.lock").write_bytes(b"\0\xff{")
-    with locked(tmp_path / "x.lock"):
-        pass
+    for use in (lambda: locked(tmp_path / "x.lock").__enter__(), lambda: refuse_held(tmp_path / "x.lock")):
+        (tmp_path / "x.lock").write_bytes(content)
+        use()
+
+
+def test_what_is_no_lock_file_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "gone", "folder", "fifo"):
+        with pytest.raises(InputError, match="is not a lock file"), locked(tmp_path / name):
+            raise AssertionError("locked")
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGHUP, "Hung up"), (signal.SIGTERM, "Terminated")])
+def test_a_signal_removes_the_lock_and_is_told_once(tmp_path: Path, number: int, word: str) -> None:
+    hold = "from mindanim.cli.boundary import run_guarded\ndef work():\n "
+    hold += HOLD.replace("\nwith", "\n with") + "\nrun_guarded(work)"
+    words = [sys.executable, "-c", hold, str(tmp_path / "x.lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        for _ in range(2):  # as schedulers send it
+            holder.send_signal(number)
+        _, said = holder.communicate(timeout=60)
+    assert holder.returncode == 128 + number and said.count(word) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_that_nobody_holds_is_not_refused(tmp_path: Path) -> None:

@@ -106,6 +106,17 @@ def test_the_page_is_made_again_from_the_artifact(folders, tmp_path):
     stranger.write_text("<p>My own page</p>")
     with pytest.raises(InputError, match=r"mine\.html was not written by mindanim"):
         report([found.path], stranger)
+    for ending, begin in ((".md", "<!-- written by"), (".tex", "% written by")):
+        table = tmp_path / f"scores{ending}"
+        for _ in range(2):
+            assert report([found.path], table) == table
+        assert table.read_text().startswith(begin) and "ssim.rgb7" in table.read_text()
+        table.write_text("My own table\n")
+        with pytest.raises(InputError, match="was not written by mindanim"):
+            report([found.path], table)
+    for name in ("scores.pdf", "scores", "scores.tsv"):
+        with pytest.raises(UsageError, match=f"{name} does not say what to write"):
+            report([found.path], tmp_path / name)
     for file in folders["videos"].iterdir():
         file.unlink()
     folders["videos"].rmdir()
@@ -199,6 +210,14 @@ def test_several_subjects_are_put_on_one_page_and_others_refused(folders, tmp_pa
     tables = {suffix: page.with_suffix(suffix).read_text() for suffix in (".md", ".tex", ".tsv")}
     assert r"\textcolor{red!70!black}" in tables[".tex"] and "*not above*" in tables[".md"]
     assert tables[".tsv"].startswith("metric\tdirection\treference\tother")
+    both = [one.path for one in made]
+    assert report(both, page.with_suffix(".tsv")).read_text() == tables[".tsv"]
+    page.unlink()
+    for ending in tables:
+        page.with_suffix(ending).write_text("My own table\n")
+        with pytest.raises(InputError, match=f"summary{ending} was not written by mindanim"):
+            report(both, None)
+        page.with_suffix(ending).unlink()
     other = mindanim.evaluate(**folders, **QUICK, dataset="theirs", subject=3, size=24)
     with pytest.raises(InputError, match="resolution"):
         report([made[0].path, other.path], None)

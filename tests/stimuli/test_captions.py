@@ -99,6 +99,37 @@ def plain(path: Path, content: bytes) -> Path:
     return path
 
 
+def write_huge(path: Path) -> Path:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (10**11,), dtype="S8", chunks=(1000,))
+    return path
+
+
+def write_external(path: Path) -> Path:
+    """Captions that are the bytes of a file elsewhere."""
+    path.with_name("secret").write_bytes(b"password" * 3)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (3,), dtype="S8", external=[(str(path.with_name("secret")), 0, 24)])
+    return path
+
+
+def write_virtual(path: Path) -> Path:
+    source = write_h5(path.with_name("source.h5"), x=np.array([b"secret"] * 3))
+    layout = h5py.VirtualLayout((3,), "S6")
+    layout[:] = h5py.VirtualSource(source, "x", (3,))
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("x", layout)
+    return path
+
+
+def damage(path: Path) -> Path:
+    """Overwrite the object headers behind the superblock."""
+    content = bytearray(path.read_bytes())
+    content[96:800] = bytes(255 for _ in range(704))
+    path.write_bytes(content)
+    return path
+
+
 MALFORMED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda at: at, "are missing"),
     "text": (lambda at: plain(at, b"a dog"), "not a readable HDF5"),
@@ -108,6 +139,11 @@ MALFORMED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "two sets": (lambda at: write_h5(at, a=["x"] * 3, b=["y"] * 3), "It has these: a, b"),
     "too few": (lambda at: write_h5(at, x=["a dog"]), "1 captions for 3 clips"),
     "too many": (lambda at: write_h5(at, x=["a"] * 4), "4 captions for 3 clips"),
+    "far too many": (lambda at: write_huge(at), "100000000000 captions for 3 clips"),
+    "long": (lambda at: write_h5(at, x=np.zeros(3, "S200000")), "takes 200.0 kB"),
+    "of another file": (lambda at: write_external(at), "stored in another file"),
+    "views of another file": (lambda at: write_virtual(at), "stored in another file"),
+    "damaged": (lambda at: damage(write_h5(at, x=["a"] * 3)), "not a readable HDF5"),
     "other text": (lambda at: write_h5(at, x=np.array([b"K\xe4fer"] * 3)), "not UTF-8"),
 }
 
