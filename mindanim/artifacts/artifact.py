@@ -17,7 +17,7 @@ from mindanim.artifacts.manifest_schema import read_manifest
 from mindanim.config.run_options import DEFAULT_WORK
 from mindanim.errors import InputError
 from mindanim.vocabulary.file_names import check_clip_id
-from mindanim.vocabulary.words import unknown
+from mindanim.vocabulary.words import unknown_sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +103,9 @@ class Artifact:
             InputError: The manifest does not list it, it is missing, or its size or content is another one.
         """
         if name not in self.outputs:
-            raise InputError(f"{self.path}: {unknown('output', name, self.outputs)}.", hint=self._hint())
+            raise InputError(
+                f"{self.path}: {unknown_sentence('output', name, self.outputs)}", hint=self._hint()
+            )
         if problem := self.problem(name):
             raise InputError(problem, why="It has changed since the stage finished.", hint=self._hint())
         if problem := next(iter(self.damage([name])), ""):

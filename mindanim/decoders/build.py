@@ -19,7 +19,7 @@ from mindanim.config.suggestion import suggested
 from mindanim.decoders.base import DECODERS, Decoder, Shapes
 from mindanim.errors import InputError
 from mindanim.vocabulary.registry import Registry
-from mindanim.vocabulary.words import unknown
+from mindanim.vocabulary.words import unknown_sentence
 
 KINDS = ("semantic", "structure", "motion")
 SPEC, WEIGHTS = "decoder.json", "weights.safetensors"
@@ -49,13 +49,13 @@ def decoder_class(kind: str, name: str) -> type[Decoder]:
         MissingError: The package that provides it cannot be imported.
     """
     if kind not in KINDS:
-        raise InputError(f"{unknown('kind of decoder', kind, KINDS)}.")
+        raise InputError(unknown_sentence("kind of decoder", kind, KINDS))
     if ":" in name:
         made = _imported(kind, name)
     elif name in (known := names(kind)):
         made = DECODERS[f"{kind}.{name}"]
     else:
-        raise InputError(f"{unknown(f'{kind} decoder', name, known)}.")
+        raise InputError(unknown_sentence(f"{kind} decoder", name, known))
     if not (isinstance(made, type) and issubclass(made, Decoder) and getattr(made, "kind", "") == kind):
         raise InputError(
             f"{name} is not a {kind} decoder.",

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from mindanim.errors import ConfigError, MissingError
-from mindanim.vocabulary.words import unknown
+from mindanim.vocabulary.words import unknown_sentence
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Registry(Generic[T]):
         if name in self._own:
             return self._own[name]
         if not points:
-            raise ConfigError(f"{unknown(self.thing, name, self)}.")
+            raise ConfigError(unknown_sentence(self.thing, name, self))
         point = points[0]
         hint = f"Update or remove the package {source(point)}."
         try:

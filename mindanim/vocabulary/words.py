@@ -44,3 +44,9 @@ def in_bytes(count: float) -> str:
         if count < 999.95:
             return f"{count:.1f} {unit}"
     return f"{count / 1000:.1f} TB"
+
+
+def unknown_sentence(thing: str, name: str, known: Iterable[str]) -> str:
+    """`unknown`, with the full stop or the question mark that ends it."""
+    text = unknown(thing, name, known)
+    return text if text.endswith("?") else f"{text}."

@@ -22,7 +22,7 @@ from mindanim.metrics.families.metric import (
     Metric,
     Setting,
 )
-from mindanim.vocabulary.words import unknown
+from mindanim.vocabulary.words import unknown_sentence
 
 
 def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> list[Metric]:
@@ -38,7 +38,7 @@ def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> lis
     known = sorted(map(_named, METRICS), key=lambda metric: GROUPS.index(metric.group))
     for name in ids:
         if not any(_fits(metric, name) for metric in known):
-            raise ConfigError(f"{unknown('metric', name, (metric.id for metric in known))}.")
+            raise ConfigError(unknown_sentence("metric", name, (metric.id for metric in known)))
     wanted = [metric for metric in known if not ids or any(_fits(metric, name) for name in ids)]
     return [metric for metric in wanted if metric.group in groups]
 
