@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cache, wraps
 from typing import Any
@@ -35,7 +35,8 @@ def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> lis
     Raises:
         ConfigError: An identifier is unknown.
     """
-    known = sorted(map(_named, METRICS), key=lambda metric: GROUPS.index(metric.group))
+    foreign = METRICS.foreign()
+    known = sorted((_named(name, foreign) for name in METRICS), key=lambda metric: GROUPS.index(metric.group))
     for name in ids:
         if not any(_fits(metric, name) for metric in known):
             raise ConfigError(unknown_sentence("metric", name, (metric.id for metric in known)))
@@ -43,16 +44,16 @@ def chosen(groups: Collection[Group] = GROUPS, ids: Collection[str] = ()) -> lis
     return [metric for metric in wanted if metric.group in groups]
 
 
-def _named(name: str) -> Metric:
+def _named(name: str, foreign: Mapping[str, str]) -> Metric:
     """The metric called `name`; ConfigError when another package brings another one under this name."""
     found = METRICS[name]
     if found.id != name:
         raise ConfigError(
-            f"{METRICS.foreign()[name]} has no metric {name}.",
+            f"{foreign[name]} has no metric {name}.",
             why=f"Its entry point of this name is the metric {found.id}.",
             hint="The name of the entry point must be the identifier of a Metric.",
         )
-    if (package := METRICS.foreign().get(name)) is None:
+    if (package := foreign.get(name)) is None:
         return found
     whose = f"The metric {name} of {package}"
     if isinstance(found, FrameMetric):
