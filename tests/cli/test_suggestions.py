@@ -15,13 +15,15 @@ import mindanim
 from mindanim.artifacts import Workspace
 from mindanim.artifacts.lineage import refuse_stale
 from mindanim.cli.app import SUMMARIES, build_app
+from mindanim.config.resolve import Asked
 from mindanim.config.run_options import RunOptions
 from mindanim.config.suggestion import command
 from mindanim.errors import InputError
+from mindanim.stages.call import perform, prepare
 from tests.ground.toy import make, options
 
 PACKAGE = Path(mindanim.__file__).parent
-SUGGESTED = re.compile(rf"\bmindanim (?:{'|'.join(SUMMARIES)})\b")
+SUGGESTED = re.compile(rf"\bmindanim (?:{'|'.join(SUMMARIES)})\b(?! -->)")
 _TOLD = {"cli/reference.py", "cli/app.py", "artifacts/manifest.py"}  # pages and help texts, not hints
 
 
@@ -142,3 +144,27 @@ def test_stale_inputs_are_remade_in_order(tmp_path: Path) -> None:
     assert error.what.startswith("The inputs videos (") and len(error.why.splitlines()) == 2
     for line in lines[1:]:
         parses(line)
+
+
+def test_later_stages_take_the_recipe_of_the_stimuli(tmp_path: Path) -> None:
+    make(tmp_path, "stimuli", run={"recipe": "demo"})
+    given = {"dataset": "toy", "subject": 1, "work": tmp_path}
+    found = prepare("train-semantic", Asked(flags=given))
+    assert (found.run.recipe, found.recipe.name) == ("demo", "demo")
+    assert found.run_origins["recipe"].startswith("the recipe of the stimuli")
+    other = prepare("train-semantic", Asked(flags=given, recipe="improved"))
+    assert (other.recipe.name, other.run_origins["recipe"]) == ("improved", "--recipe")
+    named = prepare("train-semantic", Asked(flags=given, environment={"MINDANIM_RECIPE": "hcp"}))
+    assert named.recipe.name == "hcp"
+
+
+def test_a_dry_run_is_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", "")
+    monkeypatch.setattr("mindanim.stages.train.train_semantic", lambda config, run: seen.append(run.offline))
+    make(tmp_path, "stimuli")
+    for dry in (True, False):
+        given = {"dataset": "toy", "subject": 1, "work": tmp_path, "dry_run": dry}
+        perform(prepare("train-semantic", Asked(flags=given)), ("mindanim",))
+    assert seen == [True, False]
