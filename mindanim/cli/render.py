@@ -22,6 +22,10 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """An aligned table; in a pipe or file, lines have at most `_WIDTH` characters."""
+    cells = [[visible(cell, lines=False) for cell in row] for row in rows]
+    if not sys.stdout.isatty() and (lines := _aligned(columns, cells, title)):
+        print("\n".join(lines))
+        return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -30,8 +34,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(visible(cell, lines=False)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
@@ -39,6 +43,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     with console.capture() as captured:
         console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> list[str]:
+    """The lines that rich would print, a thousand rows in a fraction of its time; none if cells must wrap."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    whole = sum(widths) + 3 * (len(widths) - 1)
+    if whole + 2 > _WIDTH or cell_len(title) > whole:
+        return []
+
+    def line(row: Sequence[str]) -> str:
+        parts = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        return f" {'   '.join(parts)}".rstrip()
+
+    return [*([title] if title else []), "", line(columns), " " + "\u2500" * whole, *map(line, rows), ""]
 
 
 def print_rich(tables: Sequence[Any], width: int) -> None:
