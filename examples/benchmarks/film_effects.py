@@ -18,8 +18,9 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from mindanim.metrics.floors import plan_shuffles
 from mindanim.metrics.inference.films import over_films
-from mindanim.metrics.inference.intervals import block_interval, make_blocks, numbered, skew_shift
+from mindanim.metrics.inference.intervals import block_interval, make_blocks, skew_shift
 from mindanim.metrics.inference.significance import p_of_null, paired_test, shift_null
+from mindanim.vocabulary.arrays import numbered
 
 Array = NDArray[np.float64]
 

@@ -19,8 +19,9 @@ from mindanim.metrics.inference.films import (
     paired,
     paired_effect,
 )
-from mindanim.metrics.inference.intervals import Bounds, Resampling, make_blocks, numbered
+from mindanim.metrics.inference.intervals import Bounds, Resampling, make_blocks
 from mindanim.metrics.inference.significance import holm, p_of_null
+from mindanim.vocabulary.arrays import numbered
 from mindanim.vocabulary.limits import METRICS_SCHEMA
 from mindanim.vocabulary.subjects import folder_of
 

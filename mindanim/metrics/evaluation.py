@@ -17,13 +17,13 @@ from mindanim.metrics.floors import gray_clip, plan_shuffles
 from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.films import film_units, why_not_films
-from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks, numbered
+from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
-from mindanim.metrics.inputs.test_set import TestSet
+from mindanim.metrics.inputs.test_set import Contender, TestSet
 from mindanim.metrics.pair_scorer import PairScorer
-from mindanim.metrics.with_floors import HALVES, ORACLE, REPEAT, Contender, Scored, score_with_floors
-from mindanim.vocabulary.arrays import Float, Frames
+from mindanim.metrics.with_floors import HALVES, ORACLE, REPEAT, Scored, score_with_floors
+from mindanim.vocabulary.arrays import Float, Frames, numbered
 from mindanim.vocabulary.clips import Clips
 from mindanim.vocabulary.limits import METRICS_SCHEMA, SIGNIFICANT
 

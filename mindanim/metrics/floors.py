@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.inference.intervals import numbered
-from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.arrays import Frames, numbered
 from mindanim.vocabulary.clips import Clips
 
 GRAY = 128

@@ -22,8 +22,8 @@ from mindanim.metrics.families.metric import (
 from mindanim.metrics.families.motion import single_threaded_opencv
 from mindanim.metrics.families.semantic import Answers
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
-from mindanim.metrics.inputs.networks import ask, ask_frozen
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.metrics.networks import ask, ask_frozen
 from mindanim.vocabulary.arrays import Float
 from mindanim.vocabulary.clips import Clips
 

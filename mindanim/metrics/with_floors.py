@@ -12,6 +12,7 @@ from mindanim import console
 from mindanim.metrics.families.semantic import Answers, recognised
 from mindanim.metrics.floors import Frozen, Shuffles
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
+from mindanim.metrics.inputs.test_set import Contender
 from mindanim.metrics.pair_scorer import PairScorer, Scores
 from mindanim.vocabulary.arrays import Float, Frames
 from mindanim.vocabulary.clips import Clips
@@ -31,14 +32,6 @@ class OneClip:
 
     def __getitem__(self, index: int, /) -> Frames:
         return self.frames
-
-
-@dataclass(frozen=True)
-class Contender:
-    """Other videos of the same clips (an oracle, a generator without a brain), in the same order."""
-
-    clips: Clips
-    features: DecodedFeatures | None
 
 
 @dataclass(frozen=True)

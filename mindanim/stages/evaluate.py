@@ -18,9 +18,9 @@ from mindanim.stages.evaluation_inputs import FOREIGN, SubjectScene, lineage_of,
 
 if TYPE_CHECKING:
     from mindanim.metrics.evaluation import Assessment, Material
-    from mindanim.metrics.inputs.networks import FoundNetwork
     from mindanim.metrics.inputs.scratch import Scratch
-    from mindanim.metrics.with_floors import Contender
+    from mindanim.metrics.inputs.test_set import Contender
+    from mindanim.metrics.networks import FoundNetwork
 
 
 def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
@@ -33,7 +33,7 @@ def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
         MissingError: The weights of a network are missing.
     """
     from mindanim.metrics.families.catalogue import chosen
-    from mindanim.metrics.inputs.networks import find_networks
+    from mindanim.metrics.networks import find_networks
 
     metrics = chosen(config.groups, config.metrics)
     scene = scene_of(config, run)
@@ -142,7 +142,7 @@ class _Work:
 
     def _load(self, frames: int) -> dict[str, Any]:
         from mindanim.metrics.families.metric import Loading
-        from mindanim.metrics.inputs.networks import load_networks
+        from mindanim.metrics.networks import load_networks
 
         device = runtime.pick_device(self.run.device)
         # Scores must not depend on the machine: full precision unless another one is asked for.

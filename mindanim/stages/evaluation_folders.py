@@ -12,8 +12,7 @@ from mindanim.config.evaluate import EvaluateConfig
 
 if TYPE_CHECKING:
     from mindanim.metrics.inputs.folders import Folders, Part, PartClips
-    from mindanim.metrics.inputs.test_set import TestSet
-    from mindanim.metrics.with_floors import Contender
+    from mindanim.metrics.inputs.test_set import Contender, TestSet
     from mindanim.vocabulary.clips import Clips
 
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mindanim.metrics.inputs.decoded_features import DecodedFeatures
-    from mindanim.metrics.inputs.test_set import TestSet
-    from mindanim.metrics.with_floors import Contender
+    from mindanim.metrics.inputs.test_set import Contender, TestSet
     from mindanim.vocabulary.clips import Clips
 
 FOREIGN = "foreign"

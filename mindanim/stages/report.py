@@ -174,7 +174,7 @@ def _views(
 ) -> list[ClipView]:
     import numpy as np
 
-    from mindanim.metrics.with_floors import Contender
+    from mindanim.metrics.inputs.test_set import Contender
     from mindanim.report import ClipView
     from mindanim.report.clip_choice import chosen_clips, goodness
     from mindanim.report.film_strips import read_strip, reduced

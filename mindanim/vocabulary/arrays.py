@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,3 +22,9 @@ def to_tensor(frames: Frames) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).to(torch.float32) / 255
+
+
+def numbered(names: Sequence[str]) -> NDArray[np.intp]:
+    """(name,) int from 0: the same number for the same name."""
+    _, numbers = np.unique(np.asarray(names, dtype=object), return_inverse=True)
+    return numbers.astype(np.intp)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from mindanim.metrics.inference.intervals import Interval, block_interval, make_blocks, numbered
+from mindanim.metrics.inference.intervals import Interval, block_interval, make_blocks
 from mindanim.metrics.inference.significance import paired_test
+from mindanim.vocabulary.arrays import numbered
 
 SIMULATIONS = 4000
 # Blocks -> (segments, clips of each, length of a block, 0 for the automatic one).

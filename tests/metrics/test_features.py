@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mindanim.metrics.families.metric import METRICS
-from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
 from mindanim.metrics.inputs.decoded_features import (
     DecodedFeatures,
@@ -14,6 +13,7 @@ from mindanim.metrics.inputs.decoded_features import (
     mean_first_latent,
     retrieval_hits,
 )
+from mindanim.vocabulary.arrays import numbered
 
 CLIPS = 60
 

@@ -12,10 +12,10 @@ import torch
 
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.evaluation import Material, assess
-from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs import test_set as material
 from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents
+from mindanim.vocabulary.arrays import numbered
 
 FRAMES, SIZE, CLASSES, FEATURES = 4, 8, 1000, 512
 SHAPE = (FRAMES, SIZE, SIZE, 3)

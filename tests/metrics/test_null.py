@@ -11,11 +11,11 @@ import pytest
 
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.evaluation import Material, assess
-from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs import test_set as material
 from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents
 from mindanim.report import latex, markdown, verdicts
+from mindanim.vocabulary.arrays import numbered
 from tests.metrics.films import panned, texture
 
 CLIPS, FRAMES, SIZE, DIM = 48, 3, 32, 12

@@ -11,8 +11,9 @@ from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.intervals import Resampling, make_blocks
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
+from mindanim.metrics.inputs.test_set import Contender
 from mindanim.metrics.pair_scorer import PairScorer
-from mindanim.metrics.with_floors import Contender, Scored, Shuffled, score_with_floors
+from mindanim.metrics.with_floors import Scored, Shuffled, score_with_floors
 from tests.metrics.films import panned, scores_of, texture
 
 CLIPS, FRAMES, SIZE = 8, 3, 24

@@ -10,7 +10,7 @@ from mindanim import backbones
 from mindanim.metrics.families.metric import METRICS
 from mindanim.metrics.families.semantic import consistency, recognised
 from mindanim.metrics.floors import Frozen
-from mindanim.metrics.inputs.networks import ask, ask_frozen
+from mindanim.metrics.networks import ask, ask_frozen
 from mindanim.metrics.pair_scorer import PairScorer
 from tests.metrics.films import noise
 from tests.tiny import tiny_clip_folder, tiny_image_classifier_folder, tiny_video_classifier_folder

@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp
 from mindanim.metrics.comparison import joint_p, subject_interval
 from mindanim.metrics.floors import plan_shuffles
 from mindanim.metrics.inference.dependence import dependence
-from mindanim.metrics.inference.intervals import block_interval, make_blocks, numbered
+from mindanim.metrics.inference.intervals import block_interval, make_blocks
 from mindanim.metrics.inference.significance import (
     FLIPS,
     STUDENT,
@@ -25,6 +25,7 @@ from mindanim.metrics.inference.significance import (
     sign_flip_p,
 )
 from mindanim.metrics.with_floors import Shuffled
+from mindanim.vocabulary.arrays import numbered
 from tests.metrics.levels import CORRELATIONS, SETS, autoregressive, simulate
 
 SEGMENTS = [f"test{segment}" for segment in (1, 2, 3) for _ in range(40)]

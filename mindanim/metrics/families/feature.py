@@ -8,7 +8,7 @@ says little about decoding. Latent differences have a natural origin (no motion)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from mindanim.metrics.families.metric import ANIMATOR, SIGNED, UNIT, FeatureMetr
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, chunks, retrieval_hits
 from mindanim.vocabulary.arrays import Float
 from mindanim.vocabulary.identification import identification_hits
-
-if TYPE_CHECKING:
-    pass
 
 WAYS = (2, 50)
 RETRIEVED = (1, 10, 100)

@@ -24,7 +24,6 @@ from mindanim.metrics.inference.intervals import (
     block_interval,
     block_totals,
     cut,
-    numbered,
     skew_shift,
 )
 from mindanim.metrics.inference.significance import (
@@ -36,6 +35,7 @@ from mindanim.metrics.inference.significance import (
     sign_flip_p,
     student_tail,
 )
+from mindanim.vocabulary.arrays import numbered
 
 ENOUGH_FILMS = 3
 """Fewest films that say how much films differ."""

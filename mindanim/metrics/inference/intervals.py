@@ -80,12 +80,6 @@ class Resampling:
         return replace(self, **units)
 
 
-def numbered(names: Sequence[str]) -> NDArray[np.intp]:
-    """(name,) int from 0: the same number for the same name."""
-    _, numbers = np.unique(np.asarray(names, dtype=object), return_inverse=True)
-    return numbers.astype(np.intp)
-
-
 def make_blocks(segments: Sequence[str], block_clips: int = 0) -> NDArray[np.intp]:
     """The block of each clip, (clip,) int from 0.
 

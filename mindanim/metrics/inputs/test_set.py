@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from mindanim.artifacts import Artifact
 from mindanim.artifacts.tsv import read_tsv
 from mindanim.errors import InputError, MindanimError, raise_together
-from mindanim.metrics.inference.intervals import numbered
 from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents, mean_first_latent
 from mindanim.metrics.inputs.folders import Folders
 from mindanim.metrics.inputs.retrieval_pool import read_pool
 from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.vectors import Vectors
-from mindanim.metrics.with_floors import Contender
+from mindanim.vocabulary.arrays import numbered
 from mindanim.vocabulary.clips import Clips
 from mindanim.vocabulary.words import names_and_more
 
@@ -82,6 +81,14 @@ class TestSet:
     @property
     def captions(self) -> list[str]:
         return list(self.clips["caption"])
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Other videos of the same clips (an oracle, a generator without a brain), in the same order."""
+
+    clips: Clips
+    features: DecodedFeatures | None
 
 
 def read_test_set(fmri: Artifact, stimuli: Artifact, videos: Artifact, subset: bool) -> TestSet:
