@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,16 @@ TOP = {"stages", "cli", "api", "__main__"}
 MAY_USE = {"__main__": {"cli"}, "cli": {"stages"}, "api": {"stages"}, "stages": ROOMS}
 # Anything may use the backbones' protocols; a simulated study is described in the terms of a study.
 EXCEPTIONS = {("simulation", "studies")}
+# Inside rooms, who is imported by whom: a line of sub-rooms or modules, the lowest first.
+ORDERS = (
+    ("metrics", "inputs families networks pair_scorer with_floors inference frame_order evaluation"),
+    ("metrics", "floors with_floors inference comparison"),
+    ("decoders", "base models training_examples training fit"),
+    ("decoders", "models training_examples ridge load_examples"),
+    ("generation", "inflate samplers generator"),
+    ("bold", "voxels formats response_plan survey maps"),
+    ("studies", "base checks readers proposals"),
+)
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "nilearn", "matplotlib", "skimage"}
 HEAVY |= {"cv2", "sklearn", "accelerate", "decord", "av", "scipy", "nibabel", "pandas"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -53,6 +64,33 @@ def own_imports(path: Path) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("mindanim.")}
 
 
+def inner_imports(room: str) -> dict[str, set[str]]:
+    """What each sub-room, or module directly in a room, imports from the same room, by their names."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        own = path.relative_to(PACKAGE / room).parts[0].removesuffix(".py")
+        parts = [name.split(".") for name in imports(ast.parse(path.read_text(encoding="utf-8")))]
+        used = {part[2] for part in parts if part[:2] == ["mindanim", room] and len(part) > 2}
+        # "from mindanim.studies import Facts" imports a name that the room's __init__ offers.
+        folder = PACKAGE / room
+        there = {
+            name if (folder / name).is_dir() or (folder / f"{name}.py").is_file() else "__init__"
+            for name in used
+        }
+        found.setdefault(own, set()).update(there - {own})
+    return found
+
+
+def backward(order: list[str], found: dict[str, set[str]]) -> list[str]:
+    """The imports that go against an order, lowest first."""
+    return [
+        f"{low} imports {high}"
+        for place, low in enumerate(order)
+        for high in order[place + 1 :]
+        if high in found[low]
+    ]
+
+
 def allowed(home: str, other: str) -> bool:
     if other == home or other in GROUND and home != "errors":
         return True
@@ -74,6 +112,16 @@ def test_direction(path: Path) -> None:
     assert not wrong, f"{path.relative_to(PACKAGE)} imports {', '.join(wrong)}"
 
 
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_inside_a_room_imports_never_come_back(room: str) -> None:
+    TopologicalSorter(inner_imports(room)).prepare()  # CycleError names the modules
+
+
+@pytest.mark.parametrize(("room", "order"), ORDERS)
+def test_sub_rooms_have_an_order(room: str, order: str) -> None:
+    assert not backward(order.split(), inner_imports(room))
+
+
 @pytest.mark.parametrize("home", sorted(GROUND | {"cli", "stages", "api", "__init__"}))
 def test_nothing_heavy_is_imported_on_the_way_to_the_help(home: str) -> None:
     for path in (path for path in MODULES if place(path) == home):
@@ -90,6 +138,10 @@ def test_the_rules_can_fail() -> None:
     )
     assert not allowed("stages", "cli") and not allowed("cli", "bold") and not allowed("cli", "backbones")
     assert allowed("simulation", "studies") and allowed("metrics", "backbones") and allowed("cli", "config")
+    found = {"inputs": {"families"}, "families": {"inputs"}}
+    assert backward(["inputs", "families"], found) == ["inputs imports families"]
+    with pytest.raises(CycleError):
+        TopologicalSorter(found).prepare()
     parts = ("import torch", "if TYPE_CHECKING: import cv2", "def f(): import av", "class A: import nibabel")
     tree = ast.parse("\n".join(parts))
     assert set(imports(tree, at_import_time=True)) == {"torch", "nibabel"}
