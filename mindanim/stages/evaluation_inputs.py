@@ -131,7 +131,7 @@ class SubjectScene:
                 others[name] = load_kind(place, "videos")
             elif label:
                 lacking[name] = command("generate", run, *_HOW[name], label=label)
-        pool = {f"{_POOL}{row}": load_kind(folder, "stimuli") for row, folder in enumerate(config.pool, 1)}
+        pool = {f"{_POOL}{row}": Artifact.load(folder) for row, folder in enumerate(config.pool, 1)}
         if pool:
             from mindanim.metrics.inputs.retrieval_pool import check_pool
 
