@@ -14,6 +14,9 @@ from mindanim.vocabulary.subjects import Subject
 
 SAME_S = 0.1
 """Difference of onsets, counted from the first clip, up to which two runs show their clips alike, seconds."""
+ALONE = 10
+"""Fewest clips to become a segment of their own if runs show them together with different other clips. Fewer
+are no time course that repeats could be compared over."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +122,41 @@ def lay_out(viewings: Sequence[Viewing]) -> list[Laid]:
     """Group the runs of all subjects into segments, one per split and set of clips; training first.
 
     Runs that show the same clips are repeats of one segment, in whatever order they show them; their clocks
-    may differ. A run with training and test clips has a part in two segments.
+    may differ. A run has a part in several segments if it has training and test clips, or films that other
+    runs show in other company.
     """
     groups: list[_Group] = []
-    for viewing in viewings:
-        for split in ("train", "test"):
-            clips = sorted((one for one in viewing.shown if one.split == split), key=lambda one: one.onset_s)
-            known = (group for group in groups if group.split == split)
-            if clips and not any(group.add(viewing, clips) for group in known):
+    for viewing, pieces in zip(viewings, _pieces(viewings), strict=True):
+        for clips in pieces:
+            known = (group for group in groups if group.split == clips[0].split)
+            if not any(group.add(viewing, clips) for group in known):
                 groups.append(_Group(viewing.name, clips, [Part(viewing.subject, viewing.key, 1)]))
     # Segments name the clips and hence their files; films may be called anything.
     labels = _labels([(as_name(_one_film(group.shown) or group.name), group.split) for group in groups])
     laid = [_segment(label, group.shown, group.parts) for label, group in zip(labels, groups, strict=True)]
     return sorted(laid, key=lambda one: one.segment.split != "train")
+
+
+def _pieces(viewings: Sequence[Viewing]) -> list[list[list[Shown]]]:
+    """The clips of each run, training first, parted into those that the same runs show.
+
+    Fewer than `ALONE` clips stay with the others of their run.
+    """
+    where: dict[tuple[Split, tuple[str, float, float]], list[int]] = {}
+    for place, viewing in enumerate(viewings):
+        for one in viewing.shown:
+            where.setdefault((one.split, one.what), []).append(place)
+    pieces = []
+    for viewing in viewings:
+        together: dict[tuple[Split, tuple[int, ...]], list[Shown]] = {}
+        for one in sorted(viewing.shown, key=lambda one: (one.split != "train", one.onset_s)):
+            together.setdefault((one.split, tuple(where[one.split, one.what])), []).append(one)
+        large = [clips for clips in together.values() if len(clips) >= ALONE]
+        small = [one for clips in together.values() if len(clips) < ALONE for one in clips]
+        rest = [[one for one in small if one.split == split] for split in ("train", "test")]
+        parts = [sorted(clips, key=lambda one: one.onset_s) for clips in [*large, *rest] if clips]
+        pieces.append(sorted(parts, key=lambda clips: (clips[0].split != "train", clips[0].onset_s)))
+    return pieces
 
 
 def scattered(laid: Sequence[Laid]) -> int:

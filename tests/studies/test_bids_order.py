@@ -17,7 +17,7 @@ from mindanim.config.preprocess import PreprocessConfig
 from mindanim.studies import open_study
 from mindanim.studies.base import Study
 from mindanim.studies.checks.leakage import audit_clips
-from mindanim.studies.timeline import Shown, Viewing, lay_out, scattered
+from mindanim.studies.timeline import Shown, Viewing, cut, lay_out, scattered
 from tests.cc2017_tree import write_run
 from tests.studies.test_quirks import mesh
 
@@ -153,6 +153,35 @@ def test_runs_with_the_same_clips_are_repeats(
     viewings = [Viewing(1, str(place), f"run-{place}", shown(names)) for place, names in enumerate(runs)]
     laid = lay_out(viewings)
     assert [(one.segment.clips, one.segment.repeats) for one in laid] == segments
+    assert scattered(laid) == apart
+
+
+def films(names: str, clips: dict[str, int]) -> list[Shown]:
+    """Films of 24 s, or of as many clips as given, one after the other."""
+    found: list[Shown] = []
+    for name in names:
+        count, onset_s = clips.get(name, 12), len(found) * 2.0
+        found += cut(Shown(f"{name}.mp4", Path(f"{name}.mp4"), 0.0, 2.0 * count, onset_s, "train"), 2.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("runs", "clips", "segments", "apart"),
+    [
+        (["ab", "cd", "ca"], {}, {"a": 2, "b": 1, "c": 2, "d": 1}, 0),
+        (["ab", "ba"], {}, {"run-0": 2}, 0),  # always together: one segment, as long as it is
+        (["abc", "abd"], {}, {"run-0": 2, "c": 1, "d": 1}, 0),
+        (["ab", "ac"], {"a": 9}, {"a": 2, "b": 1, "c": 1}, 0),  # the short ones of both runs are the same
+        (["ad", "ab", "dc"], {"a": 9, "d": 9}, {"run-0": 1, "a": 1, "b": 1, "d": 1, "c": 1}, 18),
+    ],
+)
+def test_whole_films_in_changing_company_are_repeats(
+    runs: list[str], clips: dict[str, int], segments: dict[str, int], apart: int
+) -> None:
+    laid = lay_out(
+        [Viewing(1, str(place), f"run-{place}", films(names, clips)) for place, names in enumerate(runs)]
+    )
+    assert {one.segment.name: one.segment.repeats for one in laid} == segments
     assert scattered(laid) == apart
 
 

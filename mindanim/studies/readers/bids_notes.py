@@ -56,9 +56,11 @@ def _versions(subject: Subject, runs: Sequence[Recording]) -> Iterator[Finding]:
     if replaced:
         names = sorted({f"{key}-{value}" for one in replaced for other in one.others
                         for key, value in other.entities.items() if key in ("echo", "part")})  # fmt: skip
+        count = "1 run also exists" if len(replaced) == 1 else f"{len(replaced)} runs also exist"
+        read = [one.name.path.name for one in replaced]
         text = (
-            f"Subject {subject}: {len(replaced)} runs also exist as {', '.join(names)}. These are versions "
-            f"of one viewing, not repeats, and are not read; {replaced[0].name.path.name} is, for example."
+            f"Subject {subject}: {count} as {', '.join(names)}. These are versions of one viewing, not "
+            f"repeats, and are not read. Read instead: {names_and_more(read, 1)}."
         )
         yield Finding("note", "other-versions", text, data={"versions": names})
     kinds = Counter(
