@@ -15,8 +15,8 @@ from mindanim.decoders.decoding_scores import (
     pooled_correlation,
     shift_p_value,
 )
+from mindanim.vocabulary.identification import MOST_WAYS
 
-WAYS = 50
 BATCH = 256
 SHIFTS, SHIFTED = 19, 128
 
@@ -116,7 +116,7 @@ class SemanticExamples(Examples):
         """
         rows = self.validation
         text, image = self.text[rows, 0], self.image[rows, 0]
-        found = identification(vectors - mean, text - mean, WAYS, self.captions[rows])
+        found = identification(vectors - mean, text - mean, MOST_WAYS, self.captions[rows])
         clip_r, token_r = (
             pooled_correlation(vectors, text),
             pooled_correlation(tokens, self.tokens[rows].float()),
@@ -144,7 +144,7 @@ class StructureExamples(Examples):
         """Scores of predicted ``latents (clip, latent)`` for the validation rows; "score" is their pooled
         correlation."""
         true = self.latents[self.validation].float()
-        found = identification(latents - latents.mean(0), true - true.mean(0), WAYS)
+        found = identification(latents - latents.mean(0), true - true.mean(0), MOST_WAYS)
         return {
             "score": pooled_correlation(latents, true),
             "p": shift_p_value(latents, true),

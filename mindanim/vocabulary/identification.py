@@ -11,6 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+WAYS = (2, 50)
+"""N of the N-way identifications and classifications that are reported."""
+MOST_WAYS = max(WAYS)
+"""N by which decoders are scored on their validation clips."""
+
 
 def hit_probability(higher: ArrayLike, ties: ArrayLike, pool: ArrayLike, ways: int) -> NDArray[np.float64]:
     """Probability that the target beats `ways` - 1 distractors drawn without replacement.

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from mindanim.metrics.families.metric import ANIMATOR, SIGNED, UNIT, FeatureMetric, Setting, metric
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, chunks, retrieval_hits
 from mindanim.vocabulary.arrays import Float
-from mindanim.vocabulary.identification import identification_hits
+from mindanim.vocabulary.identification import WAYS, identification_hits
 
-WAYS = (2, 50)
 RETRIEVED = (1, 10, 100)
 
 

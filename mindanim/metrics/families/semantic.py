@@ -24,6 +24,7 @@ from mindanim.metrics.families.metric import (
 )
 from mindanim.metrics.families.nway_classification import TRUTH_CLASSES, class_hits, drawn_hits
 from mindanim.vocabulary.arrays import Float
+from mindanim.vocabulary.identification import WAYS
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 Answers = Mapping[str, NDArray[np.float32]]
 """Answers of the networks to some clips: name -> (clip, ...)."""
 
-WAYS = (2, 50)
 RELEASED_TRIALS = 100
 VIFI_GATE = 0.6
 """Clips whose VIFI is not above it count as 0 in the published consistency measure."""
