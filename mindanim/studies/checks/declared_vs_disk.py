@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 from mindanim.errors import InputError
 from mindanim.studies.base import Entry, Facts, Finding
@@ -26,19 +27,28 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Stranger:
+    """A file that looks like a run and is not used; ``code`` is that of the finding."""
+
+    path: Path
+    why: str
+    code: Literal["extra-file", "extra-run"] = "extra-file"
+
+
+@dataclass(frozen=True)
 class Declared:
     """What a reader expects of a subject.
 
     Attributes:
         runs: One per declared run, with the path where it is or should be; ``volumes=0`` where the study does
             not say how many.
-        strangers: Other files that look like runs, with the reason why they are not used.
+        strangers: Other files that look like runs.
         notes: Findings of the reader itself.
         faults: By the path of a run, why it cannot be used, where the reader knows that.
     """
 
     runs: Sequence[Run]
-    strangers: Sequence[tuple[Path, str]] = ()
+    strangers: Sequence[Stranger] = ()
     notes: Sequence[Finding] = ()
     faults: Mapping[Path, Fault] = field(default_factory=dict)
 
@@ -98,8 +108,8 @@ def compare_runs(
         )
         hint = "preprocess stops at them; to use the study's TR: --set check_tr=false"
         found.findings.append(Finding("note", "header-tr", text, hint, {"runs": strange_tr}))
-    for path, why in declared.strangers:
-        found.entries.append(Entry(subject, "", 0, "not used", path, "extra-file", why))
+    for one in declared.strangers:
+        found.entries.append(Entry(subject, "", 0, "not used", one.path, "extra-file", one.why))
     found.findings += _strangers(subject, declared.strangers)
     found.findings += declared.notes
     return found
@@ -211,19 +221,19 @@ def _fault_findings(facts: Facts, subject: Subject, entries: Sequence[Entry]) ->
     return findings
 
 
-def _strangers(subject: Subject, strangers: Sequence[tuple[Path, str]]) -> list[Finding]:
+def _strangers(subject: Subject, strangers: Sequence[Stranger]) -> list[Finding]:
     """One note per reason."""
-    reasons: dict[str, list[str]] = {}
-    for path, why in strangers:
-        reasons.setdefault(why, []).append(path.name)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in strangers:
+        reasons.setdefault((one.code, one.why), []).append(one.path.name)
     return [
         Finding(
             "note",
-            "extra-run" if "declares" in why else "extra-file",
+            code,
             f"Subject {subject}: not used, because {why}: {', '.join(sorted(names))}.",
             data={"files": sorted(names)},
         )
-        for why, names in reasons.items()
+        for (code, why), names in reasons.items()
     ]
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mindanim.errors import InputError
 from mindanim.studies.base import READERS, Facts, Finding, Segment
-from mindanim.studies.checks.declared_vs_disk import Declared
+from mindanim.studies.checks.declared_vs_disk import Declared, Stranger
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.vocabulary.clips import Clip, Split
@@ -145,7 +145,7 @@ class Algonauts2021(Reader):
             for repeat in range(1, segment.repeats + 1)
         ]
         strangers = [
-            (path, "the name is not a region's")
+            Stranger(path, "the name is not a region's")
             for path in sorted(folder.glob("[!.]*.pkl"))
             if path.stem not in (*ROIS, WHOLE_BRAIN)
         ]

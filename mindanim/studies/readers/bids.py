@@ -14,7 +14,7 @@ from typing import Any
 
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.studies.base import READERS, Facts, Finding
-from mindanim.studies.checks.declared_vs_disk import Declared, Fault
+from mindanim.studies.checks.declared_vs_disk import Declared, Fault, Stranger
 from mindanim.studies.paths import OUTSIDE
 from mindanim.studies.readers.bids_clock import RunClock, run_clock
 from mindanim.studies.readers.bids_events import FILMS, Events, SplitRule, read_events
@@ -205,7 +205,7 @@ class Bids(Reader):
             mine = parts.get(str(one.name.path), [])
             if not mine:
                 why = "no film is shown in it" if one.events else "it has no events"
-                strangers.append((one.name.path, why))
+                strangers.append(Stranger(one.name.path, why))
             runs += [self._run(subject, one, part, laid) for part, laid in mine]
             if mine and (fault := self._fault(one)):
                 faults[one.path] = fault

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mindanim.errors import InputError
 from mindanim.studies.base import READERS, Facts, Segment, regular_clips
-from mindanim.studies.checks.declared_vs_disk import Declared
+from mindanim.studies.checks.declared_vs_disk import Declared, Stranger
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.study_options import StudyOptions
 from mindanim.studies.tables import read_captions
@@ -122,8 +122,8 @@ class CC2017(Reader):
         return Declared(
             runs,
             [
-                *((path, "the study declares no such run") for path in found.values()),
-                *((path, "the name is not that of a run") for path in strangers),
+                *(Stranger(path, "the study declares no such run", "extra-run") for path in found.values()),
+                *(Stranger(path, "the name is not that of a run") for path in strangers),
             ],
         )
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mindanim.errors import InputError
 from mindanim.studies.base import READERS, Facts, Finding, Segment
-from mindanim.studies.checks.declared_vs_disk import Declared
+from mindanim.studies.checks.declared_vs_disk import Declared, Stranger
 from mindanim.studies.files import peek
 from mindanim.studies.readers.declared import Reader
 from mindanim.studies.readers.hcp_spans import Spans, find_spans
@@ -166,9 +166,9 @@ class HCP(Reader):
             path for path in sorted(results.glob("tfMRI_MOVIE*/[!.]*.dtseries.nii*")) if path not in used
         ]
         strangers = [
-            (path, f"the {variant} files are read")
+            Stranger(path, f"the {variant} files are read")
             if any(path in _names(results, movie) for movie in self._movies)
-            else (path, "the name is not that of a run")
+            else Stranger(path, "the name is not that of a run")
             for path in others
         ]
         return Declared(runs, strangers, [*self._notes(subject, variant, there, paths), *spans.findings])
