@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mindanim.vocabulary.clips import Clip
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -16,24 +18,16 @@ _ZOOMED = 8
 
 
 @dataclass(frozen=True)
-class TimedClip:
-    """A clip in seconds after the run's first volume. split: train or test."""
-
-    name: str
-    split: str
-    film: str
-    begin_s: float
-    duration_s: float
-
-
-@dataclass(frozen=True)
 class TimedRun:
-    """A run: title, repetition time, number of volumes, clips in order, and lags in seconds."""
+    """A run: title, repetition time, number of volumes, clips in order, and lags in seconds.
+
+    The clips' `at_s` are seconds after the first volume.
+    """
 
     title: str
     tr_s: float
     volumes: int
-    clips: Sequence[TimedClip]
+    clips: Sequence[Clip]
     lags_s: Sequence[float]
 
 
@@ -56,7 +50,7 @@ def _draw_whole(axes: Axes, run: TimedRun) -> None:
         if stop_s - begin_s > 0.06 * end_s:
             axes.text((begin_s + stop_s) / 2, 1.95, film, ha="center", va="center", fontsize=8)
     for split, colour in _COLOURS.items():
-        spans = [(clip.begin_s, clip.duration_s) for clip in run.clips if clip.split == split]
+        spans = [(clip.shown_s, clip.duration_s) for clip in run.clips if clip.split == split]
         if spans:
             axes.broken_barh(spans, (0.8, 0.7), color=colour, label=f"{len(spans)} {split} clips")
     axes.broken_barh([(0, end_s)], (0.0, 0.7), color="#dddddd")
@@ -64,10 +58,10 @@ def _draw_whole(axes: Axes, run: TimedRun) -> None:
         end_s / 2, 0.35, f"{run.volumes} volumes, TR {run.tr_s:g} s", ha="center", va="center", fontsize=8
     )
     first, last = run.clips[0], run.clips[-1]
-    used = first.begin_s + min(run.lags_s), last.begin_s + max(run.lags_s)
+    used = first.shown_s + min(run.lags_s), last.shown_s + max(run.lags_s)
     axes.axvspan(*used, ymax=0.3, color="black", alpha=0.12, lw=0)
     axes.set_yticks([1.95, 1.15, 0.35], ["film", "clips", "run"])
-    axes.set_xlim(min(0.0, first.begin_s) - 0.01 * end_s, max(end_s, last.begin_s + last.duration_s) * 1.01)
+    axes.set_xlim(min(0.0, first.shown_s) - 0.01 * end_s, max(end_s, last.shown_s + last.duration_s) * 1.01)
     axes.set_xlabel("seconds after the first volume; darker: volumes that responses are read from")
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.25), ncols=2, frameon=False, fontsize=8)
     _bare(axes)
@@ -76,21 +70,21 @@ def _draw_whole(axes: Axes, run: TimedRun) -> None:
 def _draw_zoom(axes: Axes, run: TimedRun) -> None:
     clips = list(run.clips[:1])
     for clip in run.clips[1:_ZOOMED]:
-        if clip.begin_s - clips[-1].begin_s - clips[-1].duration_s > max(run.lags_s) + run.tr_s:
+        if clip.shown_s - clips[-1].shown_s - clips[-1].duration_s > max(run.lags_s) + run.tr_s:
             break
         clips.append(clip)
-    end_s = max(clip.begin_s + clip.duration_s for clip in clips) + max(run.lags_s)
-    end_s = max(end_s, max(clip.begin_s for clip in clips) + max(run.lags_s) + run.tr_s)
+    end_s = max(clip.shown_s + clip.duration_s for clip in clips) + max(run.lags_s)
+    end_s = max(end_s, max(clip.shown_s for clip in clips) + max(run.lags_s) + run.tr_s)
     for place, clip in enumerate(clips):
         colour, shade = _COLOURS.get(clip.split, "gray"), 1.0 if place % 2 else 0.75
         axes.broken_barh(
-            [(clip.begin_s, clip.duration_s)], (1.6, 0.8), color=colour, alpha=shade, edgecolor="white"
+            [(clip.shown_s, clip.duration_s)], (1.6, 0.8), color=colour, alpha=shade, edgecolor="white"
         )
-        middle = clip.begin_s + clip.duration_s / 2
+        middle = clip.shown_s + clip.duration_s / 2
         axes.text(
             middle,
             2.0,
-            f"{clip.film}\n{clip.name.rpartition('-')[2]}",
+            f"{clip.film}\n{clip.clip_id.rpartition('-')[2]}",
             ha="center",
             va="center",
             fontsize=7,
@@ -99,11 +93,11 @@ def _draw_zoom(axes: Axes, run: TimedRun) -> None:
         for lag_s in run.lags_s:
             axes.annotate(
                 "",
-                (clip.begin_s + lag_s, 0.45),
-                (clip.begin_s, 1.58),
+                (clip.shown_s + lag_s, 0.45),
+                (clip.shown_s, 1.58),
                 arrowprops={"arrowstyle": "->", "color": colour, "lw": 0.9},
             )
-    begin_s = clips[0].begin_s - 1.5 * run.tr_s
+    begin_s = clips[0].shown_s - 1.5 * run.tr_s
     volumes = [volume for volume in range(run.volumes) if begin_s <= volume * run.tr_s <= end_s]
     axes.plot([volume * run.tr_s for volume in volumes], [0.35] * len(volumes), "o", color="black", ms=4)
     for volume in volumes[:: 1 + len(volumes) // 40]:
@@ -118,14 +112,14 @@ def _draw_zoom(axes: Axes, run: TimedRun) -> None:
     _bare(axes)
 
 
-def _films(clips: Sequence[TimedClip]) -> list[tuple[float, float, str]]:
+def _films(clips: Sequence[Clip]) -> list[tuple[float, float, str]]:
     """Stretches of a film without gaps: begin, end, film."""
     stretches: list[tuple[float, float, str]] = []
     for clip in clips:
-        if stretches and stretches[-1][2] == clip.film and clip.begin_s - stretches[-1][1] < 1e-3:
-            stretches[-1] = (stretches[-1][0], clip.begin_s + clip.duration_s, clip.film)
+        if stretches and stretches[-1][2] == clip.film and clip.shown_s - stretches[-1][1] < 1e-3:
+            stretches[-1] = (stretches[-1][0], clip.shown_s + clip.duration_s, clip.film)
         else:
-            stretches.append((clip.begin_s, clip.begin_s + clip.duration_s, clip.film))
+            stretches.append((clip.shown_s, clip.shown_s + clip.duration_s, clip.film))
     return stretches
 
 

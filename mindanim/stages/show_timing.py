@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mindanim.artifacts import with_data
@@ -52,12 +53,9 @@ def draw_timing(path: Path, wanted: str, run: RunOptions) -> str:
     clips = []
     for clip in study.clips():
         if shows := segments.get(clip.segment):
-            begin_s = shows.when(clip) - shows.start_s
-            clips.append(
-                timing_figure.TimedClip(clip.clip_id, clip.split, clip.film, begin_s, clip.duration_s)
-            )
+            clips.append(replace(clip, at_s=shows.when(clip) - shows.start_s))
     title = f"{study.facts.title}, subject {subject}, {one.name}: {one.path.name}"
-    clips.sort(key=lambda clip: clip.begin_s)
+    clips.sort(key=lambda clip: clip.shown_s)
     drawn = timing_figure.TimedRun(title, one.tr_s, one.volumes, clips, study.facts.lags_s)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:

@@ -31,7 +31,7 @@ def test_a_run_with_all_that_lies_in_it(root: Path, tmp_path: Path, monkeypatch:
     run = drawn[0]
     clips, test_clips = SIZES["hcp"]["clips"], SIZES["hcp"]["test_clips"]
     assert [clip.split for clip in run.clips] == ["train"] * clips + ["test"] * test_clips
-    assert (run.clips[0].begin_s, run.clips[-1].begin_s) == (16.0, 65.0)
+    assert (run.clips[0].at_s, run.clips[-1].at_s) == (16.0, 65.0)
     assert (run.volumes, run.tr_s, run.lags_s) == (82, 1.0, (4.0,))
 
 
