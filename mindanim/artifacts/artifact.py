@@ -17,6 +17,7 @@ from mindanim.artifacts.manifest_schema import read_manifest
 from mindanim.config.run_options import DEFAULT_WORK
 from mindanim.errors import InputError
 from mindanim.vocabulary.file_names import check_clip_id
+from mindanim.vocabulary.reading import map_npy, reading
 from mindanim.vocabulary.words import unknown_sentence
 
 if TYPE_CHECKING:
@@ -137,26 +138,18 @@ class Artifact:
 
     def array(self, name: str) -> np.ndarray:
         """A .npy output, memory-mapped and read-only; the manifest has its axes and unit."""
-        import numpy as np
-
         path = self.file(name)
-        try:
-            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:  # numpy's readers raise many kinds
-            raise _unreadable(path, error) from error
-        return array
+        return map_npy(path, ".npy file", self._hint())
 
     def table(self, name: str) -> pd.DataFrame:
         """A TSV output; clip_id is text, "n/a" is a missing value, every other text is itself."""
         import pandas as pd
 
         path = self.file(name)
-        try:
+        with reading(path, "table", self._hint()):
             table = pd.read_csv(
                 path, sep="\t", dtype={"clip_id": str}, keep_default_na=False, na_values=["n/a"]
             )
-        except Exception as error:  # pandas raises many kinds
-            raise _unreadable(path, error) from error
         if name == CLIPS:  # those that later stages write files for; other clips may be called anything
             for clip_id in table.get("clip_id", ()):
                 check_clip_id(str(clip_id), str(path))
@@ -165,10 +158,8 @@ class Artifact:
     def json(self, name: str) -> Any:
         """The content of a JSON output."""
         path = self.file(name)
-        try:
+        with reading(path, "JSON file", self._hint()):
             return json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(path, error) from error
 
     def problem(self, name: str) -> str:
         """A sentence if an output is missing or has another size, which its metadata show; else empty."""
@@ -196,8 +187,3 @@ class Artifact:
 
     def _hint(self) -> str:
         return f"Make it again: {self.command}"
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    """The error for an output that is what the manifest says, and yet none that a stage wrote."""
-    return InputError(f"{path} cannot be read.", why=f"{type(error).__name__}: {error}")

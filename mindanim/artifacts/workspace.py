@@ -18,6 +18,7 @@ from mindanim.config.names import KINDS, MAKER, MEANING, NEEDS, kind_of_dataset
 from mindanim.config.run_options import RunOptions
 from mindanim.config.suggestion import command, in_order
 from mindanim.errors import InputError, UsageError
+from mindanim.vocabulary.reading import reading
 from mindanim.vocabulary.subjects import Subject, folder_of
 from mindanim.vocabulary.words import names_and_more
 
@@ -180,12 +181,10 @@ class Workspace:
 
     def _description(self) -> dict[str, Any]:
         file = self.root / DESCRIPTION
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not file.exists():
             return {}
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{file} is not JSON.", why=str(error), hint="Repair or remove it.") from error
+        with reading(file, "JSON file", "Repair or remove it."):
+            record = json.loads(file.read_text(encoding="utf-8"))
         return record if isinstance(record, dict) else {}
 
 

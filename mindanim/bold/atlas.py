@@ -16,6 +16,8 @@ from mindanim.bold.formats.surfaces import standard_regions
 from mindanim.bold.voxels import UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
 from mindanim.vocabulary.limits import HEMISPHERES, MESH_VERTICES
+from mindanim.vocabulary.nifti_header import check_image, check_numbers
+from mindanim.vocabulary.reading import reading
 
 if TYPE_CHECKING:
     from nibabel.cifti2.cifti2_axes import BrainModelAxis
@@ -73,13 +75,11 @@ def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:
     import nibabel as nib
     from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis
 
-    try:
-        image = nib.load(path)
-        labels, models = image.header.get_axis(0), image.header.get_axis(1)  # type: ignore[attr-defined]
-    except Exception as error:  # nibabel raises whatever its parser meets in a malformed file
-        raise InputError(
-            f"The atlas {path} cannot be read.", str(error), "Give a CIFTI-2 dlabel file."
-        ) from error
+    with reading(path, "atlas", "Give a CIFTI-2 dlabel file with --atlas"):
+        image: Any = nib.load(path)
+        labels, models = image.header.get_axis(0), image.header.get_axis(1)
+        check_numbers(path)
+        keys = np.asarray(image.dataobj)[0]
     if not isinstance(labels, LabelAxis) or not isinstance(models, BrainModelAxis):
         raise InputError(
             f"The atlas {path} is not a dlabel file.", hint="Give a CIFTI-2 dlabel file with --atlas"
@@ -91,11 +91,16 @@ def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:
                 f"{structure} has {models.nvertices[structure]} vertices there and {size} in the runs.",
                 "Use the atlas for the mesh of the runs (32k_fs_LR has 32492 vertices per hemisphere).",
             )
-    keys = np.asarray(image.dataobj)[0].astype(int)  # type: ignore[attr-defined]
+    if len(keys) != len(models):
+        raise InputError(
+            f"The atlas {path} labels {len(keys)} of its {len(models)} grayordinates.",
+            hint="Get the file again, or give another one with --atlas",
+        )
     names = {key: _plain(name) for key, (name, _) in labels.label[0].items()}
+    labelled = _places(models.name, models.vertex, models.voxel)
     region = {
-        place: names.get(int(key), NO_REGION)
-        for place, key in zip(_places(models.name, models.vertex, models.voxel), keys, strict=True)
+        place: names.get(key, NO_REGION)
+        for place, key in zip(labelled, keys.astype(int).tolist(), strict=True)
     }
     places = _places(voxels.structure, voxels.vertex, voxels.ijk)
     return np.array([region.get(place, NO_REGION) for place in places])
@@ -112,12 +117,11 @@ def _places(
 def _from_volume(path: Path, voxels: Voxels, grid: Grid) -> NDArray[np.str_]:
     import nibabel as nib
 
-    try:
+    with reading(path, "atlas", "Give a NIfTI file with --atlas"):
         image: Any = nib.load(path)
+        check_image(path, image)
         keys = np.asarray(image.dataobj)
         found = Grid(keys.shape[:3], np.asarray(image.affine, float))
-    except Exception as error:  # nibabel raises whatever its parser meets in a malformed file
-        raise InputError(f"The atlas {path} cannot be read.", str(error), "Give a NIfTI file.") from error
     if not np.array_equal(keys, np.rint(keys)):
         raise InputError(
             f"The atlas {path} has no labels.", "Its values are not whole numbers.", "Give a dseg file."

@@ -10,6 +10,7 @@ from typing import Any
 
 from mindanim.config.names import STAGES, kind_of_dataset
 from mindanim.errors import ConfigError
+from mindanim.vocabulary.reading import reading
 from mindanim.vocabulary.words import unknown
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -93,12 +94,8 @@ def merge(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[st
 
 
 def _parse(path: Path, name: str, tables: tuple[str, ...]) -> Recipe:
-    try:
+    with reading(path, "TOML file", "Correct it, or its path.", kind=ConfigError):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist.", hint="Check the path.") from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, a huge number
-        raise ConfigError(f"{path} cannot be read as TOML.", why=str(error)) from error
     texts = {key: content.pop(key) for key in _TEXTS if isinstance(content.get(key), str)}
     problems = [_stray(key, value, tables) for key, value in content.items() if key not in tables]
     flat = [key for key in tables if key in content and not isinstance(content[key], dict)]

@@ -10,12 +10,12 @@ from typing import Any
 from zipfile import is_zipfile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mindanim import console
 from mindanim.errors import InputError
+from mindanim.vocabulary.reading import reading
 from mindanim.vocabulary.words import names_and_more
 
 State = dict[str, Tensor]
@@ -30,6 +30,10 @@ _HOLDERS = {"model", "net", "network", "ema", "ema_model"}
 _ROOTS = {"lin0", "lin1", "mlp", "encoder", "decoder", "blocks"}
 """First parts of the published names themselves."""
 _DEPTH = 4
+_TENSORS_ONLY = (
+    "A pickled model is not opened since it could run code: on a machine where you trust it, save only its "
+    "state_dict()."
+)
 
 
 def read_checkpoint(path: Path) -> State:
@@ -74,7 +78,7 @@ def unusable(name: str, values: Tensor) -> str:
 
 
 def _content(path: Path) -> Any:
-    try:
+    with reading(path, "checkpoint", _TENSORS_ONLY):
         with path.open("rb") as file:
             start = file.read(9)
         if (
@@ -86,25 +90,16 @@ def _content(path: Path) -> Any:
         # A table of 500,000 positions, as released, takes 33 GB: tensors stay in the file until used.
         mapped = is_zipfile(path)
         with torch.serialization.safe_globals([Namespace]):  # a training script's arguments
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except FileNotFoundError:
-        raise InputError(f"No file {path}.", hint="Check the path.") from None
-    except (
-        *(OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, AttributeError, TypeError),
-        *(SafetensorError, AssertionError, IndexError),
-    ) as error:
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        if isinstance(error, UnpicklingError) or "weights_only" in why:
-            # torch's own message recommends to lift the restriction.
-            why = "It contains more than tensors, or was not written by torch."
-            if "TorchScript" in str(error):
-                why = "It is a TorchScript archive, which contains a program."
-        raise InputError(
-            f"{path} cannot be read as a checkpoint.",
-            why,
-            "A pickled model is not opened since it could run code: on a machine where you trust it, save "
-            "only its state_dict().",
-        ) from error
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            except (UnpicklingError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "weights_only" not in str(error):
+                    raise
+                # torch's own message recommends to lift the restriction.
+                why = "It contains more than tensors, or was not written by torch."
+                if "TorchScript" in str(error):
+                    why = "It is a TorchScript archive, which contains a program."
+                raise InputError(f"{path} is not a readable checkpoint.", why, _TENSORS_ONLY) from error
 
 
 def _state_in(content: Any, path: Path) -> tuple[State, str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mindanim import runtime
 from mindanim.errors import InputError
+from mindanim.vocabulary.reading import reading
 
 if TYPE_CHECKING:
     import torch
@@ -97,9 +98,8 @@ def read_synonyms(path: Path | None = None) -> dict[str, tuple[str, ...]]:
     """
     if path is None:
         return _built_in()
-    if not path.is_file():
-        raise InputError(f"The table of synonyms {path} is missing.")
-    return _parse(path.read_text(encoding="utf-8"), str(path))
+    with reading(path, "table of synonyms", "Write it as UTF-8: a word, a tab, synonyms with commas."):
+        return _parse(path.read_text(encoding="utf-8"), str(path))
 
 
 @cache

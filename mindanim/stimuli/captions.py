@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mindanim import runtime
 from mindanim.errors import InputError, MissingError
 from mindanim.stimuli.frames import middle
+from mindanim.vocabulary.reading import reading
 from mindanim.vocabulary.words import in_bytes, names_and_more
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _strings(path: Path, most: int) -> list[str]:
         if isinstance(item, h5py.Dataset) and (h5py.check_string_dtype(item.dtype) or item.dtype.kind == "S"):
             datasets[name] = item
 
-    try:
+    with reading(path, "HDF5 file"):
         with h5py.File(path, "r") as file:
             file.visititems(note)
             if len(datasets) != 1:
@@ -92,13 +93,6 @@ def _strings(path: Path, most: int) -> list[str]:
             _check_dataset(path, name, dataset, most)
             values = np.ravel(dataset[()])
         return [one.decode("utf-8") if isinstance(one, bytes) else str(one) for one in values]
-    except InputError:
-        raise
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} holds text that is not UTF-8.", str(error), "Write it as UTF-8.") from error
-    except Exception as error:  # HDF5 raises many kinds for a damaged file
-        why = f"{type(error).__name__}: {error}"
-        raise InputError(f"{path} is not a readable HDF5 file.", why, "Download it again.") from error
 
 
 def _check_dataset(path: Path, name: str, dataset: Any, most: int) -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import re
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from mindanim.artifacts.files import unpacked_size
 from mindanim.errors import InputError
 from mindanim.studies.header_clock import CIFTI_ENDINGS, header_clock
+from mindanim.vocabulary.nifti_header import check_image, check_size
+from mindanim.vocabulary.reading import map_npy, reading
 
 _HEADER_BYTES = 540
 _MAGIC = b"n+2\0\r\n\x1a\n"
@@ -63,42 +63,22 @@ def peek(path: Path) -> Layout:
 
 def _peek_nifti(path: Path) -> Layout:
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
-    try:
-        image = nib.load(path)
-        shape = image.shape  # type: ignore[attr-defined]
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path} is not a readable NIfTI file.", str(error), "Download it again.") from error
+    with reading(path, "NIfTI file"):
+        image: Any = nib.load(path)
+        shape = image.shape
+    check_image(path, image)
     if len(shape) != 4:
         raise InputError(f"{path} has {len(shape)} dimensions.", "A run has four: three of space, and time.")
     size = path.stat().st_size
-    promised = int(image.dataobj.offset) + int(np.prod(shape)) * image.get_data_dtype().itemsize  # type: ignore[attr-defined]
-    _check_size(path, promised)
-    return Layout(int(shape[3]), int(np.prod(shape[:3])), 0, size, header_clock(path).tr_s)
+    return Layout(int(shape[3]), math.prod(map(int, shape[:3])), 0, size, header_clock(path).tr_s)
 
 
 def _peek_npy(path: Path) -> Layout:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a readable array.", str(error), "Download it again.") from error
+    array = map_npy(path, "array")
     if array.ndim != 2:
         raise InputError(f"{path} has {array.ndim} dimensions.", "A run has two: volume and voxel.")
     return Layout(array.shape[0], array.shape[1], 0, path.stat().st_size)
-
-
-def _check_size(path: Path, promised: int) -> None:
-    """InputError where a file, compressed or not, is shorter than its header says."""
-    packed = path.suffix == ".gz"
-    size, why = unpacked_size(path, promised) if packed else (path.stat().st_size, "")
-    if size < promised:
-        has = "unpacks to" if packed else "has"
-        raise InputError(
-            f"{path} is truncated.",
-            f"Its header promises {promised} bytes, the file {has} {size}{why}.",
-            "Download it again.",
-        )
 
 
 def _peek_cifti(path: Path) -> Layout:
@@ -106,12 +86,12 @@ def _peek_cifti(path: Path) -> Layout:
 
     Raises InputError where the file is of another format, CIFTI-1, or shorter than its header says.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-            start_of_xml = file.read(2048)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be unpacked.", str(error), "Download it again.") from error
+    with (
+        reading(path, "CIFTI file"),
+        gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file,
+    ):
+        header = file.read(_HEADER_BYTES)
+        start_of_xml = file.read(2048)
     order = next((order for order in "<>" if header[:4] == struct.pack(f"{order}i", _HEADER_BYTES)), None)
     if len(header) < _HEADER_BYTES or order is None or header[4:12] != _MAGIC:
         raise InputError(
@@ -128,8 +108,14 @@ def _peek_cifti(path: Path) -> Layout:
     dimensions = struct.unpack_from(f"{order}8q", header, 16)
     offset = struct.unpack_from(f"{order}q", header, 168)[0]
     volumes, grayordinates = dimensions[5], dimensions[6]
+    if offset < _HEADER_BYTES or min(volumes, grayordinates, bits) < 1:
+        raise InputError(
+            f"{path} has an impossible header.",
+            f"It states {volumes} volumes of {grayordinates} values of {bits} bits from byte {offset} on.",
+            "Download it again.",
+        )
     data_bytes = volumes * grayordinates * bits // 8
-    _check_size(path, offset + data_bytes)
+    check_size(path, offset + data_bytes)
     return Layout(volumes, grayordinates, offset, data_bytes, header_clock(path).tr_s)
 
 

@@ -6,12 +6,13 @@ import gzip
 import math
 import re
 import struct
-import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mindanim.errors import InputError
+from mindanim.vocabulary.reading import reading
 
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 """Length of NIfTI's units of time."""
@@ -41,16 +42,19 @@ def header_clock(path: Path) -> Clock:
     Raises:
         InputError: The header cannot be read.
     """
-    try:
+    clock = Clock()
+    with reading(path, "run") if path.name.endswith((".nii", ".nii.gz")) else nullcontext():
         if path.name.endswith(CIFTI_ENDINGS):
-            return _of_cifti(path)
-        if path.name.endswith((".nii", ".nii.gz")):
-            return _of_nifti(path)
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+            clock = _of_cifti(path)
+        elif path.name.endswith((".nii", ".nii.gz")):
+            clock = _of_nifti(path)
+    if clock.tr_s is not None and not math.isfinite(clock.tr_s):
         raise InputError(
-            f"The header of {path} cannot be read.", str(error), "Get the file again."
-        ) from error
-    return Clock()
+            f"{path} states a repetition time of {clock.tr_s:g} s.",
+            "That is no length of time: its header is damaged.",
+            "Download it again, or correct its header.",
+        )
+    return clock
 
 
 def _of_cifti(path: Path) -> Clock:
@@ -75,13 +79,9 @@ def _of_cifti(path: Path) -> Clock:
 
 def _of_nifti(path: Path) -> Clock:
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
-    try:
-        header: Any = nib.load(path).header  # type: ignore[attr-defined]
-        unit, shape = header.get_xyzt_units()[1], header.get_data_shape()
-    except (ImageFileError, KeyError) as error:
-        raise ValueError(str(error)) from error
+    header: Any = nib.load(path).header  # type: ignore[attr-defined]
+    unit, shape = header.get_xyzt_units()[1], header.get_data_shape()
     volumes = int(shape[3]) if len(shape) == 4 else None
     if unit not in SECONDS:
         return Clock(volumes=volumes)

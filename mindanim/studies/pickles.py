@@ -8,7 +8,6 @@ is called.
 from __future__ import annotations
 
 import pickle
-import struct
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mindanim.errors import InputError
+from mindanim.vocabulary.reading import map_npy, npy_header, reading
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -25,18 +25,23 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _empty(*stated: Any) -> Any:
+    """A new array, whose shape and values come later: a shape that comes first may claim any memory."""
+    return np.empty(0)
+
+
 def _known() -> dict[tuple[str, str], Any]:
     """What a pickle may name: numpy's makers of arrays, under the names of numpy 1 and 2, and OrderedDict."""
-    from numpy._core.multiarray import _reconstruct, scalar  # type: ignore[attr-defined]
+    from numpy._core.multiarray import scalar  # type: ignore[attr-defined]
     from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
 
     makers = {
-        ("multiarray", "_reconstruct"): _reconstruct,
+        ("multiarray", "_reconstruct"): _empty,
         ("multiarray", "scalar"): scalar,
         ("numeric", "_frombuffer"): _frombuffer,
     }
     found: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "ndarray"): None,  # an argument of _reconstruct, never called itself
         ("numpy", "dtype"): np.dtype,
         ("collections", "OrderedDict"): OrderedDict,
         ("_codecs", "encode"): _latin1,
@@ -87,46 +92,22 @@ def read_object_npy(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} is missing.")
     with path.open("rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(file)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"{path} is not a .npy file.", str(error), "Download it again.") from error
+        with reading(path, ".npy file"):
+            shape, dtype = npy_header(file)
         if not dtype.hasobject:
-            file.seek(0)
-            try:
-                return np.load(file, allow_pickle=False)
-            except ValueError as error:
-                raise InputError(f"{path} is truncated.", str(error), "Download it again.") from error
+            return np.array(map_npy(path, ".npy file"))
         content = _read(path, file)
     return content.item() if isinstance(content, np.ndarray) and not shape else content
 
 
 def _read(path: Path, file: BinaryIO) -> Any:
-    try:
-        return _Unpickler(file).load()
-    except _Refused as refused:
-        raise InputError(
-            f"{path} holds {refused}, which is refused.",
-            "A pickle can run any program. Only numpy arrays and plain containers (dict, list, tuple, text, "
-            "numbers) are read from one.",
-            "Get the file from the study's own site; if it is yours, save arrays with numpy.save.",
-        ) from None
-    except (pickle.UnpicklingError, EOFError, struct.error) as error:
-        raise _broken(path, error) from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ImportError) as error:
-        raise _broken(path, error) from error  # what the loader raises where bytes make no sense
-    except (MemoryError, RecursionError) as error:
-        raise _broken(path, error) from error
-
-
-def _broken(path: Path, error: BaseException) -> InputError:
-    return InputError(
-        f"{path} is not a readable pickle.",
-        f"It is truncated or damaged ({type(error).__name__}: {error}).",
-        "Download it again.",
-    )
+    with reading(path, "pickle"):
+        try:
+            return _Unpickler(file).load()
+        except _Refused as refused:
+            raise InputError(
+                f"{path} holds {refused}, which is refused.",
+                "A pickle can run any program. Only numpy arrays and plain containers (dict, list, tuple, "
+                "text, numbers) are read from one.",
+                "Get the file from the study's own site; if it is yours, save arrays with numpy.save.",
+            ) from None

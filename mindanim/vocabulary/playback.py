@@ -71,7 +71,7 @@ class Playback:
         try:
             self._container, self.stream = open_film(path)
             found = read_times(path, self._container, self.stream)
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{path} is not a readable film.",
                 why=reason(error),

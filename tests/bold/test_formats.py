@@ -108,8 +108,8 @@ MALFORMED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "mask smaller": (lambda at: {"mask": write_mask(at / "m.nii", inside()[1:])}, "different grid"),
     "mask is text": (lambda at: {"mask": damaged(at / "m.nii", b"mask")}, "readable NIfTI mask"),
     "no time": (lambda at: {"path": write_nifti(at / "r.nii", volumes()[..., 0])}, "not .i, j, k, volume."),
-    "text": (lambda at: {"path": damaged(at / "r.nii", b"run" * 500)}, "header cannot be read"),
-    "empty": (lambda at: {"path": damaged(at / "r.nii.gz", b"")}, "header cannot be read"),
+    "text": (lambda at: {"path": damaged(at / "r.nii", b"run" * 500)}, "not a readable NIfTI run"),
+    "empty": (lambda at: {"path": damaged(at / "r.nii.gz", b"")}, "not a readable NIfTI run"),
     "cut": (lambda at: {"path": damaged(at / "r.nii", run_and_mask(at)[0].read_bytes()[:-4])}, "truncated"),
     "packed cut": (
         lambda at: {"path": damaged(at / "r.nii.gz", gzip.compress(run_and_mask(at)[0].read_bytes())[:-900])},
@@ -122,16 +122,16 @@ MALFORMED: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "other TR": (lambda at: {"tr_s": 1.0}, "repetition time of 2 s"),
     "other length": (lambda at: {"volumes": 7}, "has 9 volumes"),
     "other kind": (lambda at: {"path": damaged(at / "run.mat", b"")}, "is not a run"),
-    "text as array": (lambda at: {"path": damaged(at / "r.npy", b"text")}, "does not begin as"),
+    "text as array": (lambda at: {"path": damaged(at / "r.npy", b"text")}, "not a readable array of a run"),
     "pickled array": (
         lambda at: {"path": saved(at, np.array([[{}]], dtype=object))},
-        "umpy cannot open it",
+        "holds Python objects",
     ),
     "3-d array": (lambda at: {"path": saved(at, np.zeros((2, 2, 2))), "axes": "volume voxel"}, "not a table"),
     "words": (lambda at: {"path": saved(at, np.array([["a"]])), "axes": "volume voxel"}, "not a table"),
     "cut array": (
         lambda at: {"path": damaged(at / "r.npy", saved(at, np.ones((9, 9))).read_bytes()[:-8])},
-        "umpy cannot open it",
+        "claims 648 bytes and holds 640",
     ),
     "axes not declared": (lambda at: {"path": saved(at, np.zeros((9, 9)))}, "axes of .* not declared"),
     "responses of text": (
@@ -222,7 +222,7 @@ def labels() -> np.ndarray:
 ATLASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "other grid": (lambda at: write_nifti(at / "a.nii", np.zeros(SHAPE), affine=AFFINE * 2), "on a differ"),
     "shares": (lambda at: write_nifti(at / "a.nii", np.full(SHAPE, 0.5)), "has no labels"),
-    "text": (lambda at: damaged(at / "a.nii", b"V1"), "cannot be read"),
+    "text": (lambda at: damaged(at / "a.nii", b"V1"), "is not a readable atlas"),
     "bad names": (
         lambda at: (damaged(at / "a.tsv", b"index\tname\nV1\t1\n"), write_nifti(at / "a.nii", labels()))[1],
         "does not name the labels",

@@ -81,7 +81,7 @@ class TestContent:
 
         made = make(tmp_path, build=build)
         for load in (lambda: made.table("a.tsv"), lambda: made.json("a.json")):
-            with pytest.raises(InputError, match=r"a\.(tsv|json) cannot be read"):
+            with pytest.raises(InputError, match=r"a\.(tsv|json) is not a readable"):
                 load()
 
     def test_clips_of_a_stranger_have_names(self, tmp_path: Path) -> None:

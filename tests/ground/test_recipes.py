@@ -106,7 +106,7 @@ def test_merge_keeps_both_sides() -> None:
         ('titel = "x"', "unknown key 'titel': did you mean 'title'"),
         ("generate = 3", "generate is not a table"),
         ("backbones = 3", "backbones is not a table"),
-        ("[generate\n", "cannot be read as TOML"),
+        ("[generate\n", "not a readable TOML file"),
         ("[run]\nbatch = 1", "unknown table 'run'"),
     ],
 )

@@ -114,7 +114,7 @@ class TestDescription:
     def test_a_broken_one_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "toy").mkdir()
         (tmp_path / "toy/dataset_description.json").write_text("{")
-        with pytest.raises(InputError, match=r"dataset_description\.json is not JSON"):
+        with pytest.raises(InputError, match=r"dataset_description\.json is not a readable JSON file"):
             Workspace(tmp_path, "toy").recorded_data()
 
 

@@ -163,7 +163,7 @@ def npy_header(path: Path) -> None:
         (long_gif, "gif", r"\d{6} frames of 64 x 64 px(.|\n)*GB of pixels; a clip has at most 1\.1 GB"),
         (large_gif, "gif", r"65535 x 65535 px(.|\n)*12\.9 GB of pixels; a clip has at most 1\.1 GB"),
         (many_large, "gif", r"8 frames of 7000 x 7000 px(.|\n)*1\.2 GB of pixels; a clip has at most"),
-        (large_webp, "webp", r"16384 x 16384 px|damaged|cannot be read"),
+        (large_webp, "webp", r"16384 x 16384 px|is not a readable film"),
         (npy_header, "npy", r"claims 3,145,728,000 bytes and holds 0"),
     ],
 )

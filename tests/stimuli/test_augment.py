@@ -85,5 +85,5 @@ def test_own_synonyms(tmp_path: Path) -> None:
     file.write_text("dog\thound\ncat feline\n")
     with pytest.raises(InputError, match="Line 2"):
         read_synonyms(file)
-    with pytest.raises(InputError, match="missing"):
+    with pytest.raises(InputError, match="does not exist"):
         read_synonyms(tmp_path / "nowhere.tsv")

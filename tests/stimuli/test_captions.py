@@ -144,7 +144,7 @@ MALFORMED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "of another file": (lambda at: write_external(at), "stored in another file"),
     "views of another file": (lambda at: write_virtual(at), "stored in another file"),
     "damaged": (lambda at: damage(write_h5(at, x=["a"] * 3)), "not a readable HDF5"),
-    "other text": (lambda at: write_h5(at, x=np.array([b"K\xe4fer"] * 3)), "not UTF-8"),
+    "other text": (lambda at: write_h5(at, x=np.array([b"K\xe4fer"] * 3)), "codec can't decode"),
 }
 
 

@@ -11,22 +11,16 @@ from numpy.typing import NDArray
 from mindanim.bold.formats.series import Series, broken
 from mindanim.bold.voxels import Voxels
 from mindanim.errors import InputError
+from mindanim.vocabulary.reading import map_npy
 from mindanim.vocabulary.runs import Matrix
 
 AXES = ("volume voxel", "voxel volume")
 _FORMAT = "array of a run"
-_MAGIC = b"\x93NUMPY"
 
 
 def open_npy(path: Path, axes: str | None) -> Series:
     """Open a .npy file of ``axes`` ``volume voxel`` or ``voxel volume``; it says nothing of the TR."""
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise broken(path, _FORMAT, "it does not begin as a .npy file")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise broken(path, _FORMAT, f"numpy cannot open it ({error})") from error
+    array = map_npy(path, _FORMAT)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise broken(path, _FORMAT, f"it holds {array.dtype} of shape {array.shape}, not a table of numbers")
     if axes not in AXES:
@@ -37,7 +31,7 @@ def open_npy(path: Path, axes: str | None) -> Series:
         )
 
     def data() -> NDArray[np.generic]:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
+        table = map_npy(path, _FORMAT)
         return np.asarray(table if axes == AXES[0] else table.T)
 
     volumes, voxels = array.shape if axes == AXES[0] else array.shape[::-1]

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,27 +15,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.formats.compressed import Unpacked, check_packed, unpack_whole
+from mindanim.bold.formats.compressed import Unpacked, unpack_whole
 from mindanim.bold.formats.series import Series, broken
 from mindanim.bold.voxels import NO_INDEX, UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
 from mindanim.vocabulary.limits import HEMISPHERES
+from mindanim.vocabulary.nifti_header import check_numbers, check_size
+from mindanim.vocabulary.reading import reading
 
 if TYPE_CHECKING:
     from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis
 
 PREFIX = "CIFTI_STRUCTURE_"
 _FORMAT = "CIFTI-2 series"
-_BAD_PACKING = (gzip.BadGzipFile, EOFError, zlib.error)
+_HEADER_BYTES, _MOST_XML_BYTES = 540, 1 << 28
 _MODELS, _PARCELS = b"CIFTI_INDEX_TYPE_BRAIN_MODELS", b"CIFTI_INDEX_TYPE_PARCELS"
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """What a CIFTI file's space axis says: the voxels that are wanted, and their columns in the file."""
+    """What a CIFTI file's space axis says: the voxels that are wanted, and their columns in the file.
+
+    Attributes:
+        stored: How many columns the axis names, wanted or not.
+    """
 
     voxels: Voxels
     columns: NDArray[np.intp]
+    stored: int
 
 
 class CiftiReader:
@@ -54,41 +60,27 @@ class CiftiReader:
 
     def open(self, path: Path) -> Series:
         """Open a dense or parcellated series. InputError where the file is something else, or truncated."""
-        from nibabel.filebasedimages import ImageFileError
         from nibabel.nifti2 import Nifti2Header
-        from nibabel.spatialimages import HeaderDataError
-        from nibabel.wrapstruct import WrapStructError
 
         packed = path.suffix == ".gz"
-        try:
-            with gzip.open(path) if packed else path.open("rb") as file:
-                header = Nifti2Header.from_fileobj(file)  # type: ignore[no-untyped-call]
-                file.seek(540)
-                rest = file.read(int(header["vox_offset"]) - 540)
-        except (ImageFileError, HeaderDataError, WrapStructError, ValueError, *_BAD_PACKING) as error:
-            raise broken(path, _FORMAT, f"its NIfTI-2 header cannot be read ({error})") from error
+        with reading(path, _FORMAT), gzip.open(path) if packed else path.open("rb") as file:
+            header = Nifti2Header.from_fileobj(file)  # type: ignore[no-untyped-call]
+            file.seek(_HEADER_BYTES)
+            rest = file.read(max(0, min(int(header["vox_offset"]), _MOST_XML_BYTES) - _HEADER_BYTES))
+            dtype, offset = header.get_data_dtype(), int(header["vox_offset"])
+        check_numbers(path)
         xml = _xml(path, rest, header.endianness)
         space, series = _split(path, xml)
-        tr_s = _repetition_time(path, series)
         shape = tuple(int(size) for size in header["dim"][5:7])
-        dtype, offset = header.get_data_dtype(), int(header["vox_offset"])
-        promised = offset + shape[0] * shape[1] * dtype.itemsize
-        if packed:
-            check_packed(path, promised, _FORMAT)
-        elif path.stat().st_size < promised:
-            raise broken(path, _FORMAT, f"it is truncated: {path.stat().st_size} bytes of {promised}")
+        if min(*shape, offset - _HEADER_BYTES) < 1:
+            raise broken(path, _FORMAT, f"it states the shape {shape} of data from byte {offset} on")
+        tr_s = _repetition_time(path, series, shape[0])
+        check_size(path, offset + shape[0] * shape[1] * dtype.itemsize)
         places = self._space(path, space, xml)
-        if places.columns.max() >= shape[1]:
-            raise broken(path, _FORMAT, f"its axes name more grayordinates than the {shape[1]} of its data")
-        try:
-            slope, intercept = header.get_slope_inter()
-        except HeaderDataError as error:
-            raise InputError(
-                f"{path} has no valid scaling.",
-                f"Its header gives scl_slope {float(header['scl_slope']):g} and scl_inter "
-                f"{float(header['scl_inter']):g} ({error}).",
-                "Write it again with numbers in both fields, 1 and 0 if the values are not scaled.",
-            ) from error
+        if places.stored != shape[1]:
+            why = f"its axes name {places.stored} grayordinates or parcels, its data have {shape[1]}"
+            raise broken(path, _FORMAT, why)
+        slope, intercept = header.get_slope_inter()
 
         def data() -> NDArray[Any]:
             file = self._unpacked(path, partial(unpack_whole, path, format=_FORMAT)) if packed else path
@@ -111,12 +103,10 @@ class CiftiReader:
 
         key = hashlib.blake2b(space).digest()
         if key not in self._places:
-            try:
+            with reading(path, _FORMAT):
                 parser: Any = Cifti2Parser()  # type: ignore[no-untyped-call]
                 parser.parse(string=xml)
                 axis = parser.header.get_axis(1)
-            except Exception as error:  # nibabel raises whatever its parser meets in a malformed header
-                raise broken(path, _FORMAT, f"its CIFTI header cannot be read ({error})") from error
             self._places[key] = places_of(path, axis, self._structures)
         return self._places[key]
 
@@ -155,7 +145,7 @@ def _grayordinates(path: Path, axis: BrainModelAxis, structures: Sequence[str]) 
         None,
         models,
     )
-    return Places(voxels, columns)
+    return Places(voxels, columns, len(axis))
 
 
 def _wanted(path: Path, axis: BrainModelAxis, structures: Sequence[str]) -> NDArray[np.bool_]:
@@ -201,9 +191,8 @@ def _parcels(axis: ParcelsAxis) -> Places:
         home[0] if len(home) == 1 and not len(cells) else UNKNOWN
         for home, cells in zip(homes, parcels.voxels, strict=True)
     ]
-    return Places(
-        Voxels("parcels", np.array(structure), voxels.vertex, voxels.ijk, voxels.mm, names, axis), columns
-    )
+    placed = Voxels("parcels", np.array(structure), voxels.vertex, voxels.ijk, voxels.mm, names, axis)
+    return Places(placed, columns, len(names))
 
 
 def _xml(path: Path, extensions: bytes, endianness: str) -> bytes:
@@ -232,13 +221,11 @@ def _split(path: Path, xml: bytes) -> tuple[bytes, ElementTree.Element]:
     if min(mark, first, last) < 0:
         raise broken(path, _FORMAT, "its CIFTI header names neither brain models nor parcels")
     last += len(closing)
-    try:
+    with reading(path, _FORMAT):
         return xml[first:last], ElementTree.fromstring(xml[:first] + xml[last:])
-    except ElementTree.ParseError as error:
-        raise broken(path, _FORMAT, f"its CIFTI header is not valid XML ({error})") from error
 
 
-def _repetition_time(path: Path, header: ElementTree.Element) -> float | None:
+def _repetition_time(path: Path, header: ElementTree.Element, volumes: int) -> float | None:
     """Seconds between volumes, from the series axis; None where its step is 0 or not stated."""
     for axis in header.iter("MatrixIndicesMap"):
         if (
@@ -248,9 +235,12 @@ def _repetition_time(path: Path, header: ElementTree.Element) -> float | None:
             if axis.get("SeriesUnit") != "SECOND":
                 unit = axis.get("SeriesUnit")
                 raise broken(path, _FORMAT, f"the unit of its series is {unit}, not seconds")
-            try:
+            with reading(path, _FORMAT):
                 step_s = float(axis.get("SeriesStep", "0")) * 10.0 ** int(axis.get("SeriesExponent", "0"))
-            except (ValueError, OverflowError) as error:
-                raise broken(path, _FORMAT, f"the step of its series is no number ({error})") from error
-            return step_s if 0 < step_s < float("inf") else None
+                points = int(axis.get("NumberOfSeriesPoints", volumes))
+            if not 0 <= step_s < float("inf"):
+                raise broken(path, _FORMAT, f"the step of its series is {step_s:g} s")
+            if points != volumes:
+                raise broken(path, _FORMAT, f"its series has {points} points, its data {volumes} volumes")
+            return step_s or None
     raise broken(path, _FORMAT, "its first axis is not a series of volumes")

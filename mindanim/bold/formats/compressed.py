@@ -1,18 +1,16 @@
-"""Compressed runs: whether they are whole, and their content unpacked into files without a name."""
+"""Compressed runs: their content unpacked into files without a name."""
 
 from __future__ import annotations
 
 import gzip
 import shutil
 import tempfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import IO
 
-from mindanim.artifacts.files import unpacked_size
-from mindanim.bold.formats.series import broken
+from mindanim.vocabulary.reading import reading
 
 _UNPACKED_AT_ONCE = 16
 """Compressed runs kept unpacked: the repeats of a film are compared voxel by voxel."""
@@ -41,15 +39,5 @@ class Unpacked:
 
 def unpack_whole(path: Path, target: IO[bytes], format: str) -> None:
     """Unpack a file as it is. InputError where its packing is damaged."""
-    try:
-        with gzip.open(path) as packed:
-            shutil.copyfileobj(packed, target, _CHUNK_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise broken(path, format, f"it cannot be unpacked ({error})") from error
-
-
-def check_packed(path: Path, promised: int, format: str) -> None:
-    """InputError where the packed data end before ``promised`` bytes."""
-    size, why = unpacked_size(path, promised)
-    if size < promised:
-        raise broken(path, format, f"it is truncated: it unpacks to {size} bytes of {promised}{why}")
+    with reading(path, format), gzip.open(path) as packed:
+        shutil.copyfileobj(packed, target, _CHUNK_BYTES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.bold.formats.compressed import Unpacked, check_packed
+from mindanim.bold.formats.compressed import Unpacked
 from mindanim.bold.formats.series import Series, broken
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.errors import InputError
+from mindanim.vocabulary.nifti_header import check_image
+from mindanim.vocabulary.reading import reading
 
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _FORMAT = "NIfTI run"
@@ -50,8 +52,6 @@ class NiftiReader:
             voxels = Voxels.in_volume(voxels.ijk, grid)
         volumes, slope, intercept = int(image.shape[3]), 1.0, 0.0
         if path.suffix == ".gz":
-            promised = image.dataobj.offset + int(np.prod(image.shape)) * image.dataobj.dtype.itemsize
-            check_packed(path, promised, _FORMAT)
 
             def data() -> NDArray[np.float32]:
                 file = self._unpacked((path, mask), partial(_unpack, path, columns, volumes))
@@ -59,21 +59,18 @@ class NiftiReader:
 
             return Series(
                 path,
-                _repetition_time(image),
+                _repetition_time(path, image),
                 volumes,
                 voxels,
                 np.arange(len(columns)),
                 data,
             )
         proxy = image.dataobj
-        promised = proxy.offset + int(np.prod(image.shape)) * proxy.dtype.itemsize
-        if path.stat().st_size < promised:
-            raise broken(path, _FORMAT, f"it is truncated: {path.stat().st_size} bytes of {promised}")
         slope, intercept = float(proxy.slope), float(proxy.inter)
         shape, dtype, offset = (int(np.prod(grid.shape)), volumes), proxy.dtype, proxy.offset
         return Series(
             path,
-            _repetition_time(image),
+            _repetition_time(path, image),
             volumes,
             voxels,
             columns,
@@ -87,10 +84,8 @@ class NiftiReader:
             if not path.is_file():
                 raise InputError(f"The mask {path} is missing.", hint="Get it, or name another one.")
             image = _load(path, "NIfTI mask")
-            try:
+            with reading(path, "NIfTI mask"):
                 values = np.asarray(image.dataobj)
-            except (OSError, EOFError, ValueError) as error:
-                raise broken(path, "NIfTI mask", f"its data cannot be read ({error})") from error
             values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
             if values.ndim != 3:
                 raise broken(path, "NIfTI mask", f"it has the shape {values.shape}, not (i, j, k)")
@@ -113,25 +108,21 @@ def _unpack(path: Path, columns: NDArray[np.intp], volumes: int, target: IO[byte
     """Write the voxels within the mask, volume by volume, as float32 in the file's unit."""
     image = _load(path, _FORMAT)
     for volume in range(volumes):
-        try:
+        with reading(path, f"{_FORMAT} (volume {volume} of {volumes})"):
             values = np.asarray(image.dataobj[..., volume], dtype=np.float32)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise broken(
-                path, _FORMAT, f"volume {volume} of {volumes} cannot be unpacked ({error})"
-            ) from error
         target.write(values.ravel(order="F")[columns].tobytes())
 
 
 def _load(path: Path, format: str) -> Any:
     import nibabel as nib
 
-    try:
+    with reading(path, format):
         # keep_file_open: volumes of a packed file are read one after the other, not from its start each time
-        image = nib.load(path, keep_file_open=True)
-    except Exception as error:  # nibabel raises whatever its parser meets in a malformed header
-        raise broken(path, format, f"its header cannot be read ({error})") from error
+        image: Any = nib.load(path, keep_file_open=True)
+        image.header.get_xyzt_units()
     if not isinstance(image, nib.Nifti1Image):
         raise broken(path, format, f"it is a {type(image).__name__}")
+    check_image(path, image)
     return image
 
 
@@ -146,7 +137,9 @@ def _words(grid: Grid) -> str:
     return f"{' x '.join(map(str, grid.shape))} voxels of {size} mm from ({origin})"
 
 
-def _repetition_time(image: Any) -> float | None:
+def _repetition_time(path: Path, image: Any) -> float | None:
     """Seconds between volumes; None where the header does not say or gives no unit for it."""
     step, unit = float(image.header["pixdim"][4]), image.header.get_xyzt_units()[1]
+    if not math.isfinite(step):
+        raise broken(path, _FORMAT, f"its repetition time (pixdim[4]) is {step:g}")
     return step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None

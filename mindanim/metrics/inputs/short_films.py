@@ -4,18 +4,17 @@ film that shows both ground truth and reconstruction.
 
 from __future__ import annotations
 
-import math
 import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from mindanim.errors import InputError
 from mindanim.vocabulary.arrays import Float, Frames
 from mindanim.vocabulary.playback import Playback
+from mindanim.vocabulary.reading import map_npy, reading
 
 SUFFIXES = (".npy", ".webp", ".mp4", ".gif")
 MERGED = (".gif", ".webp")
@@ -124,27 +123,9 @@ def open_short(path: Path) -> ShortFilm:
     Raises:
         InputError: See `read_film`.
     """
-    from PIL import Image
-
-    if not path.is_file():
-        raise InputError(f"{path} is not a regular file." if path.exists() else f"{path} is missing.")
     kinds = {".npy": _read_npy, ".mp4": _read_mp4, ".gif": _read_pillow, ".webp": _read_pillow}
-    try:
+    with reading(path, "film", _HINT):
         film = kinds[path.suffix.lower()](path)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read.", why=str(error), hint=_HINT) from error
-    except (
-        SyntaxError,
-        IndexError,
-        TokenError,
-        OverflowError,
-        MemoryError,
-        struct.error,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        # Damaged files: Pillow has an IndexError for a GIF that ends early, numpy a TokenError for a header.
-        raise InputError(f"{path} is damaged.", why=f"{type(error).__name__}: {error}", hint=_HINT) from error
     if film.stored.size == 0:
         raise InputError(f"{path} has no frames.", hint=_HINT)
     return film
@@ -161,8 +142,7 @@ def _check_size(path: Path, frames: int, height: int, width: int) -> None:
 
 
 def _read_npy(path: Path) -> ShortFilm:
-    _check_npy_holds_its_claim(path)
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = map_npy(path, "film", _HINT)
     if array.ndim != 4 or 3 not in (array.shape[1], array.shape[3]):
         raise ValueError(f"its shape is {array.shape}, not (frame, height, width, 3)")
     if array.shape[3] != 3:
@@ -179,24 +159,6 @@ def _read_npy(path: Path) -> ShortFilm:
     for row, frame in enumerate(array):
         frames[row] = np.round(frame * 255.0)
     return ShortFilm(path, frames)
-
-
-def _check_npy_holds_its_claim(path: Path) -> None:
-    """Refuse a header that claims more than the file holds, before memory is taken for it."""
-    with path.open("rb") as file:
-        if file.read(2) == b"PK":
-            raise ValueError("it is an archive of several arrays, as .npz is")
-        file.seek(0)
-        version = np.lib.format.read_magic(file)
-        header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = header(file)
-        held = path.stat().st_size - file.tell()
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which may run code")
-    if (claimed := math.prod(shape) * dtype.itemsize) > held:
-        raise ValueError(f"it claims {claimed:,} bytes and holds {held:,}")
 
 
 def _read_pillow(path: Path) -> ShortFilm:

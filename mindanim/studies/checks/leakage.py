@@ -14,6 +14,7 @@ from typing import Any
 from mindanim.errors import InputError
 from mindanim.studies.base import Facts, Finding
 from mindanim.vocabulary.clips import Clip
+from mindanim.vocabulary.reading import reading
 from mindanim.vocabulary.runs import Run
 from mindanim.vocabulary.words import names_and_more
 
@@ -80,9 +81,9 @@ def leave_out(clips: Sequence[Clip], wanted: Sequence[str]) -> list[Clip]:
             names.add(name)
             continue
         path = Path(name[1:])
-        if not path.is_file():
-            raise InputError(f"The list of clips {path} is missing.", "The option exclude names it.")
-        names |= {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+        with reading(path, "list of clips", "The option exclude names it: one clip a line, in UTF-8."):
+            lines = path.read_text(encoding="utf-8").splitlines()
+        names |= {line.strip() for line in lines if line.strip()}
     strange = sorted(names - {clip.clip_id for clip in clips})
     if strange:
         raise InputError(

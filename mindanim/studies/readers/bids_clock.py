@@ -120,7 +120,8 @@ def _start_time(stated: _Stated) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # 1e300: JSON allows whole numbers that no float can hold
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _milliseconds(value: Any) -> str:

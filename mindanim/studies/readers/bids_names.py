@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mindanim.errors import InputError
+from mindanim.vocabulary.reading import reading
 
 _ENTITY = re.compile(r"([a-z]+)-([a-zA-Z0-9][a-zA-Z0-9+.]*)")
 _EXTENSIONS = (
@@ -113,12 +114,8 @@ def inherited(name: Name, trees: Iterable[Path], suffix: str, extension: str) ->
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. InputError where the file holds something else."""
-    try:
+    with reading(path, "JSON file", "Repair it, or get it again."):
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read.", str(error), "Get it again.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON.", str(error), "Repair it, or get it again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no JSON object.", f"It holds {type(content).__name__}.")
     return content

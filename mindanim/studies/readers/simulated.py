@@ -18,6 +18,7 @@ from mindanim.studies.readers.hcp import HCP
 from mindanim.studies.tables import read_captions
 from mindanim.vocabulary.clips import Clip
 from mindanim.vocabulary.limits import FACTS_FILE
+from mindanim.vocabulary.reading import reading
 from mindanim.vocabulary.runs import Film, Run
 from mindanim.vocabulary.subjects import Subject
 
@@ -100,10 +101,8 @@ def _declared(path: Path) -> dict[str, Any]:
             "A simulated study declares its facts in it.",
             _AGAIN,
         )
-    try:
+    with reading(path, "JSON file", _AGAIN):
         declared = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON.", str(error), _AGAIN) from error
     needed = ("subjects", "tr_s", "clip_s", "segments", "test", "repeats", "lags_s")
     missing = [key for key in needed if key not in declared] if isinstance(declared, dict) else list(needed)
     if missing:
