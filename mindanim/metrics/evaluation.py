@@ -14,7 +14,7 @@ from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.families.catalogue import catalogue
 from mindanim.metrics.families.metric import FrameMetric, Metric, Setting
 from mindanim.metrics.floors import gray_clip, plan_shuffles
-from mindanim.metrics.frame_order import METRICS, OrderScores, motion_test, order_p, score_test_set
+from mindanim.metrics.frame_order import METRICS, motion_test, score_test_set
 from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.films import film_units, why_not_films
 from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks
@@ -97,12 +97,6 @@ def assess(
         single = {MEAN_IMAGE: material.mean_frames, **single}
     there = {name: one for name, one in material.contenders.items() if isinstance(one, Contender)}
     scored = score_with_floors(scorer, material.clips, material.features, shuffles, single, there)
-    orders = None
-    if config.motion_test and test.shape[0] > 1:
-        permutations, seed = config.motion_permutations, config.seed
-        orders = score_test_set(
-            test.truth, material.clips, test.clip_ids, permutations, seed, threads, scratch
-        )
     blocks = make_blocks(segments, config.block_clips)
     films = film_units(test.films, segments)
     resampling = Resampling(
@@ -114,6 +108,13 @@ def assess(
         config.permutations,
         config.seed,
     )
+    motion: dict[str, Any] = {}
+    if config.motion_test and test.shape[0] > 1:
+        permutations, seed = config.motion_permutations, config.seed
+        orders = score_test_set(
+            test.truth, material.clips, test.clip_ids, permutations, seed, threads, scratch
+        )
+        motion = motion_test(orders, scored.recognised, resampling)
     notes = {metric.id: metric.remark(setting, scored.own) for metric in metrics}
     entries, null = summarise(metrics, scored, resampling, material.backbones, notes)
     frames, height, width, _ = test.shape
@@ -134,12 +135,12 @@ def assess(
         "shuffles": shuffles.shifted.shape[1],
         "ranked_by": ranked[0].id if ranked else None,
         "scores": entries,
-        "motion_test": None if orders is None else motion_test(orders, scored.recognised, resampling),
+        "motion_test": motion or None,
         "distribution": _distribution(scorer, scored, material) if config.fvd else [],
         "refused": [{"id": name, "reason": reason} for name, reason in refused.items()],
         **_missing(material),
     }
-    table, units = _per_clip(test, metrics, scored, orders)
+    table, units = _per_clip(test, metrics, scored, motion)
     return Assessment(data, table, units, null, _coarse(null, data))
 
 
@@ -198,7 +199,7 @@ def _missing(material: Material) -> dict[str, Any]:
 
 
 def _per_clip(
-    test: TestSet, metrics: list[Metric], scored: Scored, orders: list[OrderScores] | None
+    test: TestSet, metrics: list[Metric], scored: Scored, motion: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table of scores per clip, and what its columns are."""
     columns: dict[str, Any] = {"clip_id": test.clip_ids, "segment": list(test.clips["segment"])}
@@ -219,8 +220,8 @@ def _per_clip(
     for metric in metrics:
         for column in metric.columns if isinstance(metric, FrameMetric) else ():
             columns[column.id], units[column.id] = scored.own[column.id], column.unit
-    for name in METRICS if orders is not None else ():
-        columns[f"order_p:{name}"] = [order_p(clip[name], name) for clip in orders or ()]
+    for name in METRICS if motion else ():
+        columns[f"order_p:{name}"] = motion[name]["per_clip"]
         units[f"order_p:{name}"] = "p value of the motion shuffle test on this clip"
     if scored.recognised is not None:
         columns["recognised"] = scored.recognised.astype(int)

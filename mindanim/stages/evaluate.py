@@ -17,7 +17,7 @@ from mindanim.stages.evaluation_folders import FolderScene
 from mindanim.stages.evaluation_inputs import FOREIGN, SubjectScene, lineage_of, scene_of
 
 if TYPE_CHECKING:
-    from mindanim.metrics.evaluation import Assessment, Material
+    from mindanim.metrics.evaluation import Assessment
     from mindanim.metrics.inputs.scratch import Scratch
     from mindanim.metrics.inputs.test_set import Contender
     from mindanim.metrics.networks import FoundNetwork
@@ -98,6 +98,7 @@ class _Work:
         from mindanim.metrics.inputs.scratch import Scratch
 
         scene, scratch = self.scene, Scratch(draft.path)
+        nearest = self._nearest(scratch)
         material = Material(
             test=scene.test,
             clips=scene.clips,
@@ -105,11 +106,11 @@ class _Work:
             networks=self._load(scene.test.shape[0]),
             backbones={name: found.backbone for name, found in self.networks.items()},
             mean_frames=scene.mean_frames,
-            contenders={**scene.contenders, NEAREST: self._nearest(scratch)},
+            contenders={**scene.contenders, NEAREST: nearest},
         )
         batch = self.run.batch or max(1, self.config.batch_frames // scene.test.shape[0])
         found = assess(self.config, material, batch, runtime.threads(), scratch)
-        self._write(draft, self._data(found), found, material)
+        self._write(draft, self._data(found), found, nearest)
 
     def _data(self, found: Assessment) -> dict[str, Any]:
         """The content of metrics.json."""
@@ -167,7 +168,7 @@ class _Work:
         videos = self.scene.artifacts["videos"]
         return nearest_training_floor(videos, stimuli, self.scene.test, backbone, scratch)
 
-    def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, material: Material) -> None:
+    def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, nearest: Contender | str) -> None:
         from mindanim.metrics.evaluation_text import methods
         from mindanim.metrics.inputs.nearest_training import NEAREST
         from mindanim.metrics.score_figures import draw_differences, draw_motion_test
@@ -200,7 +201,6 @@ class _Work:
             draft.finding("coarse-p", note)
         above = [score["id"] for score in data["scores"] if score["above_floor"]]
         draft.fact(clips=data["clips"], subset=data["subset"], above_floor=above)
-        nearest = material.contenders[NEAREST]
         if not isinstance(nearest, str):
             for row, _ in chosen_clips(data, found.per_clip, self.config.report_clips, self.config.seed):
                 name = f"floors/{NEAREST}/{self.scene.test.clip_ids[row]}.webp"
