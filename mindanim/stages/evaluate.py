@@ -176,8 +176,8 @@ class _Work:
         from mindanim.report.film_strips import encode_strip
         from mindanim.report.latex import table_latex
         from mindanim.report.markdown import table_markdown
+        from mindanim.report.provenance import Origin
         from mindanim.stages.comparison import siblings_of
-        from mindanim.stages.provenance import Origin
         from mindanim.stages.report import write_page
 
         draft.save_json("metrics.json", data)

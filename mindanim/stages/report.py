@@ -12,12 +12,12 @@ from mindanim.artifacts.workspace import load_kind
 from mindanim.errors import InputError, MindanimError, UsageError
 from mindanim.stages.comparison import siblings_of
 from mindanim.stages.evaluation_inputs import Scene, lineage_of, scene_behind
-from mindanim.stages.provenance import Origin, software
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mindanim.report import ClipView
+    from mindanim.report.provenance import Origin
 
 GENERATOR = '<meta name="generator" content="mindanim">'
 ENDINGS = (".html", ".md", ".tex", ".tsv")
@@ -139,6 +139,7 @@ def write_page(
     from mindanim.report import Curve
     from mindanim.report.breakdown import breakdowns
     from mindanim.report.evaluation_page import FILM_MB, write_report
+    from mindanim.report.provenance import Origin, software
 
     there = None if isinstance(scene, str) else scene
     lineage = lineage_of(*there.lineage) if there else []
@@ -225,6 +226,7 @@ def _ablations(
 
 def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: float | None) -> None:
     from mindanim.metrics.comparison import Evaluated
+    from mindanim.report.provenance import Origin
 
     found = Evaluated.of(evaluation)
     with atomic_path(path) as temporary:
@@ -246,6 +248,7 @@ def _write_one(path: Path, evaluation: Artifact, clips: int | None, film_mb: flo
 def _write_comparison(path: Path, evaluations: Sequence[Artifact]) -> None:
     from mindanim.metrics.comparison import Evaluated, across_subjects_by_label, compare
     from mindanim.report.comparison_page import Summary, latex, markdown, write_summary
+    from mindanim.report.provenance import Origin
 
     found = [Evaluated.of(one) for one in evaluations]
     differences = compare(found)
