@@ -115,6 +115,7 @@ class PreprocessConfig(StageConfig):
         gt=0,
         le=1,
         only={"selection": ("reliability",)},
+        neutral=1,  # no threshold, as without a test
     )
     selection_exclude: tuple[str, ...] = opt(
         (), "Training segments left out of voxel selection, for example those that validate a decoder."
