@@ -1,4 +1,4 @@
-"""What an evaluation did, in sentences for the methods text."""
+"""What an evaluation did, and what to know about its clips, in sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.inference.films import FLIPPED_FILMS
 from mindanim.metrics.inference.significance import FLIPPED_BLOCKS
+from mindanim.metrics.inputs.folders import Folders
+from mindanim.metrics.inputs.short_films import LOSSY
 
 
 def methods(data: dict[str, Any], config: EvaluateConfig) -> list[str]:
@@ -59,3 +61,28 @@ def _test(data: dict[str, Any]) -> str:
     if data["blocks"] < FLIPPED_BLOCKS:
         return "Student's t over blocks (Ibragimov and Müller 2010)"
     return "sign flips of whole blocks"
+
+
+def notes_on_folders(found: Folders, config: EvaluateConfig) -> list[str]:
+    """What readers of the scores must know about clips made elsewhere."""
+    said = [
+        f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames if you have them."
+        for suffix, count in found.formats.items()
+        if suffix in LOSSY
+    ]
+    if config.size is not None:
+        said.append(f"All clips were resized to {config.size} px; the scores apply to that size only.")
+    if config.clip_table is None:
+        said.append(
+            "The films and captions of these clips are not known: they count as one stretch of film in "
+            "the order of their names, and as all different. Give them with --set clip_table=FILE"
+        )
+    left_out = [
+        f"{len(names)} {what} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
+        for what, names in (
+            ("clips without a reconstruction", found.missing),
+            ("reconstructions without a ground truth", found.extra),
+        )
+        if names
+    ]
+    return [*said, f"Left out: {'; '.join(left_out)}."] if left_out else said

@@ -83,45 +83,15 @@ class FolderScene:
 
     @property
     def source(self) -> dict[str, Any]:
-        formats: dict[str, int] = {}
-        for file in self.found.files:
-            formats[file.suffix.lower()] = formats.get(file.suffix.lower(), 0) + 1
         return {
             "layout": self.config.layout,
-            "formats": formats,
+            "formats": self.found.formats,
             "size": self.config.size,
             "frames": self.config.frames,
         }
 
     @property
     def notes(self) -> list[str]:
-        from mindanim.metrics.inputs.short_films import LOSSY
+        from mindanim.metrics.evaluation_text import notes_on_folders
 
-        said = [
-            f"{count} files are {suffix[1:]}: {LOSSY[suffix]}. Score lossless frames if you have them."
-            for suffix, count in self.source["formats"].items()
-            if suffix in LOSSY
-        ]
-        if self.config.size is not None:
-            said.append(
-                f"All clips were resized to {self.config.size} px; the scores apply to that size only."
-            )
-        if self.config.clip_table is None:
-            said.append(
-                "The films and captions of these clips are not known: they count as one stretch of film in "
-                "the order of their names, and as all different. Give them with --set clip_table=FILE"
-            )
-        if self.found.missing or self.found.extra:
-            said.append(
-                "Left out: "
-                + "; ".join(
-                    f"{len(names)} {what} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
-                    for what, names in (
-                        ("clips without a reconstruction", self.found.missing),
-                        ("reconstructions without a ground truth", self.found.extra),
-                    )
-                    if names
-                )
-                + "."
-            )
-        return said
+        return notes_on_folders(self.found, self.config)

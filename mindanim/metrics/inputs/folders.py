@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,11 @@ class Folders:
     def files(self) -> list[Path]:
         """Every file that is read, each once."""
         return sorted({part.file for pair in self.pairs.values() for part in pair})
+
+    @property
+    def formats(self) -> dict[str, int]:
+        """Suffix -> number of files, as in `source` of metrics.json."""
+        return dict(Counter(file.suffix.lower() for file in self.files))
 
 
 def find_clips(videos: Path, truth: Path | None, layout: Layout) -> Folders:
