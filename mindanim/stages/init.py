@@ -213,15 +213,16 @@ def _found(study: Study) -> list[str]:
     facts, clips = study.facts, study.clips()
     names = {"train": "training", "test": "test"}
     counts = [f"{sum(one.split == split for one in clips)} {name}" for split, name in names.items()]
-    repeats = " and ".join(
-        f"a {names[split]} film up to {count} time{'s' * (count > 1)}"
+    often = {1: "once", 2: "up to twice"}
+    repeats = ", ".join(
+        f"{names[split]} films {often.get(count, f'up to {count} times')}"
         for split, count in facts.repeats.items()
     )
     test = ", ".join(sorted({one.film for one in clips if one.split == "test"}))
     subjects = ", ".join(str(subject) for subject in facts.subjects)
     return [
         f"Found: subjects {subjects}; {len({one.film for one in clips})} films; TR {facts.tr_s:g} s.",
-        f"{counts[0]} and {counts[1]} clips of {facts.clip_s:g} s. Each subject saw {repeats}.",
+        f"{counts[0]} and {counts[1]} clips of {facts.clip_s:g} s. Shown to each subject: {repeats}.",
         f"The test set: {test}.",
     ]
 

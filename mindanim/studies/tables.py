@@ -86,12 +86,15 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
     faults = {
         "named twice": [clip_id for clip_id, count in counts.items() if count > 1],
         "not a clip of the study": [clip_id for clip_id in counts if clip_id not in known],
-        "without a caption": sorted(known - {row["clip_id"] for row in rows if row["caption"]}),
+        "without a row": sorted(known - set(counts)),
+        "without a caption": [row["clip_id"] for row in rows if not row["caption"] and row["clip_id"] in known],
     }
     why = [f"{len(names)} {fault}: {names_and_more(names)}." for fault, names in faults.items() if names]
     if why:
-        hint += (
-            f"\nTo write a table of all clips to fill in: {suggested('init captions', '--out', 'template')}"
-        )
+        if [fault for fault, names in faults.items() if names] == ["without a caption"]:
+            hint = "Write a sentence into the column caption of each row: what the clip shows."
+        else:
+            template = suggested("init captions", "--out", "template")
+            hint += f"\nTo write a table of all clips to fill in: {template}"
         raise InputError(f"The captions in {path} do not fit the study's clips.", "\n".join(why), hint)
     return {row["clip_id"]: row["caption"] for row in rows}

@@ -260,10 +260,10 @@ def test_captions_beside_the_study(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda rows: rows[:-1], "without a caption: test2-0008"),
+        (lambda rows: rows[:-1], "1 without a row: test2-0008.\nGive one row per clip"),
         (lambda rows: [*rows, rows[0]], "named twice: seg01-0001"),
         (lambda rows: [*rows, "seg99-0001\tx"], "not a clip of the study: seg99-0001"),
-        (lambda rows: ["seg01-0001\t ", *rows[1:]], "without a caption: seg01-0001"),
+        (lambda rows: ["seg01-0001\t ", *rows[1:]], "1 without a caption: seg01-0001.\nWrite a sentence"),
         (lambda rows: [], "has no rows"),
     ],
 )
