@@ -250,6 +250,7 @@ def _differences(
     ids, other_ids = set(clips["clip_id"]), set(others["clip_id"])
     if strangers := sorted(ids ^ other_ids):
         found.append(f"{len(strangers)} clips ({', '.join(strangers[:5])}{', ...' * (len(strangers) > 5)})")
+    found += [moved for column in ("film", "segment") if (moved := _moved(column, clips, others))]
     scores, other_scores = ({score["id"]: score for score in data["scores"]} for data in (first, second))
     if strangers := sorted(scores.keys() ^ other_scores.keys()):
         found.append(f"metrics ({', '.join(strangers)})")
@@ -265,6 +266,26 @@ def _differences(
         if hashes[0] != hashes[1]:
             found.append(f"the backbone of {name} ({hashes[0][:8]} and {hashes[1][:8]})")
     return found
+
+
+def _moved(column: str, clips: pd.DataFrame, others: pd.DataFrame) -> str:
+    """Which common clips share their film or segment with other clips than in the second evaluation.
+
+    Names may differ; what counts is which clips make one unit of the intervals.
+    """
+    both = clips[["clip_id", column]].merge(
+        others[["clip_id", column]], on="clip_id", suffixes=("", "_other")
+    )
+    members = [both.groupby(both[name])["clip_id"].agg(frozenset) for name in (column, f"{column}_other")]
+    mine, theirs = both[column].map(members[0]), both[f"{column}_other"].map(members[1])
+    moved = both[mine != theirs]
+    if moved.empty:
+        return ""
+    first = moved.iloc[0]
+    return (
+        f"the {column}s that {len(moved)} clips belong to ({first['clip_id']}: {first[column]} and "
+        f"{first[f'{column}_other']})"
+    )
 
 
 def _row(

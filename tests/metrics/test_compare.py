@@ -70,7 +70,8 @@ def write(folder, per_clip, **changes):
         }
         for file in folder.iterdir()
     }
-    return Evaluated.of(Artifact(folder, "evaluation", "0" * 64, {"outputs": outputs}))
+    manifest = {"outputs": outputs, "subject": None, "stage": "evaluate"}
+    return Evaluated.of(Artifact(folder, "evaluation", "0" * 64, manifest))
 
 
 def test_a_real_difference_is_found_and_signed_by_direction(tmp_path):
@@ -124,6 +125,26 @@ def test_every_difference_is_named(tmp_path):
         other = write(tmp_path / f"other{len(list(tmp_path.iterdir()))}", scores, **changes)
         with pytest.raises(InputError, match=named):
             compare([first, other])
+
+
+@pytest.mark.parametrize(
+    ("films", "moved"),
+    [
+        (["c"] * 60 + ["d"] * 60, ""),  # only renamed
+        (["a"] * 61 + ["b"] * 59, "the films that 120 clips belong to (test1-0001: a and a)"),
+        (["a"] * 60 + ["b"] * 30 + ["c"] * 30, "the films that 60 clips belong to (test1-0061: b and b)"),
+    ],
+)
+def test_clips_that_belong_to_other_films_are_refused(tmp_path, films, moved):
+    shared = np.random.default_rng(0).standard_normal((2, 120))
+    first = write(tmp_path / "a", shared, films=["a"] * 60 + ["b"] * 60)
+    second = write(tmp_path / "b", shared, films=films)
+    if not moved:
+        assert len(compare([first, second])) == 2
+        return
+    with pytest.raises(InputError) as caught:
+        compare([first, second])
+    assert moved in str(caught.value)
 
 
 def test_one_evaluation_is_no_comparison(tmp_path):
