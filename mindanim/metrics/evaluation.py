@@ -141,7 +141,7 @@ def assess(
         **_missing(material),
     }
     table, units = _per_clip(test, metrics, scored, motion)
-    return Assessment(data, table, units, null, _coarse(null, data))
+    return Assessment(data, table, units, null, coarse_tests(null, data))
 
 
 def _hash_of_truth(test: TestSet) -> str:
@@ -153,19 +153,21 @@ def _hash_of_truth(test: TestSet) -> str:
     return digest.hexdigest()
 
 
-def _coarse(null: Float, data: dict[str, Any]) -> list[str]:
+def coarse_tests(null: Float, data: dict[str, Any]) -> list[str]:
     """Which tests cannot reach 5 % with so few shifts, permutations or blocks."""
     said = []
+    tests = sum(score["floors"]["shuffled"]["p"] is not None for score in data["scores"])
     if (pairings := null.shape[1]) > 1 and pairings * SIGNIFICANT < 1:
         said.append(
             f"p against the shuffled floor cannot be below {1 / pairings:.2g}: the clips allow {pairings} "
             "pairings only. More shifts (--set shuffles=N) or more film segments make it finer."
         )
-    elif 1 < pairings < len(null) / SIGNIFICANT:
+    elif 1 < pairings < tests / SIGNIFICANT:
+        reach = f"can hardly be below {tests / pairings:.2g}" if tests < pairings else "is 1"
         said.append(
-            f"Corrected for {len(null)} metrics (Holm), the smallest p against the shuffled floor can hardly "
-            f"be below {len(null) / pairings:.2g}: {pairings} pairings were scored. More permutations (--set "
-            "permutations=N), more shifts (--set shuffles=N) or more film segments make it finer."
+            f"Corrected for {tests} metrics (Holm), the smallest p against the shuffled floor {reach}: "
+            f"{pairings} pairings were scored. More permutations (--set permutations=N), more shifts (--set "
+            "shuffles=N) or more film segments make it finer."
         )
     if data["unit"] == "blocks" and data["blocks"] == 1:
         said.append("p against the other floors cannot be below .5: the clips make one block only.")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mindanim.config.evaluate import EvaluateConfig
-from mindanim.metrics.evaluation import Material, assess
+from mindanim.metrics.evaluation import Material, assess, coarse_tests
 from mindanim.metrics.inputs import test_set as material
 from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents
@@ -117,3 +117,19 @@ def test_without_motion_the_motion_scores_alone_are_not_above_their_floor():
         found.append("feature.latent_diff.r" in above)
     # Of 5 x 5 scores without anything to find, one-sided 2.5 % lie above by chance: .6.
     assert len(moved) + sum(found) <= 1
+
+
+@pytest.mark.parametrize(
+    ("pairings", "said"),
+    [
+        (100, "the smallest p against the shuffled floor can hardly be below 0.34: 100 pairings"),
+        (25, "the smallest p against the shuffled floor is 1: 25 pairings"),
+        (12, "p against the shuffled floor cannot be below 0.083"),
+        (700, ""),
+    ],
+)
+def test_a_p_that_cannot_be_small_is_never_above_one(pairings, said):
+    # One of 35 metrics has no p, so that Holm's correction counts 34.
+    scores = [{"floors": {"shuffled": {"p": None if one == 0 else 0.5}}} for one in range(35)]
+    notes = coarse_tests(np.zeros((35, pairings)), {"scores": scores, "unit": "films", "blocks": 9})
+    assert bool(notes) == bool(said) and said in "".join(notes)
