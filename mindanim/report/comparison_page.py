@@ -59,7 +59,7 @@ def write_summary(path: Path, summary: Summary) -> None:
         differences=_records(summary.differences),
         tests=headings.tests(summary.differences["p_by"]),
         units=headings.units(summary.differences["unit"]),
-        unit_count=headings.unit_count(summary.runs[0][1]),
+        over_units=headings.over_units(summary.runs[0][1]),
         scope=headings.scope(summary.runs[0][1]),
         names=_names(summary),
         across={label: _records(table) for label, table in summary.across.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from mindanim.report.verdicts import (
     NO_INTERVAL,
     counts,
     judged_scores,
+    standing,
     verdict,
     wins,
 )
@@ -56,7 +58,21 @@ def headline(scores: Sequence[dict[str, Any]]) -> str:
     verb = "is" if above == 1 else "are"
     expected = f"Expected by chance: {by_chance(judged)} of {judged}."
     corrected_away = none if known and min(known) > 0.05 else ""
-    return f"{counted} {verb} reliably above {floor}. {_in_these(scores, above)}{expected}{corrected_away}"
+    beaten = _beaten(scores)
+    found = f"{counted} {verb} reliably above {floor}. {beaten}{' ' * bool(beaten)}"
+    return f"{found}{_in_these(scores, above)}{expected}{corrected_away}"
+
+
+def _beaten(scores: Sequence[dict[str, Any]]) -> str:
+    """In how many scores above the shuffled floor another floor is better, as the tables mark them."""
+    above = [standing(score) for score in judged_scores(scores) if score["above_floor"]]
+    marks = Counter(mark for mark in above if mark != "above")
+    if not marks:
+        return ""
+    listed = ", ".join(f"{mark} {count}" for mark, count in marks.items())
+    if len(above) == 1:
+        return f"Another floor is still better in it ({next(iter(marks))})."
+    return f"In {marks.total()} of these {len(above)} another floor is still better ({listed})."
 
 
 def _in_these(scores: Sequence[dict[str, Any]], above: int) -> str:
@@ -88,14 +104,20 @@ def _group_line(name: str, scores: Sequence[dict[str, Any]]) -> Line:
     below = [score["name"] for score in scores if not score["above_floor"]]
     if not below:
         what = "the only score is" if len(scores) == 1 else f"all {len(scores)} scores are"
-        return Line("good", name, f"{what} above the floor.")
+        beaten = _beaten(scores)
+        return Line(
+            "plain" if beaten else "good", name, f"{what} above the shuffled floor. {beaten}".rstrip()
+        )
     if len(below) == len(scores):
         what = "the only score is not" if len(scores) == 1 else f"none of {len(scores)} scores is"
-        return Line("bad", name, f"{what} above the floor.")
+        return Line("bad", name, f"{what} above the shuffled floor.")
     above = len(scores) - len(below)
-    counted = f"{above} of {len(scores)} scores {'is' if above == 1 else 'are'} above the floor"
+    counted = f"{above} of {len(scores)} scores {'is' if above == 1 else 'are'} above the shuffled floor"
     expected = f"expected by chance: {by_chance(len(scores))}"
-    return Line("plain", name, f"{counted} ({expected}). Not above: {_listed(below)}.")
+    beaten = _beaten(scores)
+    return Line(
+        "plain", name, f"{counted} ({expected}). {beaten}{' ' * bool(beaten)}Not above: {_listed(below)}."
+    )
 
 
 def _unjudged_lines(scores: Sequence[dict[str, Any]]) -> list[Line]:

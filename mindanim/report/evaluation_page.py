@@ -105,7 +105,7 @@ def write_report(
         ablations=_ablations(ablations, metrics["scores"]),
         tests=headings.tests(name for table in ablations for name in table["p_by"]),
         units=headings.units(name for table in ablations for name in table["unit"]),
-        unit_count=headings.unit_count(metrics),
+        over_units=headings.over_units(metrics),
         scope=headings.scope(metrics),
         breakdowns=breakdowns,
         bibliography=bibliography(metrics, methods),

@@ -93,9 +93,12 @@ def _wide(metrics: dict[str, Any]) -> str:
     )
 
 
-def unit_count(metrics: dict[str, Any]) -> tuple[str, int]:
-    """The unit of the intervals and how many there are, for a table of facts."""
-    return ("Films", metrics["films"]) if metrics["unit"] == "films" else ("Blocks", metrics["blocks"])
+def over_units(metrics: dict[str, Any]) -> str:
+    """What the intervals are over: "5 films", or "7 blocks of 2 films"."""
+    films = f"{metrics['films']} film{'s' * (metrics['films'] != 1)}"
+    if metrics["unit"] == "films":
+        return films
+    return f"{metrics['blocks']} block{'s' * (metrics['blocks'] != 1)} of {films}"
 
 
 def units(found: Iterable[str]) -> str:

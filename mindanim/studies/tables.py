@@ -87,7 +87,9 @@ def read_captions(path: Path, clips: Sequence[Clip]) -> dict[str, str]:
         "named twice": [clip_id for clip_id, count in counts.items() if count > 1],
         "not a clip of the study": [clip_id for clip_id in counts if clip_id not in known],
         "without a row": sorted(known - set(counts)),
-        "without a caption": [row["clip_id"] for row in rows if not row["caption"] and row["clip_id"] in known],
+        "without a caption": [
+            row["clip_id"] for row in rows if not row["caption"] and row["clip_id"] in known
+        ],
     }
     why = [f"{len(names)} {fault}: {names_and_more(names)}." for fault, names in faults.items() if names]
     if why:

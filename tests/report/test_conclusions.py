@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -45,13 +46,25 @@ def test_the_headline_says_how_many_are_above_by_chance_and_whether_any_is_left_
         "number."
     )
     assert text_of(metrics(scores=null), "Appearance").startswith(
-        "1 of 29 scores is above the floor (expected by chance: 0.7). Not above: “"
+        "1 of 29 scores is above the shuffled floor (expected by chance: 0.7). Not above: “"
     )
     null[-1]["floors"]["shuffled"]["p_holm"] = 0.05
     assert conclusions.headline(null).endswith("Expected by chance: 0.7 of 29.")
     for one in null:
         one["floors"]["shuffled"]["p_holm"] = None
     assert conclusions.headline(null).endswith("0.7 of 29."), "what was not tested is not said to have failed"
+
+
+def test_headline_and_groups_count_what_the_table_marks() -> None:
+    data = metrics()
+    marks = Counter(verdicts.standing(one) for one in verdicts.judged_scores(data["scores"]))
+    assert marks == {"above": 5, "gray wins": 1, "frozen wins": 1, "not above": 1}
+    said = "In 2 of these 7 another floor is still better (gray wins 1, frozen wins 1)."
+    assert said in conclusions.headline(data["scores"])
+    beaten = [one for one in data["scores"] if verdicts.standing(one) == "gray wins"]
+    assert "Another floor is still better in it (gray wins)." in conclusions.headline(beaten)
+    plain = [one for one in data["scores"] if verdicts.standing(one) == "above"]
+    assert "still better" not in conclusions.headline(plain)
 
 
 def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
@@ -69,15 +82,16 @@ def test_a_score_without_an_interval_is_neither_above_nor_not() -> None:
 
 def test_each_group_says_what_is_above_its_floor_and_what_is_not() -> None:
     data = metrics()
-    seen = text_of(data, "Semantic content")
-    assert (
-        seen
-        == "2 of 3 scores are above the floor (expected by chance: 0.1). Not above: “50-way video class”."
+    above = "scores are above the shuffled floor"
+    assert text_of(data, "Semantic content") == (
+        f"2 of 3 {above} (expected by chance: 0.1). Not above: “50-way video class”."
     )
-    assert text_of(data, "Appearance") == "all 2 scores are above the floor."
-    assert text_of(data, "Motion") == "all 2 scores are above the floor.", "without the consistency"
+    assert text_of(data, "Appearance") == (
+        f"all 2 {above}. In 1 of these 2 another floor is still better (gray wins 1)."
+    )
+    assert text_of(data, "Motion").startswith(f"all 2 {above}."), "without the consistency"
     none = metrics(scores=[score(f"m{n}", f"M{n}", "pixel", 0.3, 0.3) for n in range(9)])
-    assert text_of(none, "Appearance") == "none of 9 scores is above the floor."
+    assert text_of(none, "Appearance") == "none of 9 scores is above the shuffled floor."
     none["scores"].append(score("m", "M", "pixel", 0.3, 0.1))
     assert text_of(none, "Appearance").endswith("Not above: “M0”, “M1”, “M2”, “M3” and 5 more.")
 

@@ -113,10 +113,11 @@ def near_duplicates(
         return []
     pairs.sort(key=lambda pair: pair[2])
     count = len({pair[1] for pair in pairs})
+    looks = "looks" if count == 1 else "look"
     return [
         leak(
             "near-duplicate-clips",
-            f"{count} of {len(test_hashes)} test clips look like a training clip, for example "
+            f"{count} of {len(test_hashes)} test clips {looks} like a training clip, for example "
             f"{pairs[0][1]} like {pairs[0][0]}.",
             effect="Scores on them reward memorisation.",
             option=exclude_option(pair[0] for pair in pairs),

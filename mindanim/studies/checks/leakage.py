@@ -38,7 +38,8 @@ def exclude_option(clips: Iterable[str]) -> str:
     """How to leave clips out."""
     names = sorted(set(clips))
     if len(names) <= 3:
-        return f"To leave them out of training: preprocess --set exclude={','.join(names)}"
+        them = "it" if len(names) == 1 else "them"
+        return f"To leave {them} out of training: preprocess --set exclude={','.join(names)}"
     return (
         f"To leave the {len(names)} training clips out: list them in a file, one per line, then preprocess "
         "--set exclude=@FILE"
