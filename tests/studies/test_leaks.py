@@ -120,7 +120,7 @@ def test_lists_of_clips_to_leave_out(tmp_path: Path) -> None:
     assert [one.clip_id for one in leave_out(clips, [f"@{tmp_path / 'list.txt'}"])] == ["b"]
     with pytest.raises(InputError, match="the study does not have: z"):
         leave_out(clips, ["z"])
-    with pytest.raises(InputError, match=r"list of clips .*none\.txt is missing"):
+    with pytest.raises(InputError, match=r"none\.txt does not exist"):
         leave_out(clips, [f"@{tmp_path / 'none.txt'}"])
 
 
