@@ -16,7 +16,13 @@ from mindanim.config.run_options import RunOptions
 from mindanim.config.suggestion import command
 from mindanim.errors import InputError, UsageError
 from mindanim.studies import Finding, Study, open_study
-from mindanim.studies.proposals.study_file import Choice, propose_clip, propose_lag, study_file
+from mindanim.studies.proposals.study_file import (
+    Choice,
+    propose_clip,
+    propose_detrend_order,
+    propose_lag,
+    study_file,
+)
 
 Kind = Literal["bids", "tables", "captions"]
 
@@ -107,6 +113,8 @@ def initialise(kind: Kind, folder: Path | None, out: Path, run: RunOptions) -> I
     study.films()
     findings = {finding.text: finding for subject in study.facts.subjects for finding in study.check(subject)}
     notes = [_note(finding) for finding in findings.values() if finding.status != "ok"]
+    if proposed := propose_detrend_order(study.clips()):
+        proposal.choices.append(Choice("preprocess", "detrend_order", *proposed))
     if study.facts.repeats.get("train", 0) == 1:
         proposal.choices.append(Choice("preprocess", "selection", "variance", _ONCE))
     if study.captions() is None:

@@ -15,7 +15,8 @@ import pytest
 from mindanim.errors import InputError
 from mindanim.studies import open_study
 from mindanim.studies.proposals.split import Showing, propose_split
-from mindanim.studies.proposals.study_file import propose_clip, propose_lag
+from mindanim.studies.proposals.study_file import propose_clip, propose_detrend_order, propose_lag
+from mindanim.vocabulary.clips import Clip
 from tests.cli.conftest import Call
 
 Rows = Sequence[tuple[float, float, str]]
@@ -85,7 +86,7 @@ class TestBids:
         assert study == {
             "space": "MNI152NLin2009cAsym", "test": "film:c.mp4", "clip_s": 2.0, "lag_s": 6.0,
         }  # fmt: skip
-        assert "preprocess" not in found and "T1w" in Path("study.toml").read_text()
+        assert found["preprocess"] == {"detrend_order": 1} and "T1w" in Path("study.toml").read_text()
         rows = Path("captions.tsv").read_text().splitlines()
         assert len(rows) == 1 + 30 + 40 + 15 and rows[0].split("\t")[-1] == "caption"
         commands = [line for line in result.out.splitlines() if line.startswith("mindanim ")]
@@ -125,7 +126,7 @@ class TestBids:
         once = {name: rows for name, rows in FILMS.items() if name[-1] in "123"}
         assert call("init", "bids", str(bids(tmp_path / "d", once, tr_s=2.5))).code == 0
         found = read()
-        assert found["preprocess"] == {"selection": "variance"}
+        assert found["preprocess"] == {"detrend_order": 1, "selection": "variance"}
         assert isinstance(found["run"]["study"], dict) and found["run"]["study"]["clip_s"] == 2.5
 
     @pytest.mark.parametrize(
@@ -206,6 +207,16 @@ def test_clip_and_lag_follow_the_repetition_time() -> None:
     assert propose_lag(2.0)[0] == 6.0 and propose_lag(3.0)[0] == 6.5
 
 
+@pytest.mark.parametrize(("seconds", "order"), [((60, 400), 1), ((160, 400), 2), ((460, 480), None)])
+def test_drifts_follow_the_shortest_run(seconds: tuple[int, ...], order: int | None) -> None:
+    clips = [
+        Clip(f"f{film}-{number}", "train", f"f{film}", f"f{film}.mp4", number + 1, 2.0 * number, 2.0)
+        for film, length in enumerate(seconds)
+        for number in range(length // 2)
+    ]
+    assert (propose_detrend_order(clips) or (None,))[0] == order
+
+
 class TestTables:
     @pytest.mark.parametrize("known", [True, False])
     def test_a_folder_of_films_and_runs(self, call: Call, tmp_path: Path, known: bool) -> None:
@@ -236,7 +247,7 @@ class TestTables:
         assert {clip.film for clip in study.clips() if clip.split == "test"} == {"films/town.mp4"}
         assert len(study.clips()) == 30 and len(study.runs(2)) == 4
         assert {run.mask for run in study.runs(1)} == {root / "sub-01/mask.nii.gz"}
-        assert read()["preprocess"] == {"lags_s": [6.0]} and Path("captions.tsv").exists()
+        assert read()["preprocess"] == {"lags_s": [6.0], "detrend_order": 1} and Path("captions.tsv").exists()
         (root / "clips.tsv").unlink()
         (root / "runs.tsv").write_text("mine")
         assert call("init", "tables", str(root), "--out", "b").code == 4

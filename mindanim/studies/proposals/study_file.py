@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mindanim.config.preprocess import PreprocessConfig
+from mindanim.vocabulary.clips import Clip
+
 _HRF_PEAK_S = 5.0
 """When the canonical response to an instant peaks, seconds (double gamma, as in SPM)."""
+_DRIFT_S = 150.0
+"""Length of a run per degree of its drifts, seconds (AFNI)."""
+_DEFAULT_ORDER: int = PreprocessConfig.model_fields["detrend_order"].default
 USUAL_CLIP_S = 2.0
 """Clip length of the paper and of CC2017, seconds."""
 
@@ -44,6 +50,24 @@ def propose_lag(clip_s: float) -> tuple[float, str]:
     return lag_s, (
         f"Seconds from a clip's onset to the signal taken as its response: the canonical response to "
         f"{clip_s:g} s peaks {_HRF_PEAK_S:g} s after their middle."
+    )
+
+
+def propose_detrend_order(clips: Sequence[Clip]) -> tuple[int, str] | None:
+    """Degree of the drifts to remove from the shortest run, and why; None if it is the default or more.
+
+    AFNI's rule (3dDeconvolve, option -polort): one, and one more per 150 s.
+    """
+    ends: dict[str, float] = {}
+    for clip in clips:
+        ends[clip.segment] = max(ends.get(clip.segment, 0.0), clip.shown_s + clip.duration_s)
+    shortest = min(ends.values())
+    order = 1 + int(shortest / _DRIFT_S)
+    if order >= _DEFAULT_ORDER:
+        return None
+    return order, (
+        f"Degree of the drifts removed from each run. The shortest lasts {shortest:.0f} s; the default of "
+        f"{_DEFAULT_ORDER} is for runs of 8 minutes and would take a large part of its signal along."
     )
 
 
