@@ -16,7 +16,7 @@ from mindanim.bold.formats.surfaces import standard_regions
 from mindanim.bold.voxels import UNKNOWN, Grid, Voxels
 from mindanim.errors import ConfigError, InputError
 from mindanim.vocabulary.limits import HEMISPHERES, MESH_VERTICES
-from mindanim.vocabulary.nifti_header import check_image, check_numbers
+from mindanim.vocabulary.nifti_header import check_image, check_numbers, whole_data
 from mindanim.vocabulary.reading import reading
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _from_labels(path: Path, voxels: Voxels, space: Any) -> NDArray[np.str_]:
         image: Any = nib.load(path)
         labels, models = image.header.get_axis(0), image.header.get_axis(1)
         check_numbers(path)
-        keys = np.asarray(image.dataobj)[0]
+        keys = whole_data(path, image)[0]
     if not isinstance(labels, LabelAxis) or not isinstance(models, BrainModelAxis):
         raise InputError(
             f"The atlas {path} is not a dlabel file.", hint="Give a CIFTI-2 dlabel file with --atlas"
@@ -120,7 +120,7 @@ def _from_volume(path: Path, voxels: Voxels, grid: Grid) -> NDArray[np.str_]:
     with reading(path, "atlas", "Give a NIfTI file with --atlas"):
         image: Any = nib.load(path)
         check_image(path, image)
-        keys = np.asarray(image.dataobj)
+        keys = whole_data(path, image)
         found = Grid(keys.shape[:3], np.asarray(image.affine, float))
     if not np.array_equal(keys, np.rint(keys)):
         raise InputError(

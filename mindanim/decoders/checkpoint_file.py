@@ -73,6 +73,8 @@ def unusable(name: str, values: Tensor) -> str:
         return f"{name} is {str(values.dtype).removeprefix('torch.')}, not a floating-point number"
     if values.layout != torch.strided or values.is_meta:
         return f"{name} is not a plain tensor"
+    if (claimed := values.numel() * values.element_size()) > (held := values.untyped_storage().nbytes()):
+        return f"{name} claims {claimed:,} bytes and holds {held:,}"
     broken = int((~values.float().isfinite()).sum())
     return f"{name} has {broken:,} of {values.numel():,} values that are not finite" if broken else ""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mindanim.errors import InputError
 
+_MOST_BYTES = 255
 OUTSIDE = "outside"
 """Option of the readers that follow tables: ``--study outside=allow`` lets paths leave the data folder."""
 
@@ -22,6 +23,11 @@ def inside(root: Path, text: str, table: Path, *, allow_outside: bool = False) -
     if not text.strip() or "\0" in text:
         raise InputError(
             f"{table} has an empty path.", "Every row must name a file.", "Fill it in, or remove the row."
+        )
+    if (longest := max(len(part.encode(errors="replace")) for part in text.split("/"))) > _MOST_BYTES:
+        raise InputError(
+            f"{table} names a file '{text[:40]}...', which no file system can hold.",
+            f"A part of the name has {longest} bytes; at most {_MOST_BYTES} are possible.",
         )
     path = root / text
     if allow_outside:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mindanim.artifacts.files import unpacked_size
 from mindanim.errors import InputError
@@ -36,6 +37,15 @@ def check_image(path: Path, image: Any) -> None:
     if min(shape, default=0) < 1 or offset < 0:
         raise InputError(f"{path} states the shape {shape} of data from byte {offset} on.", hint=_AGAIN)
     check_size(path, promised)
+
+
+def whole_data(path: Path, image: Any) -> NDArray[Any]:
+    """The data of a small image, such as a mask; of a compressed one, the checksum is compared, too."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as packed:
+            while packed.read(1 << 20):
+                pass
+    return np.asarray(image.dataobj)
 
 
 def check_size(path: Path, promised: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from dataclasses import replace
 from functools import partial
@@ -15,11 +16,12 @@ from mindanim.bold.formats.compressed import Unpacked
 from mindanim.bold.formats.series import Series, broken
 from mindanim.bold.voxels import Grid, Voxels
 from mindanim.errors import InputError
-from mindanim.vocabulary.nifti_header import check_image
+from mindanim.vocabulary.nifti_header import check_image, whole_data
 from mindanim.vocabulary.reading import reading
 
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _FORMAT = "NIfTI run"
+_BLOCK_BYTES = 1 << 20
 
 
 class NiftiReader:
@@ -85,7 +87,7 @@ class NiftiReader:
                 raise InputError(f"The mask {path} is missing.", hint="Get it, or name another one.")
             image = _load(path, "NIfTI mask")
             with reading(path, "NIfTI mask"):
-                values = np.asarray(image.dataobj)
+                values = whole_data(path, image)
             values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
             if values.ndim != 3:
                 raise broken(path, "NIfTI mask", f"it has the shape {values.shape}, not (i, j, k)")
@@ -107,18 +109,23 @@ class NiftiReader:
 def _unpack(path: Path, columns: NDArray[np.intp], volumes: int, target: IO[bytes]) -> None:
     """Write the voxels within the mask, volume by volume, as float32 in the file's unit."""
     image = _load(path, _FORMAT)
-    for volume in range(volumes):
-        with reading(path, f"{_FORMAT} (volume {volume} of {volumes})"):
-            values = np.asarray(image.dataobj[..., volume], dtype=np.float32)
-        target.write(values.ravel(order="F")[columns].tobytes())
+    data, count = image.dataobj, math.prod(image.shape[:3])
+    with reading(path, _FORMAT), gzip.open(path) as packed:
+        packed.read(int(data.offset))
+        for _ in range(volumes):
+            values = np.frombuffer(packed.read(count * data.dtype.itemsize), data.dtype, count)[columns]
+            if (data.slope, data.inter) != (1, 0):
+                values = values * np.float64(data.slope) + np.float64(data.inter)
+            target.write(values.astype(np.float32).tobytes())
+        while packed.read(_BLOCK_BYTES):  # the checksum is at the end
+            pass
 
 
 def _load(path: Path, format: str) -> Any:
     import nibabel as nib
 
     with reading(path, format):
-        # keep_file_open: volumes of a packed file are read one after the other, not from its start each time
-        image: Any = nib.load(path, keep_file_open=True)
+        image: Any = nib.load(path)
         image.header.get_xyzt_units()
     if not isinstance(image, nib.Nifti1Image):
         raise broken(path, format, f"it is a {type(image).__name__}")

@@ -1,0 +1,1 @@
+"""Damaged files for every reader of a user's file; see `python -m tests.fuzz`."""
