@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,9 +87,9 @@ def initialise(kind: Kind, folder: Path | None, out: Path, run: RunOptions) -> I
         return _captions_alone(run, out)
     root = folder or run.data
     if root is None:
-        raise UsageError("No folder was given.", hint=f"Run: {_again(kind, 'FOLDER')}")
+        raise UsageError("No folder was given.", hint=f"Run: {_again(kind, 'FOLDER', run, out)}")
     if not root.is_dir():
-        raise InputError(f"{root} is not a folder.", hint=f"Run: {_again(kind, 'FOLDER')}")
+        raise InputError(f"{root} is not a folder.", hint=f"Run: {_again(kind, 'FOLDER', run, out)}")
     root = root.resolve()
     target, dataset = out / STUDY_FILE, run.dataset or f"{kind}-{_slug(root.name)}"
     _refuse_existing([target])
@@ -108,7 +107,7 @@ def initialise(kind: Kind, folder: Path | None, out: Path, run: RunOptions) -> I
         raise InputError(
             f"{written} must be completed by hand: names and headers do not tell everything.",
             f"{error.what} {error.why}".strip(),
-            f"Fill in what is empty. Then run again: {_again(kind, str(root))}",
+            f"Fill in what is empty. Then run again: {_again(kind, str(root), run, out)}",
         ) from error
     study.films()
     findings = {finding.text: finding for subject in study.facts.subjects for finding in study.check(subject)}
@@ -247,8 +246,11 @@ def _refuse_existing(files: Sequence[Path]) -> None:
         )
 
 
-def _again(kind: str, folder: str) -> str:
-    return shlex.join(["mindanim", "init", kind, folder])
+def _again(kind: str, folder: str, run: RunOptions, out: Path) -> str:
+    """The same command, with all that it was given, for this folder."""
+    more = ["--recipe", run.recipe] if run.recipe else []
+    more += ["--out", str(out)] if out != Path() else []
+    return command(f"init {kind}", run.model_copy(update={"data": None}), folder, *more)
 
 
 def _slug(name: str) -> str:

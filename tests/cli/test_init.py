@@ -223,11 +223,11 @@ class TestTables:
         from tests.cli.films import write_film
 
         root = tmp_path / "lab"
-        for film, seconds in (("beach.mp4", 40), ("town.mp4", 20)):
+        for film, seconds in (("Schöner Strand.mp4", 40), ("town.mp4", 20)):
             write_film(root / "films" / film, seconds)
         rng = np.random.default_rng(0)
         for subject in (1, 2):
-            for name in ("beach_1", "beach_2", "town_1", "town_2"):
+            for name in ("Schöner Strand_1", "Schöner Strand_2", "town_1", "town_2"):
                 path = root / f"sub-{subject:02d}/{name}.nii.gz"
                 path.parent.mkdir(exist_ok=True)
                 image = nib.Nifti1Image(rng.normal(size=(3, 3, 2, 30)).astype(np.float32), np.eye(4))
@@ -235,7 +235,7 @@ class TestTables:
                 image.header.set_xyzt_units("mm", "sec" if known else "unknown")
                 nib.save(image, path)
             nib.save(nib.Nifti1Image(np.ones((3, 3, 2), np.uint8), np.eye(4)), path.with_name("mask.nii.gz"))
-        result = call("init", "tables", str(root))
+        result = call("init", "tables", str(root), "--recipe", "demo")
         if not known:
             assert result.code == 4 and "runs.tsv must be completed by hand" in result.err
             table = (root / "runs.tsv").read_text().replace("\t\t0\n", "\t2\t0\n")
@@ -243,6 +243,7 @@ class TestTables:
             (again,) = [line.split(": ")[1] for line in result.err.splitlines() if "run again" in line]
             result = call(*shlex.split(again)[1:])
         assert result.code == 0, result.err
+        assert read()["run"]["recipe"] == "demo"
         study = open_study("tables-lab", root, False, {})
         assert {clip.film for clip in study.clips() if clip.split == "test"} == {"films/town.mp4"}
         assert len(study.clips()) == 30 and len(study.runs(2)) == 4

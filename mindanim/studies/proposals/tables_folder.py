@@ -12,6 +12,7 @@ from mindanim.errors import InputError
 from mindanim.studies.files import peek
 from mindanim.studies.proposals.split import Showing, Split, propose_split
 from mindanim.studies.readers.bids_events import FILMS
+from mindanim.vocabulary.file_names import as_name
 
 RUN_FILES = (".nii", ".nii.gz", ".npy")
 _NOT_RUNS = ("mask", "dseg", "dlabel", "t1w", "atlas")
@@ -108,5 +109,6 @@ def clips_table(seconds: Mapping[str, float], test: Sequence[str], clip_s: float
         name, split = Path(film).stem, "test" if film in test else "train"
         for number in range(int(duration_s / clip_s + 1e-6)):
             onset = f"{number * clip_s:g}"
-            lines.append("\t".join((f"{name}-{number + 1:04d}", split, name, film, onset, f"{clip_s:g}")))
+            clip_id = f"{as_name(name)}-{number + 1:04d}"
+            lines.append("\t".join((clip_id, split, name, film, onset, f"{clip_s:g}")))
     return "\n".join(lines) + "\n"
