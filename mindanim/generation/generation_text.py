@@ -1,8 +1,8 @@
-"""The methods sentences of a generation."""
+"""The methods sentences and findings of a generation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from mindanim.config.generate import Feature, GenerateConfig
 from mindanim.generation.samplers import SAMPLERS
@@ -33,6 +33,14 @@ def methods(config: GenerateConfig, backbone: DiffusionBackbone, frames: int) ->
             "responses instead of the responses."
         )
     return texts
+
+
+def findings(made: int, total: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """What must travel with the videos: ``(code, text, data)``."""
+    if made == total:
+        return []
+    text = f"Only {made} of {total} test clips were generated: scores are those of this subset."
+    return [("subset", text, {"clips": made, "of": total})]
 
 
 def _inflation(backbone: DiffusionBackbone, frames: int) -> str:

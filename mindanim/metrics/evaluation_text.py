@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from mindanim.artifacts import Artifact
 from mindanim.config.evaluate import EvaluateConfig
 from mindanim.metrics.inference.films import FLIPPED_FILMS
 from mindanim.metrics.inference.significance import FLIPPED_BLOCKS
@@ -61,6 +63,35 @@ def _test(data: dict[str, Any]) -> str:
     if data["blocks"] < FLIPPED_BLOCKS:
         return "Student's t over blocks (Ibragimov and Müller 2010)"
     return "sign flips of whole blocks"
+
+
+def audit(
+    lineage: Sequence[Artifact], of_clips: Sequence[str], of_tests: Sequence[str]
+) -> list[dict[str, Any]]:
+    """`audit` of metrics.json: what was found on the way to the scores, each with its artifact.
+
+    Args:
+        lineage: The artifacts behind the videos.
+        of_clips: Notes on the clips that are scored.
+        of_tests: Notes on the p values.
+    """
+    found = [
+        finding | {"artifact": artifact.path.name} for artifact in lineage for finding in artifact.findings
+    ]
+    own = {"clips": "videos", "coarse-p": "evaluation"}
+    return found + [
+        {"code": code, "text": text, "data": {}, "artifact": own[code]}
+        for code, text in findings(None, of_clips, of_tests)
+    ]
+
+
+def findings(subset: str | None, of_clips: Sequence[str], of_tests: Sequence[str]) -> list[tuple[str, str]]:
+    """Codes and texts of what must travel with the scores; see `audit`."""
+    return [
+        *([("subset", f"Scored on a subset: {subset}.")] if subset else []),
+        *(("clips", text) for text in of_clips),
+        *(("coarse-p", text) for text in of_tests),
+    ]
 
 
 def notes_on_folders(found: Folders, config: EvaluateConfig) -> list[str]:

@@ -274,12 +274,11 @@ class _Work:
 
     def _account(self, draft: Draft, models: Models) -> None:
         """Facts, methods and what was left out."""
-        from mindanim.stimuli.encoding_text import methods
+        from mindanim.stimuli.encoding_text import findings, methods
 
         config, declared = self.config, len(self.study.clips())
-        if partial := len(self.clips) < declared:
-            text = f"{len(self.clips)} of {declared} clips were encoded: the other films are missing."
-            draft.finding("partial-stimuli", text, clips=len(self.clips), declared=declared)
+        for code, text, data in findings(len(self.clips), declared):
+            draft.finding(code, text, **data)
         draft.fact(
             frames_per_clip=config.frames,
             frame_size=self.sampling.size,
@@ -287,7 +286,7 @@ class _Work:
             tokens=config.tokens,
             views=config.views,
             clips={split: sum(clip.split == split for clip in self.clips) for split in ("train", "test")},
-            partial=partial,
+            partial=len(self.clips) < declared,
             backbones={
                 kind: {"name": weights.name, "sha256": weights.identity, "licence": weights.licence}
                 for kind, weights in self.weights.items()

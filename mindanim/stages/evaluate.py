@@ -114,20 +114,11 @@ class _Work:
 
     def _data(self, found: Assessment) -> dict[str, Any]:
         """The content of metrics.json."""
+        from mindanim.metrics.evaluation_text import audit
         from mindanim.metrics.published_results import quoted
 
         dataset = self.run.dataset or FOREIGN
         lineage = lineage_of(*self.scene.lineage)
-        audit = [
-            finding | {"artifact": artifact.path.name}
-            for artifact in lineage
-            for finding in artifact.findings
-        ]
-        for code, artifact, notes in (
-            ("clips", "videos", self.scene.notes),
-            ("coarse-p", "evaluation", found.notes),
-        ):
-            audit += [{"code": code, "text": note, "data": {}, "artifact": artifact} for note in notes]
         for text in dict.fromkeys(finding["text"] for artifact in lineage for finding in artifact.findings):
             console.warn(f"Audit: {text}")
         return {
@@ -138,7 +129,7 @@ class _Work:
             "source": self.scene.source,
             **found.data,
             "quoted": quoted(dataset),
-            "audit": audit,
+            "audit": audit(lineage, self.scene.notes, found.notes),
         }
 
     def _load(self, frames: int) -> dict[str, Any]:
@@ -169,7 +160,7 @@ class _Work:
         return nearest_training_floor(videos, stimuli, self.scene.test, backbone, scratch)
 
     def _write(self, draft: Draft, data: dict[str, Any], found: Assessment, nearest: Contender | str) -> None:
-        from mindanim.metrics.evaluation_text import methods
+        from mindanim.metrics.evaluation_text import findings, methods
         from mindanim.metrics.inputs.nearest_training import NEAREST
         from mindanim.metrics.score_figures import draw_differences, draw_motion_test
         from mindanim.report.clip_choice import chosen_clips
@@ -193,12 +184,8 @@ class _Work:
         said = methods(data, self.config)
         for sentence in said:
             draft.methods(sentence)
-        if data["subset"]:
-            draft.finding("subset", f"Scored on a subset: {data['subset']}.")
-        for note in self.scene.notes:
-            draft.finding("clips", note)
-        for note in found.notes:
-            draft.finding("coarse-p", note)
+        for code, text in findings(data["subset"], self.scene.notes, found.notes):
+            draft.finding(code, text)
         above = [score["id"] for score in data["scores"] if score["above_floor"]]
         draft.fact(clips=data["clips"], subset=data["subset"], above_floor=above)
         if not isinstance(nearest, str):

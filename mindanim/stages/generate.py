@@ -177,7 +177,7 @@ class _Work:
         return int(note.read_text())
 
     def _finish(self, draft: Draft) -> None:
-        from mindanim.generation.generation_text import methods
+        from mindanim.generation.generation_text import findings, methods
         from mindanim.generation.samplers import SAMPLERS
         from mindanim.generation.store import ClipStore
 
@@ -192,9 +192,8 @@ class _Work:
         for text in methods(config, self.given.backbone, self.given.shape[0]):
             draft.methods(text)
         draft.retract("subset")
-        if len(made) < total:
-            text = f"Only {len(made)} of {total} test clips were generated: scores are those of this subset."
-            draft.finding("subset", text, clips=len(made), of=total)
+        for code, text, data in findings(len(made), total):
+            draft.finding(code, text, **data)
         notes = draft.scratch(_BATCH).parent.glob(f"{_BATCH}*")  # one of each share
         draft.fact(
             clips=len(made),

@@ -1,8 +1,9 @@
-"""What was done to the films, in sentences for a methods section."""
+"""What was done to the films, in sentences for a methods section, and what was left out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mindanim.config.encode_stimuli import EncodeStimuliConfig
 
@@ -30,3 +31,11 @@ def methods(config: EncodeStimuliConfig, models: Mapping[str, str], size: int, d
             f"For augmentation, {config.views - 1} further views of each clip were embedded: random crops of "
             f"{config.crop:.0%} of the frame's side{edits}, after easy data augmentation (Wei & Zou 2019)."
         )
+
+
+def findings(encoded: int, declared: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """What must travel with the stimuli: ``(code, text, data)``. Numbers of clips."""
+    if encoded == declared:
+        return []
+    text = f"{encoded} of {declared} clips were encoded: the other films are missing."
+    return [("partial-stimuli", text, {"clips": encoded, "declared": declared})]
