@@ -254,6 +254,18 @@ class TestTables:
         assert call("init", "tables", str(root), "--out", "b").code == 4
         assert (root / "runs.tsv").read_text() == "mine"
 
+    def test_arrays_need_their_axes(self, call: Call, tmp_path: Path) -> None:
+        from tests.cli.films import write_film
+
+        for film in ("a", "b"):
+            write_film(tmp_path / f"lab/{film}.mp4", 20)
+            np.save(tmp_path / f"lab/{film}_1.npy", np.random.default_rng(0).normal(size=(20, 9)))
+        result = call("init", "tables", "lab")
+        assert result.code == 4 and "line 2: axes is empty" in result.err
+        runs = tmp_path / "lab/runs.tsv"
+        runs.write_text(runs.read_text().replace("\t\t0\t\n", "\t2\t0\tvolume voxel\n"))
+        assert call("init", "tables", "lab").code == 0
+
     def test_no_film(self, call: Call, tmp_path: Path) -> None:
         (tmp_path / "lab").mkdir()
         result = call("init", "tables", "lab")

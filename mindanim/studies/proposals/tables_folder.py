@@ -86,7 +86,8 @@ def split_of(runs: Sequence[FoundRun], seconds: Mapping[str, float]) -> Split:
 def runs_table(root: Path, runs: Sequence[FoundRun]) -> str:
     """The text of ``runs.tsv``; what is not known is left empty."""
     repeats: Counter[tuple[int, str]] = Counter()
-    lines = ["subject\tsegment\trepeat\tpath\tmask\ttr_s\tstart_s"]
+    axes = any(run.path.suffix == ".npy" for run in runs)
+    lines = ["subject\tsegment\trepeat\tpath\tmask\ttr_s\tstart_s" + "\taxes" * axes]
     for run in runs:
         repeats[run.subject, run.film] += 1
         cells = [
@@ -97,6 +98,7 @@ def runs_table(root: Path, runs: Sequence[FoundRun]) -> str:
             run.mask.relative_to(root).as_posix() if run.mask else "",
             "" if run.tr_s is None else f"{run.tr_s:g}",
             "0",
+            *[""] * axes,
         ]
         lines.append("\t".join(cells))
     return "\n".join(lines) + "\n"

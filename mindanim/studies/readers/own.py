@@ -154,6 +154,12 @@ class Own(Reader):
                 f"The segments of {CLIPS} are: {', '.join({one.segment: 0 for one in self._clips})}.",
             )
         axes = row.get("axes") or None
+        if axes is None and row["path"].endswith(".npy"):
+            raise InputError(
+                f"{table}, line {row[ROW]}: axes is empty.",
+                f"A .npy file does not say which axis is time: '{_AXES[0]}' has one row per volume, "
+                f"'{_AXES[1]}' one per voxel.",
+            )
         if axes not in (None, *_AXES):
             raise InputError(
                 f"{table}, line {row[ROW]}: axes is '{axes}'.", f"It is one of: {', '.join(_AXES)}."
