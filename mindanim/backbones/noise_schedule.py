@@ -54,7 +54,7 @@ def noise_schedule(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
     known = {e.name for e in KarrasDiffusionSchedulers if not e.name.startswith("EDM")}
     name = config.get("_class_name", "DDIMScheduler")
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise _refused(path, f"_class_name is {name!r}.", f"Known are {', '.join(sorted(known))}.")
     options = {
         option: p for kind in known for option, p in signature(getattr(diffusers, kind)).parameters.items()
@@ -78,6 +78,8 @@ def noise_schedule(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
             raise _refused(path, f"{option} is {config[option]!r}.", f"It stands for {meaning}.")
     if config.get("timestep_type", "discrete") != "discrete":
         raise _refused(path, "timestep_type is 'continuous'.", "It stands for a model of the EDM kind.")
+    if (flag := filled["rescale_betas_zero_snr"]) not in (True, False, None):
+        raise _refused(path, f"rescale_betas_zero_snr is {flag!r}.", "It is true or false.")
     _check_levels(filled, path)
     return {**config, **filled}
 
@@ -98,6 +100,8 @@ def signal_shares(schedule: Mapping[str, Any]) -> torch.Tensor:
 def _check_levels(schedule: Mapping[str, Any], path: Path) -> None:
     """Raise InputError unless its numbers describe a schedule that adds more and more noise."""
     steps, betas = schedule["num_train_timesteps"], schedule["trained_betas"]
+    if type(steps) is not int or steps < 2:
+        raise _refused(path, f"num_train_timesteps is {steps!r}.", "It is a whole number of at least 2.")
     if betas is not None and (not isinstance(betas, list) or len(betas) != steps):
         found = len(betas) if isinstance(betas, list) else betas
         raise _refused(path, f"trained_betas has {found} values, num_train_timesteps is {steps}.", "")
@@ -105,7 +109,8 @@ def _check_levels(schedule: Mapping[str, Any], path: Path) -> None:
         shares = signal_shares(schedule)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise _refused(path, "Its numbers describe no noise schedule.", str(error)) from error
-    if not len(shares) or not bool(torch.isfinite(shares).all()) or not bool((shares.diff() < 0).all()):
+    falls = bool(torch.isfinite(shares).all()) and bool((shares.diff() < 0).all())
+    if shares.shape != (steps,) or not falls:
         numbers = {option: schedule[option] for option in ("num_train_timesteps", "beta_start", "beta_end")}
         described = ", ".join(f"{option} {value}" for option, value in numbers.items())
         raise _refused(path, "The signal does not fall with every timestep.", f"It has {described}.")

@@ -41,6 +41,7 @@ from tests.studies.bids_tree import (
         ({"RepetitionTime": 2.0, "StartTime": 500}, {}, r"StartTime in .* is 500.*milliseconds"),
         ({"RepetitionTime": 2.0, "StartTime": float("inf")}, {}, "StartTime in .* is inf"),
         ({"VolumeTiming": [0, 2, 5, 9]}, {"tr_s": 0.0}, "VolumeTiming in .* is not evenly spaced"),
+        ({"VolumeTiming": [0, 2, 4]}, {}, "VolumeTiming in .* has 3 times, but the run has 40 volumes"),
     ],
 )
 def test_a_clock_that_is_not_known(

@@ -74,7 +74,7 @@ def _repetition_time(name: Name, stated: _Stated, header: Clock | None) -> tuple
     """Seconds between volumes, and the first of BIDS's VolumeTiming where that replaces them."""
     value, sidecar = stated.get("RepetitionTime", (None, None))
     if value is None and stated.get("VolumeTiming", (None,))[0] is not None:
-        return _even(*stated["VolumeTiming"])
+        return _even(*stated["VolumeTiming"], header.volumes if header else None)
     if value is not None:
         if _is_number(value) and 0 < value < LONGEST_TR_S:
             return float(value), 0.0
@@ -97,11 +97,15 @@ def _header(path: Path) -> Clock | None:
         return None  # the run is unreadable, which the comparison with the disk says
 
 
-def _even(times: Any, sidecar: Path) -> tuple[float, float]:
-    """The step and the first of evenly spaced volumes."""
+def _even(times: Any, sidecar: Path, volumes: int | None) -> tuple[float, float]:
+    """The step and the first of evenly spaced volumes, of as many as the run has."""
     if isinstance(times, list) and len(times) > 1 and all(map(_is_number, times)):
         steps = np.diff(times)
         if 0 < steps[0] < LONGEST_TR_S and np.ptp(steps) <= TR_TOLERANCE * steps[0]:
+            if volumes not in (None, len(times)):
+                raise InputError(
+                    f"VolumeTiming in {sidecar} has {len(times)} times, but the run has {volumes} volumes."
+                )
             return float(np.mean(steps)), float(times[0])
     raise InputError(f"VolumeTiming in {sidecar} is not evenly spaced; only runs with one TR are read.")
 
