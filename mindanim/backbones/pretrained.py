@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
@@ -23,10 +25,14 @@ READING_FAILED = (
     ValueError,
     RuntimeError,
     AttributeError,
-    KeyError,
+    ArithmeticError,
+    EOFError,
+    LookupError,
     TypeError,
     UnpicklingError,
     SafetensorError,
+    struct.error,
+    zlib.error,
 )
 
 

@@ -34,7 +34,7 @@ class Raft:
             large = any(name.startswith("mask_predictor.") for name in state)
             self.model = raft_large(weights=None) if large else raft_small(weights=None)
             self.model.load_state_dict(state)
-        except (*READING_FAILED, AttributeError, EOFError) as error:
+        except READING_FAILED as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             hint = "Name a state dictionary of raft_small or raft_large, as torchvision publishes them."
             raise InputError(

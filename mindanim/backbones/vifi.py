@@ -56,7 +56,7 @@ def _tower(file: Path) -> dict[str, torch.Tensor]:
             for name, whole in names.items()
             if name.startswith(_TOWER)
         }
-    except (*READING_FAILED, AttributeError, EOFError) as error:
+    except READING_FAILED as error:
         reason = f"{type(error).__name__}: {str(error)[:300]}"
         raise InputError(f"{file} is not a readable checkpoint.", why=reason, hint=_HINT) from error
     if "conv1.weight" not in found:
