@@ -43,7 +43,8 @@ def declare(folder: Path, clip_id: str = "c", subject: str = "1", tr_s: str = "2
     for name in ("a.mp4", "b.mp4", "r.npy", "s.npy"):
         (folder / name).touch()
     (folder / "runs.tsv").write_text(
-        f"subject\tsegment\trepeat\tpath\ttr_s\n{subject}\tone\t1\tr.npy\t{tr_s}\n{subject}\ttwo\t1\ts.npy\t2\n"
+        "subject\tsegment\trepeat\tpath\ttr_s\taxes\n"
+        f"{subject}\tone\t1\tr.npy\t{tr_s}\tvolume voxel\n{subject}\ttwo\t1\ts.npy\t2\tvolume voxel\n"
     )
     (folder / "clips.tsv").write_text(
         "clip_id\tsplit\tsegment\tfilm\tonset_s\tduration_s\n"

@@ -140,7 +140,7 @@ def test_arrays_of_another_kind_are_refused_and_pickles_never_opened(tmp_path):
         (np.zeros((4, 8, 8)), np.full((2, 8, 8, 3), 7.0), np.zeros((2, 8, 8, 3), np.int64))
     ):
         np.save(tmp_path / f"{number}.npy", array)
-        with pytest.raises(InputError, match=f"{number}.npy cannot be read"):
+        with pytest.raises(InputError, match=f"{number}.npy is not a readable film"):
             read_film(tmp_path / f"{number}.npy")
     np.save(tmp_path / "object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="object.npy"):

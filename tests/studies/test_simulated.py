@@ -54,7 +54,8 @@ def test_malformed_facts(root: Path, tmp_path: Path, change: dict[str, object], 
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("{", "not JSON"), ("{}", "lacks subjects, tr_s"), ("[]", "lacks subjects")]
+    ("text", "why"),
+    [("{", "not a readable JSON file"), ("{}", "lacks subjects, tr_s"), ("[]", "lacks subjects")],
 )
 def test_facts_that_are_no_facts(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "mindanim-study.json").write_text(text)
