@@ -239,6 +239,14 @@ def _merge(
         return None, origins
 
 
+def _equal(value: Any, neutral: float | None) -> bool:
+    """Whether a value, perhaps as text, is this number."""
+    try:
+        return neutral is not None and float(value) == neutral
+    except (TypeError, ValueError):
+        return False
+
+
 def _drop_without_effect(
     model: type[Options], values: dict[str, Any], sources: Mapping[str, Layer], stage: str
 ) -> list[MindanimError]:
@@ -250,8 +258,8 @@ def _drop_without_effect(
     idle = {name: other for name, other in found.items() if other is not None and other not in invalid}
     groups: dict[tuple[str, int, tuple[Any, ...]], list[str]] = {}
     for name, other in idle.items():
-        neutral = str(values.pop(name)) == str(declared(model.model_fields[name]).get("neutral"))
-        if sources[name].typed and not neutral:
+        neutral = declared(model.model_fields[name]).get("neutral")
+        if not _equal(values.pop(name), neutral) and sources[name].typed:
             groups.setdefault((other, id(sources[name]), wanted_of(model, name, other)), []).append(name)
     return [
         without_effect(

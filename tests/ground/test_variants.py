@@ -143,6 +143,13 @@ class TestRefusals:
         assert "--voxels does nothing" in caught.value.why and "--alpha does nothing" in caught.value.why
         assert "only with selection reliability or variance" in caught.value.why
 
+    @pytest.mark.parametrize("alpha", ["1", "1.0", 1])
+    def test_a_value_that_asks_for_nothing_may_be_given(self, alpha: Any) -> None:
+        """No threshold, where there is no test; a threshold is refused."""
+        ask("preprocess", flags={"selection": "variance", "alpha": alpha})
+        with pytest.raises(UsageError, match="alpha does nothing with selection variance"):
+            ask("preprocess", flags={"selection": "variance", "alpha": "0.999"})
+
     def test_python_arguments_are_refused_alike(self) -> None:
         with pytest.raises(UsageError, match="argument epochs does nothing with decoder ridge"):
             ask(
