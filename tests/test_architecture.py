@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mindanim"
-GROUND = {"vocabulary", "artifacts", "config", "runtime", "console", "errors"}
+GROUND = {"vocabulary", "films", "artifacts", "config", "runtime", "console", "errors"}
 ROOMS = {"studies", "bold", "stimuli", "backbones", "decoders", "generation", "metrics"}
 ROOMS |= {"simulation", "report"}
 TOP = {"stages", "cli", "api", "__main__"}

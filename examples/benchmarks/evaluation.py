@@ -32,10 +32,10 @@ from mindanim.metrics.families.catalogue import catalogue
 from mindanim.metrics.families.metric import Setting
 from mindanim.metrics.families.nway_classification import class_hits
 from mindanim.metrics.floors import Frozen, gray_clip, plan_shuffles
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY
 from mindanim.metrics.pair_scorer import PairScorer
 from mindanim.metrics.with_floors import score_with_floors
 from mindanim.simulation import world
+from mindanim.vocabulary.scratch import IN_TEMPORARY
 
 Films = list[NDArray[np.uint8]]
 TRIALS, PERMUTATIONS, SHUFFLES = 100, 20, 9

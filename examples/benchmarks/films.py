@@ -25,10 +25,10 @@ import av
 import decord
 import numpy as np
 
+from mindanim.films.playback import Playback
 from mindanim.stimuli.frames import Sampling
 from mindanim.stimuli.seeking import Seeker
 from mindanim.stimuli.video import FilmFile
-from mindanim.vocabulary.playback import Playback
 
 RATE, BITS = 30, 10
 QUIET = "log-level=error"

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from mindanim.bold.clean import Cleaned, divide, remove_drift
 from mindanim.bold.response_plan import PlannedRun, PlannedSegment
+from mindanim.bold.voxel_blocks import blocks
 from mindanim.bold.voxel_selection import Alternative
 from mindanim.config.preprocess import PreprocessConfig
 from mindanim.vocabulary.arrays import Float
+from mindanim.vocabulary.scratch import IN_TEMPORARY
 
 _AUTOCORRELATION = 0.9
 """Of the reference noise, from one volume to the next. For first-order noise of 0 to .97 the variance of the
@@ -88,11 +90,11 @@ class RepeatEvidence:
 
         Of the bounds of several groups, twice the mean is valid (Rueschendorf 1982).
         """
-        null, agreement = self.null, self.agreement.astype(np.float32)
-        if alternative == "two-sided":
-            null, agreement = np.abs(null), np.abs(agreement)
-        draws = null.shape[1]
-        p = (1 + np.count_nonzero(null >= agreement[:, None], axis=1)) / (1 + draws)
+        fold = np.abs if alternative == "two-sided" else np.asarray
+        agreement, exceeding = fold(self.agreement.astype(np.float32)), np.empty(len(self.null), np.intp)
+        for rows in blocks(len(exceeding)):  # the draws of all voxels may be larger than memory
+            exceeding[rows] = np.count_nonzero(fold(self.null[rows]) >= agreement[rows, None], axis=1)
+        p = (1 + exceeding) / (1 + self.null.shape[1])
         z = _over_root(self.group_agreement, self.group_variance)
         sided = z if alternative == "greater" else np.abs(z)
         tails = np.minimum(tail_bound(sided) * (1 if alternative == "greater" else 2), 1.0)
@@ -161,8 +163,8 @@ class _Step:
 class RepeatTest:
     """Gathers the agreement of repeats, one segment after the other, some voxels at a time.
 
-    Memory: per voxel one float32 for every draw, and one for every group of repeats and volume of the longest
-    run.
+    Per voxel it keeps one float32 for every draw, and one for every group of repeats and volume of the
+    longest run, in temporary files.
     """
 
     def __init__(self, segments: Sequence[PlannedSegment], voxels: int, config: PreprocessConfig) -> None:
@@ -173,11 +175,11 @@ class RepeatTest:
         self._longest = max((length(segment) for segment in segments if segment.in_step), default=0)
         longest = self._longest if self._contrasts else 0
         most = max((len(group_repeats(len(segment.runs))) for segment in segments), default=0)
-        self._summed = np.zeros((most, voxels, longest), np.float32)
+        self._summed: Single = IN_TEMPORARY.array((most, voxels, longest), np.float32)
         self._count, self._noise = np.zeros((most, longest)), np.zeros((most, longest, longest))
         self._known: list[tuple[Float, Single]] = []
         self._agreement, self._variance = np.zeros((2, voxels))
-        self._null = np.zeros((voxels, self._draws), np.float32)
+        self._null: Single = IN_TEMPORARY.array((voxels, self._draws), np.float32)
         self._groups = np.zeros((2, most, voxels))
         self._step: _Step | None = None
 

@@ -19,13 +19,13 @@ from mindanim.metrics.inference.entries import summarise
 from mindanim.metrics.inference.films import film_units, why_not_films
 from mindanim.metrics.inference.intervals import Resampling, block_rule, make_blocks
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.test_set import Contender, TestSet
 from mindanim.metrics.pair_scorer import PairScorer
 from mindanim.metrics.with_floors import HALVES, ORACLE, REPEAT, Scored, score_with_floors
 from mindanim.vocabulary.arrays import Float, Frames, numbered
 from mindanim.vocabulary.clips import Clips
 from mindanim.vocabulary.limits import METRICS_SCHEMA, SIGNIFICANT
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 MEAN_IMAGE = "mean-image"
 

@@ -26,9 +26,9 @@ from mindanim import console, runtime
 from mindanim.metrics.families import motion
 from mindanim.metrics.inference.films import paired
 from mindanim.metrics.inference.intervals import Resampling
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import Frames
 from mindanim.vocabulary.clips import Clips
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 METRICS = {"epe": -1.0, "flow.corr": 1.0}
 """What is tested, and the sign that makes larger values better."""

@@ -17,9 +17,9 @@ from mindanim.config.evaluate import EvaluateConfig
 from mindanim.errors import InputError, MindanimError, MissingError, raise_together
 from mindanim.metrics.families.metric import NETWORKS, Loading, Metric
 from mindanim.metrics.families.semantic import Answers
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import to_tensor
 from mindanim.vocabulary.clips import Clips
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 if TYPE_CHECKING:
     import torch

@@ -22,10 +22,10 @@ from mindanim.metrics.families.metric import (
 from mindanim.metrics.families.motion import single_threaded_opencv
 from mindanim.metrics.families.semantic import Answers
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.networks import ask, ask_frozen
 from mindanim.vocabulary.arrays import Float
 from mindanim.vocabulary.clips import Clips
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 Scores = dict[str, Float]
 """Metric identifier -> one score per pair, NaN where undefined."""

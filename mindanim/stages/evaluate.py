@@ -18,9 +18,9 @@ from mindanim.stages.evaluation_inputs import FOREIGN, SubjectScene, lineage_of,
 
 if TYPE_CHECKING:
     from mindanim.metrics.evaluation import Assessment
-    from mindanim.metrics.inputs.scratch import Scratch
     from mindanim.metrics.inputs.test_set import Contender
     from mindanim.metrics.networks import FoundNetwork
+    from mindanim.vocabulary.scratch import Scratch
 
 
 def evaluate(config: EvaluateConfig, run: RunOptions) -> Artifact:
@@ -95,7 +95,7 @@ class _Work:
             return
         from mindanim.metrics.evaluation import Material, assess
         from mindanim.metrics.inputs.nearest_training import NEAREST
-        from mindanim.metrics.inputs.scratch import Scratch
+        from mindanim.vocabulary.scratch import Scratch
 
         scene, scratch = self.scene, Scratch(draft.path)
         nearest = self._nearest(scratch)

@@ -161,16 +161,16 @@ class SubjectScene:
 
     @cached_property
     def features(self) -> DecodedFeatures:
-        from mindanim.metrics.inputs.scratch import Scratch
         from mindanim.metrics.inputs.test_set import read_features
+        from mindanim.vocabulary.scratch import Scratch
 
         found, others = self.artifacts, list(self.pool.values())
         return read_features(found["videos"], self.test, found["stimuli"], Scratch(self.room), others)
 
     @cached_property
     def contenders(self) -> dict[str, Contender | str]:
-        from mindanim.metrics.inputs.scratch import Scratch
         from mindanim.metrics.inputs.test_set import read_contender
+        from mindanim.vocabulary.scratch import Scratch
 
         found: dict[str, Contender | str] = {}
         for name, label in _labels(self.config).items():

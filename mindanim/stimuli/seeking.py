@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from mindanim import console, runtime
 from mindanim.errors import InputError
+from mindanim.films.playback import Playback
+from mindanim.films.streams import open_film
 from mindanim.vocabulary.arrays import Frames
-from mindanim.vocabulary.film_streams import open_film
-from mindanim.vocabulary.playback import Playback
 
 _FAR = 500
 """Frames; a place further on than this is worth a seek."""
@@ -52,15 +53,19 @@ class Seeker:
                 ) from error
             yield frame
 
-    def difference(self) -> str | None:
-        """What decord would do differently from a player, as far as opening the film shows."""
+    def difference(self, keys: list[int]) -> str | None:
+        """What decord would do differently from a player, as far as opening the film shows.
+
+        Args:
+            keys: Numbers of the key frames.
+        """
         times = np.asarray(self._reader.get_frame_timestamp(range(len(self._reader))), np.float64)
         expected = self._playback.times
         if len(times) != len(expected):
             return f"decord counts {len(times)} frames of {len(expected)}"
         if not np.allclose(times[:, 0] - times[0, 0], expected - expected[0], rtol=1e-6, atol=1e-4):
             return "decord finds other times"
-        if list(self._reader.get_key_indices()) != _keys(self._playback):
+        if list(self._reader.get_key_indices()) != keys:
             return "decord finds other key frames"
         (first,) = self._playback.frames([0])
         if not np.array_equal(self._reader[0].asnumpy(), first):
@@ -78,14 +83,14 @@ def seeker(playback: Playback, numbers: Sequence[int]) -> Seeker | None:
     skipped = np.diff([0, *numbers])
     if not len(numbers) or skipped[skipped > _FAR].sum() < max(2 * _FAR, 0.5 * numbers[-1]):
         return None
-    why = _obstacle(playback)
-    reader = None
-    if why is None:
+    keys = _keys(playback) if find_spec("decord") else None
+    why, reader = _obstacle(playback, keys), None
+    if why is None and keys is not None:
         import decord
 
         try:
             reader = Seeker(playback)
-            why = reader.difference()
+            why = reader.difference(keys)
         except (decord.DECORDError, RuntimeError, IndexError) as error:
             why = f"decord cannot open it ({str(error).splitlines()[0]})"
     if why is not None:
@@ -94,13 +99,11 @@ def seeker(playback: Playback, numbers: Sequence[int]) -> Seeker | None:
     return reader
 
 
-def _obstacle(playback: Playback) -> str | None:
+def _obstacle(playback: Playback, keys: list[int] | None) -> str | None:
     """Why counting from a key frame may go wrong in this film, from the file alone."""
-    try:
-        import decord  # noqa: F401
-    except ImportError:
+    if find_spec("decord") is None:
         return "decord, which could seek in it, is not installed"
-    stream, keys = playback.stream, _keys(playback)
+    stream = playback.stream
     if keys is None:
         return "seeking in it is not exact"
     even = stream.height % 2 == 0 and stream.pix_fmt in _PIXELS
@@ -109,7 +112,6 @@ def _obstacle(playback: Playback) -> str | None:
     return None
 
 
-@cache
 def _keys(playback: Playback) -> list[int] | None:
     """Numbers of the key frames, if no frame after one refers to what came before it."""
     container, stream = open_film(playback.path)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mindanim.films.playback import Playback
 from mindanim.stimuli.seeking import seeker
 from mindanim.vocabulary.arrays import Float, Frames
-from mindanim.vocabulary.playback import Playback
 
 
 class FilmFile:

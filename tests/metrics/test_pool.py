@@ -11,10 +11,10 @@ import pytest
 
 from mindanim.errors import InputError
 from mindanim.metrics.inputs.retrieval_pool import check_pool, read_pool
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY
 from mindanim.metrics.inputs.vectors import Vectors
 from mindanim.simulation.world import film, render
 from mindanim.studies.checks.duplicates import perceptual_hash
+from mindanim.vocabulary.scratch import IN_TEMPORARY
 from tests.stages.evaluation_inputs import make, run_options
 
 DIM, OWN, OTHER = 64, 20, 30

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mindanim.films.playback import Playback
 from mindanim.stimuli import seeking
 from mindanim.stimuli.video import FilmFile
-from mindanim.vocabulary.playback import Playback
 from tests.stimuli.filming import copy_film, number_of, variable, write_coded, write_film
 
 pytest.importorskip("decord")

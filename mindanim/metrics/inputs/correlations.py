@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 _BLOCK = 512
 """Vectors correlated at a time, on either side."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindanim.metrics.inputs.correlations import correlations
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.arrays import Float
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 if TYPE_CHECKING:
     from mindanim.metrics.inputs.retrieval_pool import Pool

@@ -11,10 +11,10 @@ from mindanim.artifacts import Artifact
 from mindanim.backbones.protocols import DiffusionBackbone
 from mindanim.metrics.inputs.correlations import clip_correlations, correlations
 from mindanim.metrics.inputs.decoded_features import mean_first_latent
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.test_set import ArrayClips, Contender, TestSet
 from mindanim.metrics.inputs.vectors import Vectors
 from mindanim.vocabulary.arrays import Frames
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 
 NEAREST = "nearest-train"
 

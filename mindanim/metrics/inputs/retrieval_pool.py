@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mindanim.artifacts import Artifact
 from mindanim.errors import InputError, MindanimError, raise_together
 from mindanim.metrics.inputs.correlations import clip_correlations
-from mindanim.metrics.inputs.scratch import Scratch
 from mindanim.metrics.inputs.vectors import Vectors
 from mindanim.vocabulary.limits import SAME_EMBEDDING, SAME_LOOK
+from mindanim.vocabulary.scratch import Scratch
 
 _FEW = 512
 _HASH = "frame_hash.npy"

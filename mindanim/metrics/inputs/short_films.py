@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mindanim.errors import InputError
+from mindanim.films.playback import Playback
 from mindanim.vocabulary.arrays import Float, Frames
-from mindanim.vocabulary.playback import Playback
 from mindanim.vocabulary.reading import map_npy, reading
 
 SUFFIXES = (".npy", ".webp", ".mp4", ".gif")

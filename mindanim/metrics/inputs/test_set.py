@@ -17,10 +17,10 @@ from mindanim.metrics.inputs.correlations import clip_correlations
 from mindanim.metrics.inputs.decoded_features import DecodedFeatures, Latents, mean_first_latent
 from mindanim.metrics.inputs.folders import Folders
 from mindanim.metrics.inputs.retrieval_pool import read_pool
-from mindanim.metrics.inputs.scratch import IN_TEMPORARY, Scratch
 from mindanim.metrics.inputs.vectors import Vectors
 from mindanim.vocabulary.arrays import numbered
 from mindanim.vocabulary.clips import Clips
+from mindanim.vocabulary.scratch import IN_TEMPORARY, Scratch
 from mindanim.vocabulary.words import names_and_more
 
 _CLIP_TABLE = "Write it as text separated by tabs, with a header: clip_id, and segment or caption or both."

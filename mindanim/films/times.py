@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mindanim import console
 from mindanim.errors import InputError
-from mindanim.vocabulary.film_streams import FRAMES_OFF, open_film, recoding
+from mindanim.films.streams import FRAMES_OFF, open_film, recoding
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mindanim.errors import InputError
-from mindanim.vocabulary.arrays import Float, Frames
-from mindanim.vocabulary.film_streams import (
+from mindanim.films.pictures import TransparentError, picture, upright
+from mindanim.films.streams import (
     LostError,
     decode,
     has_hidden_alpha,
@@ -25,8 +25,8 @@ from mindanim.vocabulary.film_streams import (
     recoding,
     sound_starts,
 )
-from mindanim.vocabulary.film_times import read_times, warn_once
-from mindanim.vocabulary.pictures import TransparentError, picture, upright
+from mindanim.films.times import read_times, warn_once
+from mindanim.vocabulary.arrays import Float, Frames
 
 if TYPE_CHECKING:
     from av import VideoFrame
